@@ -1,0 +1,9 @@
+module github.com/phxgo/phoenix
+
+go 1.25.0
+
+require (
+	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
+	github.com/coder/websocket v1.8.15 // indirect
+	github.com/google/go-cmp v0.7.0 // indirect
+)
