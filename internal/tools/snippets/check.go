@@ -351,10 +351,18 @@ func (l *listing) open(path string) (io.ReadCloser, error) {
 		return os.Open(file) //nolint:gosec // the go command named the file
 	}
 	if why, ok := l.failed[path]; ok {
-		lines := strings.FieldsFunc(why, func(r rune) bool { return r == '\n' || r == '\t' })
-		return nil, errors.New(strings.Join(lines, " "))
+		return nil, errors.New(summary(why))
 	}
 	return nil, errors.New("it does not compile")
+}
+
+// summary returns the first lines of a message of the go command in one line.
+func summary(text string) string {
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\t' })
+	if len(lines) > 3 {
+		lines = append(lines[:3], "...")
+	}
+	return strings.Join(lines, " ")
 }
 
 func goCommand(dir string, args ...string) ([]byte, error) {
