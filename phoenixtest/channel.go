@@ -1,0 +1,113 @@
+package phoenixtest
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Channel is what the topics of a route do: the module that
+// `channel "room:*", RoomChannel` names. All fields are optional.
+//
+// Each joined channel is a process of its own, a goroutine that calls these
+// functions one after the other, so what they share for one channel needs no
+// lock. A function that panics, or calls runtime.Goexit as t.FailNow does,
+// crashes the channel; the frame log has the reason.
+type Channel struct {
+	// Join is join/3; nil accepts with {}. It answers with OK or Error;
+	// anything else crashes the join. The whole connection waits while it
+	// runs, heartbeats included, as in Phoenix.
+	Join func(c *Context, payload Payload) Reply
+
+	// Events are the handle_in/3 clauses by event.
+	Events map[string]func(c *Context, payload Payload) Reply
+
+	// Default is the last handle_in/3 clause, for every other event. Without
+	// it an unknown event crashes the channel, as an unmatched clause does.
+	Default func(c *Context, event string, payload Payload) Reply
+
+	// Intercept are the handle_out/3 clauses by event. A broadcast of such an
+	// event is not sent to the client but handed to the function in the
+	// channel's process, which pushes what it likes.
+	Intercept map[string]func(c *Context, payload Payload)
+
+	// Terminate is terminate/2. It runs last in the process of a channel that
+	// was joined, whatever ended it. After a leave and a normal stop the
+	// client has its phx_close already, after a crash it gets phx_error
+	// afterwards. A channel that a second join replaced can push nothing any
+	// more.
+	Terminate func(c *Context)
+}
+
+type route struct {
+	pattern string
+	prefix  bool
+	channel *Channel
+}
+
+func newRoute(pattern string, ch Channel) route {
+	trimmed, prefix := strings.CutSuffix(pattern, "*")
+	return route{pattern: trimmed, prefix: prefix, channel: &ch}
+}
+
+func (r route) matches(topic string) bool {
+	if r.prefix {
+		return strings.HasPrefix(topic, r.pattern)
+	}
+	return topic == r.pattern
+}
+
+// callJoin runs the Join function and makes one of three outcomes of it: a reply
+// with status ok or error, or a reason why it crashed.
+func (p *process) callJoin(payload Payload) (r Reply, crash string) {
+	if p.def.Join == nil {
+		return OK(nil), ""
+	}
+	c := p.context()
+	crash = protect(func() { r = p.def.Join(c, payload) })
+	switch {
+	case crash != "":
+	case p.misuse() != "":
+		crash = p.misuse()
+	case r.end != goesOn:
+		crash = "Join stopped or crashed"
+	case !r.replies || r.status != "ok" && r.status != "error":
+		crash = fmt.Sprintf("Join returned neither OK nor Error but status %q", r.status)
+	}
+	if crash != "" {
+		return r, crash
+	}
+	response, err := payloadOf(r.value)
+	if err != nil {
+		return r, err.Error()
+	}
+	r.value = response
+	return r, ""
+}
+
+// callEvent runs the clause for an event.
+func (p *process) callEvent(c *Context, event string, payload Payload) (r Reply, crash string) {
+	fn, ok := p.def.Events[event]
+	switch {
+	case ok && fn != nil:
+		crash = protect(func() { r = fn(c, payload) })
+	case p.def.Default != nil:
+		crash = protect(func() { r = p.def.Default(c, event, payload) })
+	default:
+		crash = fmt.Sprintf("no clause for event %q", event)
+	}
+	return r, crash
+}
+
+// protect calls fn and returns why it did not come back, or "".
+func protect(fn func()) (crash string) {
+	// runtime.Goexit cannot be recovered from, only noticed: it unwinds this
+	// goroutine after crash is set, so the caller's own defer has to go on.
+	crash = "the function called runtime.Goexit"
+	defer func() {
+		if v := recover(); v != nil {
+			crash = fmt.Sprintf("panic: %v", v)
+		}
+	}()
+	fn()
+	return ""
+}

@@ -1,0 +1,125 @@
+package phoenixtest
+
+import (
+	"context"
+	"net/http"
+	"sync"
+)
+
+// faults are what goes wrong with connections before they are open.
+type faults struct {
+	mu sync.Mutex
+	// refusals is how many upgrades are refused; negative for all.
+	refusals int
+	refusal  *refusal
+	swallow  bool
+	// hanging is closed when upgrades go on.
+	hanging chan struct{}
+}
+
+func (f *faults) nextRefusal() *refusal {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refusals == 0 {
+		return nil
+	}
+	if f.refusals > 0 {
+		f.refusals--
+	}
+	return f.refusal
+}
+
+func (f *faults) swallows() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.swallow
+}
+
+// waitUpgrade returns when upgrades are answered; false if this one no longer
+// needs to be.
+func (f *faults) waitUpgrade(ctx context.Context, closing <-chan struct{}) bool {
+	for {
+		f.mu.Lock()
+		hanging := f.hanging
+		f.mu.Unlock()
+		if hanging == nil {
+			return true
+		}
+		select {
+		case <-hanging:
+		case <-ctx.Done():
+			return false
+		case <-closing:
+			return false
+		}
+	}
+}
+
+// RefuseDials makes dials fail until RefuseDials(nil): through
+// [Server.DialContext] with err, which is wrapped in a *net.OpError. With TCP
+// the port is closed meanwhile, so other dialers see a refused connection.
+// Connections that are open stay so.
+func (s *Server) RefuseDials(err error) {
+	if err := s.network.refuse(err); err != nil {
+		s.complain(err)
+	}
+}
+
+// RefuseNext answers the next n upgrades with this status, header and body
+// instead of looking at them; a negative n all of them, until RefuseNext with 0,
+// which ends it. A second call replaces the first. The header may be nil.
+func (s *Server) RefuseNext(n, status int, header http.Header, body string) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	if status < http.StatusOK || status > 999 {
+		status = http.StatusForbidden
+	}
+	s.faults.refusals = n
+	s.faults.refusal = &refusal{status: status, header: header.Clone(), body: body}
+}
+
+// HangDials makes dials through [Server.DialContext] wait: until HangDials(false),
+// when they go on, or the end of their ctx, or Close. Other dialers do not
+// notice; for them there is [Server.HangUpgrades].
+func (s *Server) HangDials(on bool) { s.network.hang(on) }
+
+// HangUpgrades accepts network connections but does not answer their HTTP
+// requests until HangUpgrades(false), when those that still wait are answered.
+func (s *Server) HangUpgrades(on bool) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	switch {
+	case on && s.faults.hanging == nil:
+		s.faults.hanging = make(chan struct{})
+	case !on && s.faults.hanging != nil:
+		close(s.faults.hanging)
+		s.faults.hanging = nil
+	}
+}
+
+// SwallowFrames makes the connections that are opened from now on mute: the
+// upgrade is accepted, and then nothing is ever answered, as some proxies do.
+// Options.Connect is not asked. SwallowFrames(false) ends it for connections
+// that are opened later; for those that are open see [Conn.Blackhole].
+func (s *Server) SwallowFrames(on bool) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.swallow = on
+}
+
+// Down is the end of the server's machine: every connection is cut, also those
+// whose upgrade is not done, and dials are refused until Up.
+func (s *Server) Down() {
+	s.tracker.refuse(true)
+	s.RefuseDials(errRefused())
+	for _, c := range s.Conns() {
+		c.drop("server down")
+	}
+	s.tracker.cutAll()
+}
+
+// Up ends Down and RefuseDials: dials are accepted again, at the same address.
+func (s *Server) Up() {
+	s.tracker.refuse(false)
+	s.RefuseDials(nil)
+}

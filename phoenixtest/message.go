@@ -1,0 +1,180 @@
+package phoenixtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Ref is a ref or join_ref of a message. The empty Ref is null, any other
+// plain string stands for itself: Ref("1") is "1" on the wire. What a client
+// should not send but may, such as the number 1 or the empty string, is made
+// and shown by [RawRef]; it never equals a plain one.
+type Ref string
+
+// rawRefMark cannot begin a ref that anybody sends in earnest.
+const rawRefMark = "\x00"
+
+// RawRef returns the Ref whose text on the wire is the given JSON: RawRef("1")
+// is the number 1, RawRef(`""`) the empty string, and RawRef("null") is the
+// same as the empty Ref. The text is not checked.
+func RawRef(text string) Ref {
+	if text == "null" {
+		return ""
+	}
+	return Ref(rawRefMark + text)
+}
+
+// JSON returns the ref as JSON text.
+func (r Ref) JSON() string {
+	if r == "" {
+		return "null"
+	}
+	if raw, ok := strings.CutPrefix(string(r), rawRefMark); ok {
+		return raw
+	}
+	return string(appendString(nil, string(r)))
+}
+
+// String returns a plain ref as it is, null as "null" and a raw one as JSON.
+func (r Ref) String() string {
+	if r == "" || strings.HasPrefix(string(r), rawRefMark) {
+		return r.JSON()
+	}
+	return string(r)
+}
+
+// Message is one message of the protocol in either direction.
+type Message struct {
+	JoinRef Ref
+	Ref     Ref
+	// Topic and Event of a client's message that are no strings, which only a
+	// broken client sends, are shown as their JSON text.
+	Topic   string
+	Event   string
+	Payload Payload
+}
+
+// String returns the message as V2 JSON text, for test failures and logs; a
+// binary payload is shown as its length.
+func (m Message) String() string {
+	payload := m.Payload.text()
+	if m.Payload.binary {
+		payload = fmt.Sprintf("<%d bytes>", len(m.Payload.data))
+	}
+	return "[" + m.JoinRef.JSON() + "," + m.Ref.JSON() + "," + strconv.Quote(m.Topic) + "," +
+		strconv.Quote(m.Event) + "," + payload + "]"
+}
+
+// Payload is the payload of a message: JSON text or bytes. It is immutable and
+// may be kept. Given as a value to reply, push or broadcast with, it is sent
+// as it came. The zero Payload is the JSON text {}.
+type Payload struct {
+	data   string
+	binary bool
+}
+
+// Binary is a binary payload: a reply, push or broadcast of it is a binary
+// frame.
+type Binary []byte
+
+// JSON returns the payload with the given JSON text: JSON("null") is the
+// literal null, which nil as a value is not. Text that is not JSON fails where
+// it is sent.
+func JSON(text string) Payload {
+	if text == "" {
+		text = " " // invalid, whereas the zero Payload means {}
+	}
+	return Payload{data: text}
+}
+
+// IsBinary reports whether the payload is binary rather than JSON.
+func (p Payload) IsBinary() bool { return p.binary }
+
+// Bytes returns a copy of the JSON text, or of the binary data.
+func (p Payload) Bytes() []byte {
+	if p.binary {
+		return []byte(p.data)
+	}
+	return []byte(p.text())
+}
+
+// String returns the JSON text, or the binary data, as a string.
+func (p Payload) String() string {
+	if p.binary {
+		return p.data
+	}
+	return p.text()
+}
+
+// Equal reports whether both payloads hold the same bytes in the same kind.
+// JSON that differs in white space or in the order of keys is not equal.
+func (p Payload) Equal(q Payload) bool {
+	return p.binary == q.binary && p.String() == q.String()
+}
+
+// Decode unmarshals JSON into v. A binary payload goes into a *[]byte or a
+// *Binary, and is an error with any other v.
+func (p Payload) Decode(v any) error {
+	if !p.binary {
+		if err := json.Unmarshal([]byte(p.text()), v); err != nil {
+			return fmt.Errorf("phoenixtest: decode payload: %w", err)
+		}
+		return nil
+	}
+	switch v := v.(type) {
+	case *[]byte:
+		*v = []byte(p.data)
+	case *Binary:
+		*v = Binary(p.data)
+	default:
+		return fmt.Errorf("phoenixtest: decode payload: binary data into %T", v)
+	}
+	return nil
+}
+
+func (p Payload) text() string {
+	if p.data == "" {
+		return "{}"
+	}
+	return p.data
+}
+
+var (
+	errNotJSON   = errors.New("phoenixtest: the value is not valid JSON text")
+	errByteSlice = errors.New("phoenixtest: a []byte is ambiguous: use Binary or json.RawMessage")
+)
+
+// payloadOf turns a value into what is sent; nil is {}.
+func payloadOf(v any) (Payload, error) {
+	switch v := v.(type) {
+	case nil:
+		return Payload{}, nil
+	case Payload:
+		if !v.binary && v.data != "" && !json.Valid([]byte(v.data)) {
+			return Payload{}, errNotJSON
+		}
+		return v, nil
+	case Binary:
+		return Payload{data: string(v), binary: true}, nil
+	case json.RawMessage:
+		if !json.Valid(v) {
+			return Payload{}, errNotJSON
+		}
+		return Payload{data: string(v)}, nil
+	case []byte:
+		return Payload{}, errByteSlice
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	// Phoenix does not escape HTML either, and escaped text is hard to read in
+	// a log.
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return Payload{}, fmt.Errorf("phoenixtest: encode payload: %w", err)
+	}
+	return Payload{data: string(bytes.TrimSuffix(b.Bytes(), []byte("\n")))}, nil
+}

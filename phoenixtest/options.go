@@ -1,0 +1,171 @@
+package phoenixtest
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Network says how clients reach a [Server].
+type Network int
+
+const (
+	// InMemory is a buffered network inside the process, which works in a
+	// testing/synctest bubble. Clients reach it through [Server.HTTPClient] or
+	// [Server.DialContext] only.
+	InMemory Network = iota
+	// TCP is a listener on the loopback interface.
+	TCP
+)
+
+// Defaults of [Options].
+const (
+	DefaultPath         = "/socket"
+	DefaultIdleTimeout  = 60 * time.Second
+	DefaultMaxChannels  = 100
+	DefaultMaxFrameSize = 10_000_000
+	DefaultFrameLog     = 4096
+	DefaultBufferSize   = 64 << 10
+)
+
+// Options configure a [Server]. Nil means all defaults, and so does the zero
+// value of each field. The struct is copied.
+type Options struct {
+	// Network is InMemory by default.
+	Network Network
+
+	// Addr is the address to listen on, with TCP only: "127.0.0.1:0" by
+	// default.
+	Addr string
+
+	// Path is the mount point of the socket, "/socket" by default; the
+	// transport's suffix "/websocket" is added to it.
+	Path string
+
+	// Connect is the socket's connect/3; nil accepts everybody. Any error
+	// refuses with status 403 and an empty body, one made by [Refuse] as it
+	// says; a panic is a 500. It is called from several goroutines at once,
+	// and the client waits while it runs.
+	Connect func(*ConnectInfo) error
+
+	// AuthToken is the mount's auth_token: true. Without it a token that a
+	// client offers as a subprotocol is lost silently.
+	AuthToken bool
+
+	// IdleTimeout closes a connection on which nothing was received for so
+	// long, with code 1002 as Bandit does: 60 s by default, negative never.
+	IdleTimeout time.Duration
+
+	// MaxChannels is how many channels one connection may have joined: 100 by
+	// default, negative without limit.
+	MaxChannels int
+
+	// MaxFrameSize is how many bytes a client's frame may have: 10,000,000 by
+	// default, negative without limit. A larger one closes with code 1009.
+	MaxFrameSize int
+
+	// FrameLog is how many entries the frame log keeps before it forgets the
+	// oldest: 4,096 by default, negative none, which benchmarks want. It also
+	// forgets when its frames have more than 64 MiB.
+	FrameLog int
+
+	// BufferSize is how many bytes the network holds in each direction before
+	// a write waits: 64 KiB by default. A few hundred let a write back up soon
+	// after Conn.Stall. With TCP it is a request to the system for the
+	// server's side, which rounds it up generously.
+	BufferSize int
+
+	_ struct{}
+}
+
+func (o *Options) withDefaults() (Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Network != InMemory && c.Network != TCP {
+		return c, fmt.Errorf("phoenixtest: Options.Network: unknown network %d", c.Network)
+	}
+	if c.Addr == "" {
+		c.Addr = "127.0.0.1:0"
+	}
+	if c.Path == "" {
+		c.Path = DefaultPath
+	}
+	if !strings.HasPrefix(c.Path, "/") {
+		return c, fmt.Errorf("phoenixtest: Options.Path: %q does not begin with a slash", c.Path)
+	}
+	c.Path = strings.TrimRight(c.Path, "/")
+	if c.IdleTimeout == 0 {
+		c.IdleTimeout = DefaultIdleTimeout
+	}
+	if c.MaxChannels == 0 {
+		c.MaxChannels = DefaultMaxChannels
+	}
+	if c.MaxFrameSize == 0 {
+		c.MaxFrameSize = DefaultMaxFrameSize
+	}
+	if c.FrameLog == 0 {
+		c.FrameLog = DefaultFrameLog
+	}
+	if c.BufferSize < 0 {
+		return c, fmt.Errorf("phoenixtest: Options.BufferSize: %d is negative", c.BufferSize)
+	}
+	return c, nil
+}
+
+// ConnectInfo is what connect/3 gets to decide on a connection. It is valid
+// during the call only.
+type ConnectInfo struct {
+	// Params are the query's parameters. As in Plug, the last of several
+	// values for one name wins, unless the name ends in "[]".
+	Params url.Values
+	// Header is the header of the request.
+	Header http.Header
+	// AuthToken is the decoded token, "" without one. See Options.AuthToken.
+	AuthToken string
+	// Vsn is the serializer version that the client asked for, such as
+	// "2.0.0".
+	Vsn string
+	// Transport is "websocket".
+	Transport string
+
+	// ID is to be set to the socket id that id/1 would return, such as
+	// "user_socket:42"; see [Server.Disconnect]. "" is none.
+	ID string
+	// Assigns are the socket's assigns; each channel that is joined later
+	// starts with a copy of them.
+	Assigns map[string]any
+
+	query []param
+}
+
+// Assign sets one of the socket's assigns.
+func (i *ConnectInfo) Assign(key string, value any) {
+	if i.Assigns == nil {
+		i.Assigns = make(map[string]any)
+	}
+	i.Assigns[key] = value
+}
+
+// Nested returns the params as Plug decodes them: a[k]=v becomes a
+// map[string]any, a[]=v a []any, and every leaf is a string.
+func (i *ConnectInfo) Nested() map[string]any { return nestParams(i.query) }
+
+// Refuse returns an error for Options.Connect that refuses the connection with
+// this HTTP answer. The header may be nil.
+func Refuse(status int, header http.Header, body string) error {
+	return &refusal{status: status, header: header.Clone(), body: body}
+}
+
+type refusal struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("phoenixtest: refused with status %d", r.status)
+}

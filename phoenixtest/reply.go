@@ -1,0 +1,56 @@
+package phoenixtest
+
+// Reply is what a function of a [Channel] returns: whether and how the client
+// is answered, and whether the channel goes on. The zero Reply is NoReply().
+type Reply struct {
+	status  string
+	value   any
+	replies bool
+	end     ending
+}
+
+// ending says how a channel process goes on after a callback.
+type ending uint8
+
+const (
+	goesOn ending = iota
+	stops
+	stopsWithError
+	crashes
+)
+
+// OK answers with status "ok" and v as the response. What v may be, here and
+// wherever else a payload is given: nil for {}, a [Payload] or a
+// json.RawMessage to be sent as it is, a [Binary] for a binary frame, anything
+// else for encoding/json. A v that cannot be encoded crashes the channel.
+func OK(v any) Reply { return Status("ok", v) }
+
+// Error answers with status "error". From Join it refuses the join.
+func Error(v any) Reply { return Status("error", v) }
+
+// Status answers with any status. From Join only "ok" and "error" are legal,
+// as in Phoenix; others crash the join.
+func Status(name string, v any) Reply { return Reply{status: name, value: v, replies: true} }
+
+// NoReply does not answer. The client is never told, so a push that waits for
+// a reply waits until its timeout.
+func NoReply() Reply { return Reply{} }
+
+// Stop ends the channel normally and without a reply: the client gets
+// phx_close.
+func Stop() Reply { return Reply{end: stops} }
+
+// StopWith answers with r and then ends the channel normally: the client gets
+// the reply and then phx_close.
+func StopWith(r Reply) Reply {
+	r.end = stops
+	return r
+}
+
+// StopError ends the channel with an abnormal reason: the client gets
+// phx_error and no reply.
+func StopError() Reply { return Reply{end: stopsWithError} }
+
+// Crash does what a raise in a callback does: the client gets phx_error and no
+// reply, or from Join the refusal "join crashed". A panic does the same.
+func Crash() Reply { return Reply{end: crashes} }

@@ -1,0 +1,300 @@
+package phoenixtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Errors of this package.
+var (
+	// ErrServerClosed is returned once a server is closed.
+	ErrServerClosed = errors.New("phoenixtest: server closed")
+	// ErrConnClosed is returned when something is to be sent on a connection
+	// that has ended, or whose closing handshake has begun.
+	ErrConnClosed = errors.New("phoenixtest: connection closed")
+)
+
+// Server is a Phoenix endpoint with one socket mounted. It serves until Close.
+type Server struct {
+	opts      Options
+	profile   profile
+	tb        testing.TB
+	network   network
+	tracker   connTracker
+	http      *http.Server
+	transport *http.Transport
+	log       *frameLog
+	topics    topics
+	faults    faults
+	intercept atomic.Pointer[func(*Conn, Message) bool]
+
+	wg      sync.WaitGroup
+	closing chan struct{}
+
+	mu     sync.Mutex
+	routes []route
+	conns  []*Conn
+	opened int
+	// fresh are connections that nobody has accepted; arrived is closed and
+	// replaced when one comes.
+	fresh   []*Conn
+	arrived chan struct{}
+	// running are the channel processes, for Close to name those that hang.
+	running  map[*process]struct{}
+	closed   bool
+	closeErr error
+	closeEnd chan struct{}
+}
+
+// NewServer starts a server that tb's cleanup closes. If the test has failed by
+// then, the frame log is written to the test's log. It ends the test if the
+// options are wrong or the address cannot be listened on; nil options are the
+// defaults. In a testing/synctest bubble call it with the bubble's tb.
+func NewServer(tb testing.TB, opts *Options) *Server {
+	tb.Helper()
+	s, err := start(tb, opts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+		if tb.Failed() {
+			var b strings.Builder
+			s.WriteLog(&b)
+			tb.Logf("frames of %s, times since its start:\n%s", s.URL(), b.String())
+		}
+	})
+	return s
+}
+
+// Start starts a server without a test, for examples and tools. The caller has
+// to Close it.
+func Start(opts *Options) (*Server, error) { return start(nil, opts) }
+
+func start(tb testing.TB, opts *Options) (*Server, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		opts:     o,
+		profile:  phoenix1812(),
+		tb:       tb,
+		log:      newFrameLog(o.FrameLog),
+		closing:  make(chan struct{}),
+		closeEnd: make(chan struct{}),
+		arrived:  make(chan struct{}),
+		running:  make(map[*process]struct{}),
+	}
+	s.http = &http.Server{
+		Handler:  http.HandlerFunc(s.serveHTTP),
+		ErrorLog: log.New(io.Discard, "", 0),
+		// Hangs are for the faults to make.
+		ReadHeaderTimeout: time.Minute,
+	}
+	s.transport = &http.Transport{DialContext: s.DialContext}
+	if o.Network == TCP {
+		s.network, err = newTCPNetwork(o.Addr, s.serve)
+	} else {
+		s.network, err = newMemoryNetwork(o.BufferSize, s.serve)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// serve accepts connections until the listener is closed.
+func (s *Server) serve(lis net.Listener) error {
+	buffer := 0
+	if s.opts.Network == TCP {
+		buffer = s.opts.BufferSize
+	}
+	tl := trackingListener{Listener: lis, tracker: &s.tracker, buffer: buffer}
+	if !s.goDo(func() { s.http.Serve(tl) }) { //nolint:errcheck // it always ends with the listener's error
+		lis.Close() //nolint:errcheck // nobody has used it
+		return ErrServerClosed
+	}
+	return nil
+}
+
+// goDo runs fn in a goroutine that Close waits for; false if it is too late.
+func (s *Server) goDo(fn func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.wg.Go(fn)
+	return true
+}
+
+func (s *Server) goProcess(p *process, payload Payload) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.running[p] = struct{}{}
+	s.wg.Go(func() {
+		defer s.ended(p)
+		p.run(payload)
+	})
+	return true
+}
+
+func (s *Server) ended(p *process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.running, p)
+}
+
+// URL returns the URL to connect to, without the transport's suffix:
+// "ws://phoenix.test/socket" in memory.
+func (s *Server) URL() string { return "ws://" + s.network.address() + s.opts.Path }
+
+// HTTPClient returns a client whose connections all go to this server,
+// whatever the address, over either network. The clients of all calls share
+// one *http.Transport, which Close closes; what it is otherwise is the
+// caller's.
+func (s *Server) HTTPClient() *http.Client { return &http.Client{Transport: s.transport} }
+
+// DialContext connects to this server, whatever the network and the address:
+// it is for an *http.Transport. It fails as [Server.RefuseDials] says, and waits
+// while [Server.HangDials] is on.
+func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	nc, err := s.network.dial(ctx, network, addr)
+	if err != nil {
+		s.log.add(Frame{Kind: ConnRefused, Note: err.Error()}, "")
+	}
+	return nc, err
+}
+
+// Handle routes a topic to a channel, as `channel "room:*", RoomChannel` does.
+// A pattern is a topic, or a prefix that ends in "*". Routes are tried in the
+// order of their definition. It may be called while clients are connected, and
+// counts for later joins.
+func (s *Server) Handle(pattern string, ch Channel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.routes = append(s.routes, newRoute(pattern, ch))
+}
+
+// lookup returns the channel of a topic, nil if there is none.
+func (s *Server) lookup(topic string) *Channel {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.routes {
+		if r.matches(topic) {
+			return r.channel
+		}
+	}
+	return nil
+}
+
+// Broadcast sends an event to all channels of a topic, as Endpoint.broadcast
+// does; see [OK] for what v may be. It returns when the frames are queued and
+// never waits for a client. A v that cannot be encoded is an error, and fails
+// the test of a server that has one.
+func (s *Server) Broadcast(topic, event string, v any) {
+	if err := s.topics.broadcast(topic, event, v, nil); err != nil {
+		s.complain(fmt.Errorf("phoenixtest: broadcast of %q: %w", event, err))
+	}
+}
+
+// complain reports a mistake of the test's.
+func (s *Server) complain(err error) {
+	s.log.add(Frame{Kind: Note, Note: err.Error()}, "")
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if s.tb != nil && !closed {
+		s.tb.Error(err)
+	}
+}
+
+// Disconnect closes all connections with this socket id, as
+// Endpoint.broadcast(id, "disconnect", %{}) does: with code 1001. It does not
+// wait for the closing handshakes. The empty id is nobody's.
+func (s *Server) Disconnect(id string) {
+	if id == "" {
+		return
+	}
+	for _, c := range s.Conns() {
+		if c.id == id {
+			c.disconnect()
+		}
+	}
+}
+
+// closeGrace is how long Close waits for functions of the test.
+const closeGrace = 10 * time.Second
+
+// Close refuses new connections, cuts the open ones and returns when all
+// goroutines of the server have ended. Functions of channels should watch
+// [Context.Context]; Close waits 10 s for them and then returns an error that
+// names those which are still running. It must not be called from one of them.
+// Later calls wait for the first and return its error.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		<-s.closeEnd
+		return s.closeErr
+	}
+	s.closed = true
+	conns := slices.Clone(s.conns)
+	close(s.closing)
+	s.mu.Unlock()
+
+	s.tracker.refuse(true)
+	s.network.close()
+	for _, c := range conns {
+		c.drop("server closed")
+	}
+	s.tracker.cutAll()
+	s.http.Close() //nolint:errcheck // the listeners are closed already
+	s.transport.CloseIdleConnections()
+	err := s.await()
+	s.mu.Lock()
+	s.closeErr = err
+	s.mu.Unlock()
+	close(s.closeEnd)
+	return err
+}
+
+func (s *Server) await() error {
+	ended := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(ended)
+	}()
+	t := time.NewTimer(closeGrace)
+	defer t.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-t.C:
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var busy []string
+	for p := range s.running {
+		busy = append(busy, p.busyWith())
+	}
+	slices.Sort(busy)
+	return fmt.Errorf("phoenixtest: still running after Close: %s", strings.Join(busy, ", "))
+}

@@ -1,0 +1,210 @@
+package phoenixtest
+
+import (
+	"fmt"
+)
+
+// Events and topics that the protocol reserves.
+const (
+	topicPhoenix   = "phoenix"
+	eventHeartbeat = "heartbeat"
+	eventJoin      = "phx_join"
+	eventLeave     = "phx_leave"
+	eventReply     = "phx_reply"
+	eventClose     = "phx_close"
+	eventError     = "phx_error"
+)
+
+// receive deals with one frame of the client, on the transport's goroutine. An
+// error means that the frame kills the connection.
+func (c *Conn) receive(op Opcode, data []byte) error {
+	text := string(data)
+	c.server.log.addEntry(Frame{Conn: c.number, Kind: FrameReceived, Opcode: op}, text, c.codec)
+	if c.silent() {
+		return nil
+	}
+	m, err := c.codec.decode(op, text)
+	if err != nil {
+		return err
+	}
+	if fn := c.server.intercept.Load(); fn != nil && (*fn)(c, m.Message) {
+		return nil
+	}
+	c.dispatch(&m)
+	return nil
+}
+
+func (c *Conn) ping(data []byte) {
+	c.logReceived(OpPing, data)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue(OpPong, data, false)
+}
+
+func (c *Conn) logReceived(op Opcode, data []byte) {
+	c.server.log.addBytes(Frame{Conn: c.number, Kind: FrameReceived, Opcode: op}, data)
+}
+
+func (c *Conn) logClose(code int, reason string) {
+	c.server.log.add(Frame{Conn: c.number, Kind: FrameReceived, Opcode: OpClose, Code: code}, reason)
+}
+
+func (c *Conn) silent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mute || c.leaving || c.over
+}
+
+func (c *Conn) dispatch(m *inbound) {
+	switch {
+	case m.oddTopic || m.oddEvent:
+		// Neither equals a reserved word, but an odd event on a joined topic
+		// does reach the channel.
+		c.message(m)
+	case m.Topic == topicPhoenix && m.Event == eventHeartbeat:
+		c.answer("", m, OK(nil))
+	case m.Event == eventJoin:
+		c.join(m)
+	default:
+		c.message(m)
+	}
+}
+
+// message delivers to a joined channel.
+func (c *Conn) message(m *inbound) {
+	c.mu.Lock()
+	var p *process
+	if !m.oddTopic {
+		p = c.channels[m.Topic]
+	}
+	c.mu.Unlock()
+	switch {
+	case p == nil && m.Event == eventLeave && !m.oddEvent:
+		c.answer(m.JoinRef, m, OK(nil))
+	case p == nil:
+		c.unmatched(m)
+	case c.server.profile.delivers(m, p.rawJoinRef):
+		p.post(letter{message: m})
+	}
+}
+
+func (c *Conn) unmatched(m *inbound) {
+	c.answer("", m, Error(JSON(`{"reason":"unmatched topic"}`)))
+}
+
+// answer replies from the transport's goroutine, whose crash is the end of the
+// connection.
+func (c *Conn) answer(joinRef Ref, m *inbound, r Reply) {
+	op, frame, err := c.encodeReply(joinRef, m, r)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.leave(closeInternalError, "", err.Error())
+		return
+	}
+	c.queue(op, frame, true)
+}
+
+func (c *Conn) encodeReply(joinRef Ref, m *inbound, r Reply) (Opcode, []byte, error) {
+	payload, err := payloadOf(r.value)
+	if err != nil {
+		return 0, nil, err
+	}
+	return c.codec.appendReply(nil, joinRef, m.Ref, m.topicName(), r.status, payload)
+}
+
+// join runs a join to its end; until then the connection does nothing else.
+func (c *Conn) join(m *inbound) {
+	c.mu.Lock()
+	c.holding = true
+	c.mu.Unlock()
+	c.release(c.runJoin(m), m)
+}
+
+// joinAnswer is the reply to a join, with the join_ref it carries.
+type joinAnswer struct {
+	reply   Reply
+	joinRef Ref
+	// lost says that the connection ended before there was an answer.
+	lost bool
+}
+
+func (c *Conn) runJoin(m *inbound) joinAnswer {
+	c.replace(m.Topic)
+	def := c.server.lookup(m.Topic)
+	if def == nil {
+		return joinAnswer{reply: Error(JSON(`{"reason":"unmatched topic"}`))}
+	}
+	if c.full() {
+		return joinAnswer{reply: Error(JSON(`{"reason":"too many channels joined"}`)), joinRef: m.JoinRef}
+	}
+	p := newProcess(c, def, m)
+	if !c.server.goProcess(p, m.Payload) {
+		return joinAnswer{lost: true}
+	}
+	select {
+	case res := <-p.joinResult:
+		if res.crash != "" {
+			c.note(fmt.Sprintf("join of %q crashed: %s", m.Topic, res.crash))
+			res.reply = Error(JSON(`{"reason":"join crashed"}`))
+		}
+		return joinAnswer{reply: res.reply, joinRef: m.JoinRef}
+	case <-c.ctx.Done():
+		return joinAnswer{lost: true}
+	}
+}
+
+// release ends a join: its reply goes out first, then what was held back.
+func (c *Conn) release(a joinAnswer, m *inbound) {
+	op, frame, err := c.encodeReply(a.joinRef, m, a.reply)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.holding = false
+	switch {
+	case a.lost:
+	case err != nil:
+		c.leave(closeInternalError, "", err.Error())
+	default:
+		c.queue(op, frame, true)
+	}
+	held := c.held
+	c.held = nil
+	for _, f := range held {
+		if f.code != 0 {
+			c.leave(f.code, "", f.cause)
+			continue
+		}
+		c.queue(f.op, f.data, true)
+	}
+}
+
+// replace kills the process of a topic, if there is one, for a new join.
+func (c *Conn) replace(topic string) {
+	c.mu.Lock()
+	p := c.channels[topic]
+	if p != nil {
+		delete(c.channels, topic)
+		p.state = dead
+		c.end(p, eventClose, JSON("{}"))
+	}
+	c.mu.Unlock()
+	if p != nil {
+		p.cancel()
+		c.server.topics.unsubscribe(p)
+	}
+}
+
+func (c *Conn) full() bool {
+	limit := c.server.opts.MaxChannels
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return limit >= 0 && len(c.channels) >= limit
+}
+
+// end queues phx_close or phx_error, whose ref is the join_ref; c.mu is held.
+func (c *Conn) end(p *process, event string, payload Payload) {
+	m := Message{JoinRef: p.rawJoinRef, Ref: p.rawJoinRef, Topic: p.topic.text, Event: event, Payload: payload}
+	if op, frame, err := encodeMessage(c.codec, m); err == nil {
+		c.queue(op, frame, true)
+	}
+}

@@ -1,0 +1,295 @@
+package phoenixtest
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha1" //nolint:gosec // RFC 6455 demands it
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	// The server's own connection goroutines are not waited for otherwise.
+	if !s.enter() {
+		return
+	}
+	defer s.wg.Done()
+	if r.URL.Path != s.opts.Path+"/websocket" {
+		s.refuse(w, r, &refusal{status: http.StatusNotFound}, "no such path")
+		return
+	}
+	if !s.faults.waitUpgrade(r.Context(), s.closing) {
+		return
+	}
+	if refused := s.faults.nextRefusal(); refused != nil {
+		s.refuse(w, r, refused, "RefuseNext")
+		return
+	}
+	u := upgrade{server: s, request: r, info: &ConnectInfo{Header: r.Header, Transport: "websocket"}}
+	if refused := u.decide(); refused != nil {
+		s.refuse(w, r, refused, u.why)
+		return
+	}
+	u.accept(w)
+}
+
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.wg.Add(1)
+	return true
+}
+
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, ref *refusal, why string) {
+	s.log.add(Frame{Kind: ConnRefused, Status: ref.status, Note: r.Method + " " + r.URL.Path + ": " + why}, "")
+	for k, v := range ref.header {
+		w.Header()[k] = v
+	}
+	if ref.body == "" && w.Header().Get("Content-Type") == "" {
+		// Nothing to sniff, and Phoenix sends none.
+		w.Header()["Content-Type"] = nil
+	}
+	w.WriteHeader(ref.status)
+	if ref.body != "" {
+		w.Write([]byte(ref.body)) //nolint:errcheck // the client may be gone
+	}
+}
+
+// upgrade is the decision on one request.
+type upgrade struct {
+	server      *Server
+	request     *http.Request
+	info        *ConnectInfo
+	codec       codec
+	subprotocol string
+	mute        bool
+	// why is for the log.
+	why string
+}
+
+func (u *upgrade) refuse(status int, why string) *refusal {
+	u.why = why
+	return &refusal{status: status}
+}
+
+// decide makes Phoenix's checks in Phoenix's order; nil accepts.
+func (u *upgrade) decide() *refusal {
+	if u.request.Method != http.MethodGet {
+		return u.refuse(http.StatusBadRequest, "not a GET")
+	}
+	query, err := parseQuery(u.request.URL.RawQuery)
+	if err != nil {
+		return u.refuse(http.StatusBadRequest, err.Error())
+	}
+	u.info.query, u.info.Params = query, flatParams(query)
+	if refused := u.negotiateSubprotocol(); refused != nil {
+		return refused
+	}
+	if u.mute = u.server.faults.swallows(); u.mute {
+		u.pass()
+	} else if refused := u.connect(); refused != nil {
+		return refused
+	}
+	if why := invalidUpgrade(u.request); why != "" {
+		refused := u.refuse(http.StatusBadRequest, why)
+		refused.body = why
+		return refused
+	}
+	return nil
+}
+
+const bearerPrefix = "base64url.bearer.phx."
+
+// negotiateSubprotocol finds the auth token and the subprotocol. Despite its
+// prefix a token is standard base64.
+func (u *upgrade) negotiateSubprotocol() *refusal {
+	if !u.server.opts.AuthToken {
+		return nil
+	}
+	var offered, bearers []string
+	for p := range strings.SplitSeq(strings.Join(u.request.Header.Values("Sec-WebSocket-Protocol"), ","), ",") {
+		if p = strings.TrimSpace(p); p != "" {
+			offered = append(offered, p)
+			if strings.HasPrefix(p, bearerPrefix) {
+				bearers = append(bearers, p)
+			}
+		}
+	}
+	// Of two tokens neither is used.
+	if len(bearers) == 1 {
+		token, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(bearers[0][len(bearerPrefix):], "="))
+		if err != nil {
+			return u.refuse(http.StatusInternalServerError, "the auth token is not standard base64")
+		}
+		u.info.AuthToken = string(token)
+		offered = slices.DeleteFunc(offered, func(p string) bool { return p == bearers[0] })
+	}
+	switch {
+	case len(offered) == 0:
+	case slices.Contains(offered, "phoenix"):
+		u.subprotocol = "phoenix"
+	default:
+		return u.refuse(http.StatusForbidden, fmt.Sprintf("no subprotocol of %q is served", offered))
+	}
+	return nil
+}
+
+// pass does without the application: the codec is for the frame log.
+func (u *upgrade) pass() {
+	u.info.Vsn, _ = u.vsn()
+	if u.codec = codecFor(u.info.Vsn); u.codec == nil {
+		u.codec = codecV2{}
+	}
+}
+
+// connect chooses the serializer and asks the application.
+func (u *upgrade) connect() *refusal {
+	vsn, ok := u.vsn()
+	u.info.Vsn = vsn
+	if u.codec = codecFor(vsn); !ok || u.codec == nil {
+		return u.refuse(http.StatusForbidden, fmt.Sprintf("vsn %q is not served", vsn))
+	}
+	if u.server.opts.Connect == nil {
+		return nil
+	}
+	err, crash := u.callConnect()
+	var chosen *refusal
+	switch {
+	case crash != "":
+		return u.refuse(http.StatusInternalServerError, "Connect crashed: "+crash)
+	case err == nil:
+		return nil
+	case errors.As(err, &chosen):
+		u.why = err.Error()
+		return chosen
+	default:
+		return u.refuse(http.StatusForbidden, err.Error())
+	}
+}
+
+func (u *upgrade) callConnect() (err error, crash string) { //nolint:revive // the crash is the graver of the two
+	crash = protect(func() { err = u.server.opts.Connect(u.info) })
+	return err, crash
+}
+
+// vsn returns the version asked for; false if it is not a string.
+func (u *upgrade) vsn() (string, bool) {
+	v, ok := nestParams(u.info.query)["vsn"]
+	if !ok {
+		return "1.0.0", true
+	}
+	s, ok := v.(string)
+	return s, ok
+}
+
+// invalidUpgrade says what is wrong with the headers of a WebSocket request,
+// "" if nothing.
+func invalidUpgrade(r *http.Request) string {
+	checks := []struct{ header, want string }{
+		{"connection", "upgrade"},
+		{"upgrade", "websocket"},
+	}
+	for _, c := range checks {
+		if got := r.Header.Values(c.header); !hasToken(got, c.want) {
+			return fmt.Sprintf("'%s' header must contain '%s', got %s", c.header, c.want, inspect(got))
+		}
+	}
+	if r.Header.Get("Sec-WebSocket-Key") == "" {
+		return "'sec-websocket-key' header is absent"
+	}
+	if got := r.Header.Values("Sec-WebSocket-Version"); !slices.Equal(got, []string{"13"}) {
+		return fmt.Sprintf("'sec-websocket-version' header must equal '13', got %s", inspect(got))
+	}
+	return ""
+}
+
+func hasToken(values []string, want string) bool {
+	for _, v := range values {
+		for t := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(t), want) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// inspect writes a list of strings as Elixir does.
+func inspect(values []string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = fmt.Sprintf("%q", v)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// accept switches protocols and starts the connection.
+func (u *upgrade) accept(w http.ResponseWriter) {
+	s := u.server
+	hijacker, ok := w.(http.Hijacker)
+	if !ok {
+		s.refuse(w, u.request, u.refuse(http.StatusHTTPVersionNotSupported, ""), "HTTP/1.1 is needed")
+		return
+	}
+	nc, rw, err := hijacker.Hijack()
+	if err != nil {
+		s.log.add(Frame{Kind: Note, Note: err.Error()}, "")
+		return
+	}
+	tracked, ok := nc.(*netConn)
+	if !ok {
+		nc.Close() //nolint:errcheck // it is not one of ours
+		return
+	}
+	c := u.newConn()
+	ws := newWebSocket(c, tracked, s.opts.IdleTimeout)
+	c.transport = ws
+	ws.out.bytes(u.response())
+	head := buffered(rw.Reader)
+	if !s.open(c, "GET "+u.request.URL.Path+" vsn "+c.vsn) ||
+		!s.goDo(func() { ws.out.run(tracked.Conn, ws.dead) }) ||
+		!s.goDo(func() { ws.run(head) }) {
+		c.drop("server closed")
+	}
+}
+
+func buffered(r *bufio.Reader) []byte {
+	head, _ := r.Peek(r.Buffered()) //nolint:errcheck // it is there
+	return slices.Clone(head)
+}
+
+func (u *upgrade) newConn() *Conn {
+	c := &Conn{
+		server:   u.server,
+		id:       u.info.ID,
+		params:   u.info.Params,
+		vsn:      u.info.Vsn,
+		assigns:  u.info.Assigns,
+		codec:    u.codec,
+		mute:     u.mute,
+		done:     make(chan struct{}),
+		channels: make(map[string]*process),
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+func (u *upgrade) response() []byte {
+	const guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+	sum := sha1.Sum([]byte(u.request.Header.Get("Sec-WebSocket-Key") + guid)) //nolint:gosec // RFC 6455 demands it
+	var b strings.Builder
+	b.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
+	b.WriteString("Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]) + "\r\n")
+	if u.subprotocol != "" {
+		b.WriteString("Sec-WebSocket-Protocol: " + u.subprotocol + "\r\n")
+	}
+	b.WriteString("\r\n")
+	return []byte(b.String())
+}

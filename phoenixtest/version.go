@@ -1,0 +1,32 @@
+package phoenixtest
+
+import (
+	"strconv"
+	"strings"
+)
+
+// codecFor returns the serializer for a vsn, nil if there is none. A version
+// matches `~> 2.0.0` if it is a strict SemVer of at least 2.0.0 and below
+// 2.1.0.
+func codecFor(vsn string) codec {
+	if matchesPatch(vsn, "2", "0") {
+		return codecV2{}
+	}
+	return nil
+}
+
+// matchesPatch reports whether vsn is ~> major.minor.0.
+func matchesPatch(vsn, major, minor string) bool {
+	vsn, build, hasBuild := strings.Cut(vsn, "+")
+	core, pre, hasPre := strings.Cut(vsn, "-")
+	parts := strings.Split(core, ".")
+	if len(parts) != 3 || hasBuild && build == "" || hasPre && pre == "" {
+		return false
+	}
+	patch := parts[2]
+	if _, err := strconv.ParseUint(patch, 10, 63); err != nil || len(patch) > 1 && patch[0] == '0' {
+		return false
+	}
+	// A pre-release of the lower bound comes before it.
+	return parts[0] == major && parts[1] == minor && !(patch == "0" && hasPre)
+}
