@@ -1,0 +1,102 @@
+package main
+
+import "slices"
+
+// kind is what a contestant is asked to do.
+type kind string
+
+const (
+	sequential kind = "sequential"
+	pipelined  kind = "pipelined"
+	concurrent kind = "concurrent"
+	flood      kind = "flood"
+	memory     kind = "memory"
+)
+
+// placement is where server and client run.
+type placement string
+
+const (
+	// sharedCPU puts both on one CPU: no wake-ups across CPUs, which make
+	// request after request a measurement of the hypervisor.
+	sharedCPU placement = "one CPU for both"
+	// ownCPU gives each its own: what throughput is measured with.
+	ownCPU placement = "a CPU each"
+	free   placement = "not pinned"
+)
+
+// benchCase is one comparison.
+type benchCase struct {
+	name, title string
+	kind        kind
+	width       int // outstanding replies, or goroutines
+	size        int // of a flood message's payload, in bytes
+	ops         int // operations measured, or sockets
+	place       placement
+	perMessage  bool // the server writes once for each message
+	gate        *gate
+}
+
+// gate is what a case promises, as ratios to the raw library.
+type gate struct {
+	minSpeed float64 // of operations a second, where CPUs can be pinned
+	maxCPU   float64 // of CPU time an operation, where they cannot
+
+	maxMemory     float64 // of resident memory a socket
+	maxGoroutines float64 // a socket; not a ratio
+}
+
+func allCases() []benchCase {
+	gated := []benchCase{
+		{
+			name: "seq", title: "push, wait for the reply, push again",
+			kind: sequential, ops: 20_000, place: sharedCPU, gate: &gate{minSpeed: 0.80, maxCPU: 1.35},
+		},
+		{
+			name: "pipe64", title: "one pusher, 64 replies outstanding",
+			kind: pipelined, width: 64, ops: 100_000, place: ownCPU, gate: &gate{minSpeed: 2.0, maxCPU: 0.55},
+		},
+		{
+			name: "pipe256", title: "one pusher, 256 replies outstanding",
+			kind: pipelined, width: 256, ops: 200_000, place: ownCPU, gate: &gate{minSpeed: 3.0, maxCPU: 0.40},
+		},
+		{
+			name: "conc64", title: "64 goroutines, each pushing and waiting (raw: one pusher, 64 outstanding)",
+			kind: concurrent, width: 64, ops: 100_000, place: ownCPU, gate: &gate{minSpeed: 2.2, maxCPU: 0.55},
+		},
+		{
+			name: "flood100", title: "receiving broadcasts of 100 bytes, in order",
+			kind: flood, size: 100, ops: 600_000, place: ownCPU, gate: &gate{minSpeed: 0.66, maxCPU: 1.75},
+		},
+		{
+			name: "flood2k", title: "receiving broadcasts of 2 KiB, in order",
+			kind: flood, size: 2048, ops: 200_000, place: ownCPU, gate: &gate{minSpeed: 0.66, maxCPU: 2.0},
+		},
+		{
+			name: "mem", title: "memory of an idle joined socket",
+			kind: memory, ops: 5_000, place: free, gate: &gate{maxMemory: 1.25, maxGoroutines: 2},
+		},
+	}
+	return append(gated, variants(gated)...)
+}
+
+// variants are gated cases in other circumstances. They promise nothing.
+func variants(gated []benchCase) []benchCase {
+	var more []benchCase
+	for _, name := range []string{"pipe64", "pipe256", "conc64"} {
+		c := gated[indexCase(gated, name)]
+		c.gate, c.name, c.perMessage = nil, c.name+"-permsg", true
+		c.title += "; the server writes once for each reply, as Phoenix does"
+		more = append(more, c)
+	}
+	for _, name := range []string{"seq", "pipe64", "pipe256", "conc64", "flood100", "flood2k"} {
+		c := gated[indexCase(gated, name)]
+		c.gate, c.name, c.place = nil, c.name+"-free", free
+		more = append(more, c)
+	}
+	return more
+}
+
+func indexCase(cases []benchCase, name string) int {
+	return slices.IndexFunc(cases, func(c benchCase) bool { return c.name == name })
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/phxgo/phoenix/benchmarks/internal/contest"
+	"github.com/phxgo/phoenix/benchmarks/internal/host"
+)
+
+// dialers is how many sockets are opened at a time: enough to be quick, few
+// enough to leave no mark on the heap.
+const dialers = 16
+
+// footprint is what the process holds at one moment.
+type footprint struct {
+	rss, heap, stack, goroutines float64
+}
+
+// measureMemory opens sockets, has each do one echo, and takes the difference
+// to having one: what the process needs once is not a socket's.
+func measureMemory(ctx context.Context, j job) (sample, error) {
+	one, err := openIdle(ctx, j, 1)
+	if err != nil {
+		return sample{}, err
+	}
+	before, err := takeFootprint(ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	many, err := openIdle(ctx, j, j.Ops)
+	if err != nil {
+		return sample{}, err
+	}
+	after, err := takeFootprint(ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	runtime.KeepAlive(one)
+	// The process ends now and takes the connections with it.
+	runtime.KeepAlive(many)
+	n := float64(j.Ops)
+	return sample{
+		RSS:        (after.rss - before.rss) / n,
+		Heap:       (after.heap - before.heap) / n,
+		Stack:      (after.stack - before.stack) / n,
+		Goroutines: (after.goroutines - before.goroutines) / n,
+	}, nil
+}
+
+func openIdle(ctx context.Context, j job, n int) ([]contest.Client, error) {
+	clients := make([]contest.Client, n)
+	errs := make([]error, dialers)
+	var wg sync.WaitGroup
+	for d := range dialers {
+		wg.Go(func() {
+			for i := d; i < n && errs[d] == nil; i += dialers {
+				c, err := contest.Open(ctx, j.Contestant, j.Endpoint)
+				if err == nil {
+					err = c.Sequential(1)
+				}
+				if err == nil {
+					c.Idle()
+				}
+				clients[i], errs[d] = c, err
+			}
+		})
+	}
+	wg.Wait()
+	return clients, errors.Join(errs...)
+}
+
+func takeFootprint(ctx context.Context) (footprint, error) {
+	if err := settle(ctx); err != nil {
+		return footprint{}, err
+	}
+	runtime.GC()
+	runtime.GC()
+	debug.FreeOSMemory()
+	var ms runtime.MemStats
+	runtime.ReadMemStats(&ms)
+	rss, err := host.ResidentMemory()
+	return footprint{
+		rss:        float64(rss),
+		heap:       float64(ms.HeapAlloc),
+		stack:      float64(ms.StackInuse),
+		goroutines: float64(runtime.NumGoroutine()),
+	}, err
+}
+
+// settle returns when the number of goroutines has been the same for a while:
+// what opening a socket started for a moment only must not count as its own.
+func settle(ctx context.Context) error {
+	const still = 10
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	last := runtime.NumGoroutine()
+	for same := 0; same < still; {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		n := runtime.NumGoroutine()
+		if n == last {
+			same++
+		} else {
+			same, last = 0, n
+		}
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/phxgo/phoenix/benchmarks/internal/contest"
+)
+
+// effort is how often things are run.
+type effort struct {
+	rounds   int
+	attempts int // at most, for one contestant in one round
+}
+
+// table holds the samples of one case, by contestant and then by round.
+type table struct {
+	benchCase benchCase
+	effort    effort
+	placed    bool // as the case asks for
+	names     []string
+	samples   map[string][]sample
+}
+
+// runCase runs every contestant in every round, against one server.
+func runCase(ctx context.Context, m machine, c benchCase, effort effort) (_ *table, err error) {
+	seats, placed := m.place(c.place)
+	srv, err := startServer(ctx, c.perMessage, seats.server)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, srv.stop()) }()
+	t := &table{
+		benchCase: c,
+		effort:    effort,
+		placed:    placed,
+		names:     []string{contest.Raw, contest.Phoenix},
+		samples:   make(map[string][]sample),
+	}
+	for round := range effort.rounds {
+		for _, name := range order(t.names, round) {
+			j := job{Contestant: name, Endpoint: srv.endpoint, Kind: c.kind, Width: c.width, Size: c.size, Ops: c.ops}
+			run := func() (sample, time.Duration, error) { return client(ctx, j, seats.client) }
+			s, err := quietest(seats, srv.cmd.Process.Pid, effort.attempts, run)
+			if err != nil {
+				return nil, err
+			}
+			t.samples[name] = append(t.samples[name], s)
+		}
+	}
+	return t, nil
+}
+
+// order turns the order of contestants so that none gains by its place: two
+// rounds, one the reverse of the other, then the next rotation.
+func order(names []string, round int) []string {
+	k := round / 2 % len(names)
+	turned := slices.Concat(names[k:], names[:k])
+	if round%2 == 1 {
+		slices.Reverse(turned)
+	}
+	return turned
+}

@@ -1,0 +1,10 @@
+//go:build !unix
+
+package host
+
+import (
+	"errors"
+	"time"
+)
+
+func usage() (time.Duration, error) { return 0, errors.ErrUnsupported }
