@@ -19,7 +19,7 @@ type Channel struct {
 	Join func(c *Context, payload Payload) Reply
 
 	// Events are the handle_in/3 clauses by event.
-	Events map[string]func(c *Context, payload Payload) Reply
+	Events Events
 
 	// Default is the last handle_in/3 clause, for every other event. Without
 	// it an unknown event crashes the channel, as an unmatched clause does.
@@ -37,6 +37,9 @@ type Channel struct {
 	// more.
 	Terminate func(c *Context)
 }
+
+// Events are handle_in/3 clauses by event; the name only shortens a literal.
+type Events = map[string]func(c *Context, payload Payload) Reply
 
 type route struct {
 	pattern string

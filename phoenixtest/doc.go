@@ -9,7 +9,7 @@
 //
 //	s := phoenixtest.NewServer(t, nil)
 //	s.Handle("room:*", phoenixtest.Channel{
-//		Events: map[string]func(*phoenixtest.Context, phoenixtest.Payload) phoenixtest.Reply{
+//		Events: phoenixtest.Events{
 //			"echo": func(_ *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply {
 //				return phoenixtest.OK(p)
 //			},

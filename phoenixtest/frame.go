@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -141,8 +142,7 @@ func (r *frameReader) payload(h frameHeader) ([]byte, error) {
 	for len(data) < h.length {
 		from := len(data)
 		n := min(step, h.length-from)
-		data = append(data, make([]byte, max(0, from+n-cap(data)))...)
-		data = data[:from+n]
+		data = slices.Grow(data, n)[:from+n]
 		if _, err := io.ReadFull(r.br, data[from:]); err != nil {
 			return nil, unexpected(err)
 		}
