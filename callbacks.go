@@ -1,0 +1,125 @@
+package phoenix
+
+import (
+	"log/slog"
+	"slices"
+)
+
+// callbacks are the functions given to On, and the calls of them that wait.
+// They are guarded by the socket's lock.
+type callbacks struct {
+	handlers []*handler
+	queue    ring[callback]
+	running  bool // the worker is there
+	dropping bool // a drop was logged, and the queue was not empty since
+}
+
+type handler struct {
+	event string
+	fn    func(*Message)
+	off   bool
+}
+
+type callback struct {
+	handler *handler
+	msg     *Message
+}
+
+// On has fn called with each message of an event, until off is called. All
+// functions of a channel are called one at a time, in the order in which the
+// messages came, on a goroutine of their own: they may block, push and wait for
+// the reply, leave, or close the socket. No call begins after off, Leave or
+// Close has returned; one that has begun is not waited for.
+//
+// At most ChannelOptions.MaxBuffer calls wait; beyond that the oldest is
+// dropped, which Stats, Trace and the Logger tell. Use Subscribe for another
+// limit or policy, and to see gaps in place.
+func (c *Channel) On(event string, fn func(*Message)) (off func()) {
+	h := &handler{event: event, fn: fn}
+	s := c.socket
+	s.lock()
+	c.callbacks.handlers = append(c.callbacks.handlers, h)
+	s.unlock()
+	return func() {
+		s.lock()
+		defer s.unlock()
+		h.off = true
+		// A copy: deliver may be ranging over the old one.
+		c.callbacks.handlers = slices.DeleteFunc(slices.Clone(c.callbacks.handlers), func(x *handler) bool { return x == h })
+	}
+}
+
+// deliver hands a message to whoever wants it, and reports whether anybody did.
+func (c *Channel) deliver(m *Message) (kept bool) {
+	for _, sub := range c.subs {
+		kept = sub.put(m) || kept
+	}
+	for _, h := range c.callbacks.handlers {
+		if h.event == m.Event {
+			c.call(h, m)
+			kept = true
+		}
+	}
+	return kept
+}
+
+// call queues a call of a handler, and starts the worker if it is not there.
+func (c *Channel) call(h *handler, m *Message) {
+	s, cb := c.socket, &c.callbacks
+	if limit := c.opts.MaxBuffer; limit > 0 && cb.queue.n >= limit {
+		cb.queue.pop()
+		s.stats.dropped++
+		if hook := s.set.Trace.Dropped; hook != nil {
+			s.later(func() { hook(c.topic, 1) })
+		}
+		if !cb.dropping {
+			cb.dropping = true
+			s.log(slog.LevelWarn, "callbacks too slow: messages dropped", slog.String("topic", c.topic))
+		}
+	}
+	cb.queue.push(callback{h, m})
+	if !cb.running {
+		cb.running = true
+		s.goUser(c.work)
+	}
+}
+
+// work calls handlers until none is left to be called.
+func (c *Channel) work() {
+	s, cb := c.socket, &c.callbacks
+	for {
+		s.mu.Lock()
+		next, ok := cb.queue.pop()
+		for ok && next.handler.off {
+			next, ok = cb.queue.pop()
+		}
+		waiting := cb.queue.n
+		if !ok {
+			cb.running, cb.dropping = false, false
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		c.invoke(next, waiting)
+	}
+}
+
+func (c *Channel) invoke(cb callback, waiting int) {
+	tr := c.socket.set.Trace
+	if tr.CallbackStart == nil && tr.CallbackDone == nil {
+		cb.handler.fn(cb.msg)
+		return
+	}
+	info := CallbackInfo{Topic: c.topic, Event: cb.msg.Event, Queued: waiting}
+	ctx := c.socket.ctx
+	if tr.CallbackStart != nil {
+		ctx = tr.CallbackStart(ctx, info)
+	}
+	cb.handler.fn(cb.msg)
+	if tr.CallbackDone != nil {
+		tr.CallbackDone(ctx, info)
+	}
+}
+
+// clear drops the calls that wait.
+func (cb *callbacks) clear() { cb.queue = ring[callback]{} }

@@ -1,0 +1,540 @@
+package phoenix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// This file is the state machine of a channel. All its functions run under the
+// socket's lock, unless they say otherwise; none of them does I/O.
+
+func (c *Channel) register() {
+	s := c.socket
+	s.seq++
+	c.seq = s.seq
+	s.channels[c.topic] = c
+	delete(s.strays, c)
+}
+
+// stray remembers a channel that is not registered, so that the end of the
+// socket reaches those who wait for something of it.
+func (c *Channel) stray() {
+	if c.seq != 0 {
+		return
+	}
+	s := c.socket
+	if s.strays == nil {
+		s.strays = map[*Channel]struct{}{}
+	}
+	s.strays[c] = struct{}{}
+}
+
+func (c *Channel) setState(ev ChannelEvent) {
+	c.state = ev.State
+	ev.Rejoin = c.rejoin
+	for _, w := range c.watchers {
+		w.put(ev)
+	}
+	level := slog.LevelInfo
+	attrs := []slog.Attr{slog.String("topic", c.topic), slog.String("state", ev.State.String())}
+	if ev.Err != nil {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Any("err", ev.Err))
+	}
+	if !ev.RetryAt.IsZero() {
+		attrs = append(attrs, slog.Duration("delay", time.Until(ev.RetryAt)))
+	}
+	c.socket.log(level, "channel", attrs...)
+}
+
+// connected returns the connection, if frames get through.
+func (c *Channel) connected() *connection {
+	if conn := c.socket.conn; conn != nil && conn.open && conn.broken == nil {
+		return conn
+	}
+	return nil
+}
+
+// startJoin begins an attempt to join, or leaves that to connectionOpened.
+func (c *Channel) startJoin() {
+	c.voidJoin()
+	c.attemptOver(nil, ErrConnectionLost)
+	if c.connected() == nil {
+		if c.state != ChannelErrored {
+			c.setState(ChannelEvent{State: ChannelJoining, Attempt: c.attempt + 1})
+		}
+		return
+	}
+	c.attempt++
+	attempt := JoinAttempt{Rejoin: c.rejoin, Attempt: c.attempt}
+	c.setState(ChannelEvent{State: ChannelJoining, Attempt: c.attempt})
+	ctx := c.socket.ctx
+	s := c.socket
+	start, done := s.set.Trace.JoinStart, s.set.Trace.JoinDone
+	if start == nil && done == nil && c.opts.ParamsFunc == nil {
+		c.sendJoin(c.params, c.binary)
+		return
+	}
+	epoch := c.epoch
+	ctx, c.stopAsk = context.WithCancel(ctx)
+	s.goUser(func() { c.askJoin(ctx, epoch, attempt, start, done) })
+}
+
+// askJoin asks ParamsFunc for the payload of a join, and traces it. It runs
+// without the lock, on a goroutine that may outlive the attempt.
+func (c *Channel) askJoin(ctx context.Context, epoch uint64, attempt JoinAttempt,
+	start func(context.Context, JoinStartInfo) context.Context, done func(context.Context, JoinDoneInfo),
+) {
+	if start != nil {
+		ctx = start(ctx, JoinStartInfo{Topic: c.topic, JoinAttempt: attempt})
+	}
+	enc := encoded{data: c.params, binary: c.binary}
+	var err error
+	if c.opts.ParamsFunc != nil {
+		enc, err = c.askParams(ctx, attempt)
+	}
+	s := c.socket
+	s.lock()
+	defer s.unlock()
+	finished := func(reply *Reply, err error) {
+		if done != nil {
+			s.later(func() {
+				done(ctx, JoinDoneInfo{Topic: c.topic, JoinAttempt: attempt, Reply: reply, Err: err})
+			})
+		}
+	}
+	if c.epoch != epoch || c.state != ChannelJoining {
+		finished(nil, ErrConnectionLost)
+		return
+	}
+	c.joinDone = finished
+	if err != nil {
+		c.joinFailed(nil, err)
+		return
+	}
+	c.sendJoin(enc.owned(), enc.binary)
+}
+
+func (c *Channel) askParams(ctx context.Context, attempt JoinAttempt) (encoded, error) {
+	ctx, cancel := withTimeout(ctx, c.opts.Timeout)
+	defer cancel()
+	params, err := c.opts.ParamsFunc(ctx, attempt)
+	if err == nil {
+		var enc encoded
+		if enc, err = c.encode(EventJoin, params); err == nil {
+			return enc, nil
+		}
+	}
+	return encoded{}, fmt.Errorf("phoenix: ParamsFunc of channel %s: %w", quoteShort(c.topic), err)
+}
+
+// sendJoin queues a join, or puts it off while too many are unanswered.
+func (c *Channel) sendJoin(params []byte, binary bool) {
+	conn := c.connected()
+	if conn == nil {
+		return // connectionOpened starts again
+	}
+	c.join = &call{kind: callJoin, channel: c, event: EventJoin, payload: params, binary: binary}
+	if conn.joining >= maxJoins {
+		conn.joinWait = append(conn.joinWait, c)
+		return
+	}
+	conn.joining++
+	c.socket.enqueue(c.join)
+}
+
+// joinTaken is called when a writer takes the join: its clock starts now.
+func (c *Channel) joinTaken(ref uint64, now time.Time) {
+	c.joinRef = ref
+	c.startJoinClock(now)
+}
+
+func (c *Channel) startJoinClock(now time.Time) {
+	if c.opts.Timeout > 0 {
+		c.socket.timers.set(&c.joinDue, now.Add(c.opts.Timeout))
+	}
+}
+
+// joinOver ends a join that was queued or written, and lets the next one be
+// sent. The server is through with it, so that the clocks of those behind it
+// start again.
+func (c *Channel) joinOver() {
+	s := c.socket
+	j := c.join
+	if j == nil {
+		return
+	}
+	c.join = nil
+	s.timers.stop(&c.joinDue)
+	written := j.place == placeInFlight
+	s.pending.remove(j)
+	j.unlink()
+	conn := s.conn
+	if conn == nil {
+		return
+	}
+	if j.place == placeNone { // it was put off
+		conn.joinWait = slices.DeleteFunc(conn.joinWait, func(w *Channel) bool { return w == c })
+		return
+	}
+	j.place = placeDone
+	conn.joining--
+	if written {
+		now := time.Now()
+		for other := conn.joins.head; other != nil; other = other.next {
+			other.channel.startJoinClock(now)
+		}
+	}
+	if len(conn.joinWait) > 0 && conn.broken == nil {
+		next := conn.joinWait[0]
+		conn.joinWait = conn.joinWait[1:]
+		conn.joining++
+		s.enqueue(next.join)
+	}
+}
+
+// voidJoin makes whatever belongs to an earlier attempt to join void.
+func (c *Channel) voidJoin() {
+	c.epoch++
+	c.joinOver()
+	c.joinRef = 0
+	c.socket.timers.stop(&c.rejoinDue)
+}
+
+// attemptOver tells Trace how an attempt to join ended.
+func (c *Channel) attemptOver(reply *Reply, err error) {
+	if c.joinDone != nil {
+		c.joinDone(reply, err)
+		c.joinDone = nil
+	}
+	if c.stopAsk != nil {
+		c.socket.later(c.stopAsk)
+		c.stopAsk = nil
+	}
+}
+
+// joinReplied is called with the reply to the join.
+func (c *Channel) joinReplied(j *call, reply *Reply) {
+	if j != c.join {
+		return
+	}
+	if reply.Status != statusOK {
+		err := &ReplyError{Topic: c.topic, Event: EventJoin, Status: reply.Status, Response: reply.Response}
+		c.joinFailed(reply, err)
+		return
+	}
+	c.joinOver()
+	c.attemptOver(reply, nil)
+	c.joinedAt = time.Now()
+	c.setState(ChannelEvent{State: ChannelJoined, Reply: reply, Attempt: c.attempt})
+	if c.rejoin {
+		gap := &GapError{Reply: reply, Err: c.lostWhy}
+		for _, sub := range c.subs {
+			sub.putErr(gap)
+		}
+	}
+	c.rejoin = true
+	c.unpark()
+	c.answerJoin(reply, nil)
+}
+
+// answerJoin lets Join return.
+func (c *Channel) answerJoin(reply *Reply, err error) {
+	if w := c.waiter; w != nil {
+		c.waiter = nil
+		w.reply, w.err = reply, err
+		w.done <- struct{}{}
+	}
+}
+
+// joinFailed ends an attempt that was refused, or not made: for Join it is
+// final, and a rejoin is tried again.
+func (c *Channel) joinFailed(reply *Reply, err error) {
+	c.voidJoin()
+	c.attemptOver(reply, err)
+	if c.waiter != nil {
+		c.setState(ChannelEvent{State: ChannelClosed, Reply: reply, Err: err, Attempt: c.attempt})
+		c.dropParked(err)
+		c.answerJoin(reply, err)
+		return
+	}
+	c.retryJoin(reply, err)
+}
+
+// joinTimedOut gives an attempt up. The server may still be at it, so it is
+// told to leave: that is handled after the join.
+func (c *Channel) joinTimedOut() {
+	c.forgetJoin()
+	c.voidJoin()
+	c.attemptOver(nil, ErrTimeout)
+	if c.waiter != nil && !c.waiter.retry {
+		c.setState(ChannelEvent{State: ChannelClosed, Err: ErrTimeout, Attempt: c.attempt})
+		c.dropParked(ErrTimeout)
+		c.answerJoin(nil, ErrTimeout)
+		return
+	}
+	c.retryJoin(nil, ErrTimeout)
+}
+
+// abandonJoin ends the attempt of a Join that gave up.
+func (c *Channel) abandonJoin(err error) {
+	c.forgetJoin()
+	c.voidJoin()
+	c.attemptOver(nil, err)
+	c.setState(ChannelEvent{State: ChannelClosed, Err: err, Attempt: c.attempt})
+	c.dropParked(err)
+	c.answerJoin(nil, err)
+}
+
+// forgetJoin sends a leave for a join that was written.
+func (c *Channel) forgetJoin() {
+	if c.join != nil && c.join.place == placeInFlight && c.connected() != nil {
+		c.socket.enqueue(&call{
+			kind: callForget, channel: c, event: EventLeave, payload: []byte("{}"), joinRef: c.joinRef,
+		})
+	}
+}
+
+// dropParked ends the pushes that waited for a join that failed.
+func (c *Channel) dropParked(err error) {
+	if c.parked.n == 0 {
+		return
+	}
+	if !errors.Is(err, ErrChannelClosed) && !errors.Is(err, ErrClosed) {
+		err = fmt.Errorf("%w: %w", ErrNotJoined, err)
+	}
+	c.socket.failAll(&c.parked, err)
+}
+
+// retryJoin has the channel rejoined after a delay. The policy is the user's
+// code, so that it is asked on a goroutine of its own.
+func (c *Channel) retryJoin(reply *Reply, err error) {
+	c.state = ChannelErrored
+	epoch, s := c.epoch, c.socket
+	policy := c.policy
+	if s.closed {
+		return
+	}
+	s.goUser(func() {
+		delay := backoff.Stop
+		if c.worthRejoining(err) {
+			if policy == nil {
+				policy = c.opts.RejoinBackoff()
+			}
+			delay = policy.NextBackOff()
+		}
+		s.lock()
+		defer s.unlock()
+		if c.epoch != epoch || c.state != ChannelErrored {
+			return
+		}
+		if delay == backoff.Stop {
+			c.rejoinEnded(reply, err)
+			return
+		}
+		c.policy = policy
+		at := time.Now().Add(delay)
+		s.timers.set(&c.rejoinDue, at)
+		c.setState(ChannelEvent{State: ChannelErrored, Reply: reply, Err: err, Attempt: c.attempt, RetryAt: at})
+	})
+}
+
+// worthRejoining runs without the lock.
+func (c *Channel) worthRejoining(err error) bool {
+	if isPermanent(err) || IsTooManyChannels(err) {
+		return false
+	}
+	if retryIf := c.socket.set.RetryIf; retryIf != nil {
+		return retryIf(err)
+	}
+	return true
+}
+
+// rejoinEnded is called when there will be no further attempt: for a Join, or
+// for a channel that was joined.
+func (c *Channel) rejoinEnded(reply *Reply, err error) {
+	if c.waiter == nil {
+		c.finish(fmt.Errorf("%w: %w", ErrChannelClosed, err))
+		return
+	}
+	c.setState(ChannelEvent{State: ChannelClosed, Reply: reply, Err: err, Attempt: c.attempt})
+	c.dropParked(err)
+	c.answerJoin(reply, err)
+}
+
+// lost is called when a channel that was joined, or joining, is not any more.
+func (c *Channel) lost(why error) {
+	if c.state == ChannelJoined {
+		c.lostWhy = why
+		if time.Since(c.joinedAt) >= stableTime {
+			c.policy = nil
+		}
+		c.attempt = 0
+	}
+	c.socket.failAll(&c.inFlight, why)
+	c.voidJoin()
+	c.attemptOver(nil, why)
+}
+
+// crashed is called when the channel's process on the server is gone.
+func (c *Channel) crashed(why error) {
+	switch c.state {
+	case ChannelLeaving:
+		c.leaveReplied(c.leaving)
+	case ChannelJoined, ChannelJoining:
+		c.socket.repark(c)
+		c.lost(why)
+		c.retryJoin(nil, why)
+	case ChannelClosed, ChannelErrored:
+	}
+}
+
+// closedByServer is called on phx_close.
+func (c *Channel) closedByServer() {
+	switch c.state {
+	case ChannelLeaving:
+		c.leaveReplied(c.leaving)
+	case ChannelJoined, ChannelJoining:
+		c.finish(ErrChannelClosed)
+	case ChannelClosed, ChannelErrored:
+	}
+}
+
+// connectionOpened joins the channel on a new connection, at once.
+func (c *Channel) connectionOpened() {
+	if c.state == ChannelJoining || c.state == ChannelErrored {
+		c.state = ChannelErrored
+		c.startJoin()
+	}
+}
+
+// connectionLost is called when the connection is gone. What was not sent is
+// parked already.
+func (c *Channel) connectionLost(cause error) {
+	switch c.state {
+	case ChannelLeaving:
+		c.finish(ErrChannelClosed)
+	case ChannelJoined:
+		c.lost(cause)
+		c.setState(ChannelEvent{State: ChannelErrored, Err: cause})
+	case ChannelJoining:
+		c.lost(cause)
+		if c.waiter == nil {
+			c.setState(ChannelEvent{State: ChannelErrored, Err: cause})
+		}
+	case ChannelErrored:
+		c.voidJoin()
+	case ChannelClosed:
+	}
+}
+
+// connectionEnded is called when the socket no longer tries to connect. The
+// channel rejoins after the next Connect, but a first Join has failed.
+func (c *Channel) connectionEnded(cause error) {
+	if c.waiter != nil {
+		if !errors.Is(cause, ErrDisconnected) {
+			cause = fmt.Errorf("%w: %w", ErrNotConnected, cause)
+		}
+		c.abandonJoin(cause)
+	}
+}
+
+// startLeave begins to leave. It returns where the end will be told, or nil if
+// that is already it.
+func (c *Channel) startLeave() chan error {
+	s := c.socket
+	if c.state != ChannelLeaving {
+		written := c.state == ChannelJoined || c.join != nil && c.join.place == placeInFlight
+		if !written || c.connected() == nil {
+			c.finish(ErrChannelClosed)
+			return nil
+		}
+		c.dropParked(ErrChannelClosed)
+		c.leaving = &call{
+			kind: callLeave, channel: c, event: EventLeave, payload: []byte("{}"), joinRef: c.joinRef,
+		}
+		ref := c.joinRef
+		c.epoch++
+		c.joinOver()
+		c.joinRef = ref
+		s.timers.stop(&c.rejoinDue)
+		c.attemptOver(nil, ErrChannelClosed)
+		c.setState(ChannelEvent{State: ChannelLeaving})
+		c.answerJoin(nil, ErrChannelClosed)
+		s.enqueue(c.leaving)
+	}
+	left := make(chan error, 1)
+	c.leavers = append(c.leavers, left)
+	return left
+}
+
+// leaveReplied is called with the reply to the leave, or with what does as well.
+func (c *Channel) leaveReplied(l *call) {
+	if c.leaving == l {
+		c.finish(ErrChannelClosed)
+	}
+}
+
+// finish closes the channel, whatever it is at, and unregisters it.
+func (c *Channel) finish(why error) {
+	s := c.socket
+	wasClosed := c.state == ChannelClosed
+	if l := c.leaving; l != nil {
+		c.leaving = nil
+		// One that still waits to be written stays queued: the server should
+		// hear of it, though nobody waits for its reply.
+		l.kind = callForget
+		if l.place == placeInFlight {
+			s.pending.remove(l)
+			l.place = placeDone
+		}
+	}
+	for _, p := range c.queued() {
+		s.failCall(p, why)
+	}
+	s.failAll(&c.inFlight, why)
+	c.dropParked(why)
+	c.voidJoin()
+	c.attemptOver(nil, why)
+	c.policy, c.rejoin = nil, false
+	if c.seq != 0 {
+		c.seq = 0
+		delete(s.channels, c.topic)
+		if len(c.watchers) > 0 {
+			c.stray()
+		}
+	}
+	c.callbacks.clear()
+	for _, sub := range slices.Clone(c.subs) {
+		sub.end(why)
+	}
+	if !wasClosed {
+		ev := ChannelEvent{State: ChannelClosed}
+		if why != ErrChannelClosed { //nolint:errorlint // with a cause it is worth telling
+			ev.Err = why
+		}
+		c.setState(ev)
+	}
+	c.answerJoin(nil, why)
+	for _, left := range c.leavers {
+		left <- nil
+	}
+	c.leavers = nil
+}
+
+// queued returns the pushes of the channel that the writer has not taken.
+func (c *Channel) queued() []*call {
+	var mine []*call
+	for p := c.socket.queue.head; p != nil; p = p.next {
+		if p.channel == c && (p.kind == callPush || p.kind == callCast) {
+			mine = append(mine, p)
+		}
+	}
+	return mine
+}

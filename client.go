@@ -1,0 +1,434 @@
+package phoenix
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// NewSocket makes a Socket for the endpoint at which the server mounts it, such
+// as "wss://example.com/socket"; the transport adds its name ("/websocket") and
+// the version of the protocol. The schemes ws, wss, http and https are known,
+// and a query in the endpoint is kept. A nil opts means all defaults.
+//
+// NewSocket does no I/O and starts nothing. Its errors are *InputError.
+func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {
+	u, err := parseEndpoint(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	set, err := opts.resolve()
+	if err != nil {
+		return nil, err
+	}
+	s := &Socket{
+		endpoint: u,
+		display:  displayURL(u),
+		set:      set,
+		channels: map[string]*Channel{},
+		done:     make(chan struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
+
+func parseEndpoint(endpoint string) (*url.URL, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		// url.Error repeats the URL, which may hold a token.
+		if ue := (*url.Error)(nil); errors.As(err, &ue) {
+			err = ue.Err
+		}
+		return nil, &InputError{Field: "endpoint", Reason: "not a URL", Err: err}
+	}
+	switch u.Scheme {
+	case "ws", "wss", "http", "https":
+	case "":
+		return nil, &InputError{Field: "endpoint", Reason: `no scheme: it looks like "wss://example.com/socket"`}
+	default:
+		return nil, &InputError{Field: "endpoint", Reason: fmt.Sprintf("scheme %s is not ws, wss, http or https", quoteShort(u.Scheme))}
+	}
+	if u.Hostname() == "" {
+		return nil, &InputError{Field: "endpoint", Reason: "no host"}
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = strings.TrimRight(u.RawPath, "/")
+	u.Fragment, u.RawFragment = "", ""
+	return u, nil
+}
+
+func displayURL(u *url.URL) string {
+	d := *u
+	d.RawQuery, d.User = "", nil
+	return d.String()
+}
+
+// Connect connects the socket and returns when frames get through: after the
+// first heartbeat was answered. After nil the socket stays connected by itself,
+// until Disconnect, Shutdown or Close.
+//
+// A failed attempt is retried with ReconnectBackoff until ctx is done, or the
+// failure is one that SocketOptions.RetryIf does not retry. On an error nothing
+// is left running; it wraps the last failure, such as a *HandshakeError, and if
+// ctx ended it, the ctx's error. While the socket waits for the next attempt
+// after an outage, Connect makes that attempt now; then an end of ctx only ends
+// the wait. On an open socket it returns nil at once, on a closed one ErrClosed.
+func (s *Socket) Connect(ctx context.Context) error {
+	for {
+		s.lock()
+		switch {
+		case s.closed || s.draining:
+			s.unlock()
+			return ErrClosed
+		case ctx.Err() != nil:
+			s.unlock()
+			return ctxErr(ctx)
+		case s.state == SocketOpen && s.run != nil && !s.run.stopping:
+			s.unlock()
+			return nil
+		case s.run != nil && s.run.stopping:
+			// A Disconnect is at work; start afresh when it is done.
+			r := s.run
+			s.unlock()
+			select {
+			case <-r.done:
+				continue
+			case <-ctx.Done():
+				return ctxErr(ctx)
+			}
+		}
+		if s.run == nil {
+			s.startRun()
+		}
+		r := s.run
+		w := r.addWaiter()
+		r.poke()
+		s.unlock()
+		return s.awaitOpen(ctx, r, w)
+	}
+}
+
+// awaitOpen waits for the connection on behalf of Connect and Reconnect.
+func (s *Socket) awaitOpen(ctx context.Context, r *runner, w chan error) error {
+	select {
+	case err := <-w:
+		return err
+	case <-ctx.Done():
+	}
+	s.lock()
+	select {
+	case err := <-w:
+		s.unlock()
+		return err
+	default:
+	}
+	r.removeWaiter(w)
+	err := ctxErr(ctx)
+	if r.lastErr != nil {
+		err = fmt.Errorf("%w; the last attempt failed: %w", err, r.lastErr)
+	}
+	// Nobody else waits for this connection, and it never was: give it up.
+	abandon := !r.opened && len(r.waiters) == 0
+	if abandon {
+		s.stopRun(r, err)
+	}
+	s.unlock()
+	if abandon {
+		<-r.done
+	}
+	return err
+}
+
+// Disconnect takes leave of the server, until ctx is done, and stops
+// reconnecting. Pushes in flight fail (Sent: true, ErrDisconnected); those not
+// yet sent stay queued. Channels stay too, and rejoin after the next Connect.
+// It waits until the connection is gone, and returns the ctx's error if the
+// server did not answer before. On a socket that is not connected it does
+// nothing.
+func (s *Socket) Disconnect(ctx context.Context) error {
+	s.lock()
+	r := s.run
+	if s.closed {
+		s.unlock()
+		return ErrClosed
+	}
+	if r == nil {
+		s.unlock()
+		return nil
+	}
+	r.stopping = true
+	conn := s.conn
+	if conn != nil {
+		conn.fail(ErrDisconnected)
+	}
+	s.unlock()
+	err := s.farewell(ctx, conn)
+	s.lock()
+	s.stopRun(r, ErrDisconnected)
+	s.unlock()
+	<-r.done
+	return err
+}
+
+// farewell closes a connection with a closing handshake that is bounded by ctx.
+func (s *Socket) farewell(ctx context.Context, conn *connection) error {
+	if conn == nil {
+		return nil
+	}
+	err := conn.c.Close(ctx, closeNormal, "")
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return ctxErr(ctx)
+	}
+	return nil // a server that does not keep to the handshake is closed all the same
+}
+
+// closeNormal is the code of a WebSocket that has done its work.
+const closeNormal = 1000
+
+// Shutdown closes the socket for good, as gently as ctx allows: it takes no new
+// pushes and joins, sends what is queued, awaits the replies, leaves the
+// channels, and takes leave of the server. When ctx is done it closes the socket
+// at once and returns the ctx's error. It does not wait for callbacks: Done
+// does. While the connection is down it waits for its return.
+func (s *Socket) Shutdown(ctx context.Context) error {
+	s.lock()
+	if s.closed || s.draining {
+		s.unlock()
+		return ErrClosed
+	}
+	s.draining = true
+	drained := make(chan struct{})
+	s.drained = drained
+	if s.run == nil {
+		// Nothing can be sent any more.
+		s.drained = nil
+		close(drained)
+	}
+	s.unlock()
+	defer s.Close() //nolint:errcheck // always nil
+	select {
+	case <-drained:
+	case <-s.ctx.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		return ctxErr(ctx)
+	}
+	if err := s.leaveAll(ctx); err != nil {
+		return err
+	}
+	s.lock()
+	conn := s.conn
+	if s.run != nil {
+		s.run.stopping = true
+	}
+	if conn != nil {
+		conn.fail(ErrClosed)
+	}
+	s.unlock()
+	return s.farewell(ctx, conn)
+}
+
+func (s *Socket) leaveAll(ctx context.Context) error {
+	channels := s.Channels()
+	errs := make(chan error, len(channels))
+	for _, c := range channels {
+		go func() { errs <- c.Leave(ctx) }()
+	}
+	for range channels {
+		<-errs // each ends at the latest with ctx; the channel is left in any case
+	}
+	if ctx.Err() != nil {
+		return ctxErr(ctx)
+	}
+	return nil
+}
+
+// Close closes the socket for good, at once, without a closing handshake. All
+// that is under way ends with ErrClosed; the subscriptions end after what they
+// still hold. It returns nil when the goroutines of the socket have ended, but
+// for those that run code of the user's, which Done waits for. So it may be
+// called from a callback. It may be called any number of times.
+func (s *Socket) Close() error {
+	s.lock()
+	if !s.closed {
+		s.closeLocked()
+	}
+	s.unlock()
+	s.wg.Wait()
+	return nil
+}
+
+func (s *Socket) closeLocked() {
+	s.closed = true
+	r, conn := s.run, s.conn
+	if conn != nil {
+		conn.fail(ErrClosed)
+	}
+	for _, c := range s.ordered() {
+		c.finish(ErrClosed)
+	}
+	for c := range s.strays {
+		c.finish(ErrClosed)
+		for _, w := range c.watchers {
+			w.end()
+		}
+	}
+	s.strays = nil
+	for c := s.queue.pop(); c != nil; c = s.queue.pop() {
+		s.failCall(c, ErrClosed)
+	}
+	if s.drained != nil {
+		close(s.drained)
+		s.drained = nil
+	}
+	s.timers.stopTimer(s)
+	for _, t := range slices.Clone(s.taps) {
+		t.end(ErrClosed)
+	}
+	s.setState(SocketEvent{State: SocketClosed, Err: ErrClosed})
+	for _, w := range s.watchers {
+		w.end()
+	}
+	s.watchers = nil
+	s.later(s.cancel)
+	if r != nil {
+		s.stopRun(r, ErrClosed)
+	}
+	s.later(func() {
+		go func() {
+			s.wg.Wait()
+			s.userWG.Wait()
+			close(s.done)
+		}()
+	})
+}
+
+// Done returns a channel that is closed when the socket was closed and nothing
+// of it runs any more, the user's callbacks included.
+func (s *Socket) Done() <-chan struct{} { return s.done }
+
+// State returns the state of the socket now.
+func (s *Socket) State() SocketState {
+	s.lock()
+	defer s.unlock()
+	return s.state
+}
+
+// Reconnect makes a new connection now, without waiting for a backoff: the way
+// to change credentials at run time, since params, header and token are asked
+// for again. What is queued stays queued, pushes in flight fail (Sent: true),
+// and the channels rejoin. It returns when the new connection is open. If ctx
+// ends before, the socket goes on trying. On a socket that is not connected it
+// returns ErrNotConnected.
+func (s *Socket) Reconnect(ctx context.Context) error {
+	s.lock()
+	if err := s.unusable(); err != nil {
+		s.unlock()
+		return err
+	}
+	r := s.run
+	if r.stopping {
+		s.unlock()
+		return ErrNotConnected
+	}
+	w := r.addWaiter()
+	r.restart()
+	if conn := s.conn; conn != nil {
+		conn.fail(errReconnect)
+		s.later(conn.cut)
+	}
+	s.unlock()
+	return s.awaitOpen(ctx, r, w)
+}
+
+var errReconnect = errors.New("phoenix: Reconnect was called")
+
+// Channel makes a channel for topic and registers it: a socket has at most one
+// channel for a topic at a time, and ErrTopicInUse says that there is one (see
+// Lookup). A nil opts means all defaults. It does no I/O; Join does. Bad topics
+// and options are an *InputError.
+func (s *Socket) Channel(topic string, opts *ChannelOptions) (*Channel, error) {
+	c, err := newChannel(s, topic, opts)
+	if err != nil {
+		return nil, err
+	}
+	s.lock()
+	defer s.unlock()
+	if s.closed || s.draining {
+		return nil, ErrClosed
+	}
+	if s.channels[topic] != nil {
+		return nil, fmt.Errorf("%w: %s", ErrTopicInUse, quoteShort(topic))
+	}
+	c.register()
+	return c, nil
+}
+
+// Lookup returns the channel that is registered for topic. It does not block.
+func (s *Socket) Lookup(topic string) (*Channel, bool) {
+	s.lock()
+	defer s.unlock()
+	c, ok := s.channels[topic]
+	return c, ok
+}
+
+// Channels returns the registered channels, oldest first.
+func (s *Socket) Channels() []*Channel {
+	s.lock()
+	defer s.unlock()
+	return s.ordered()
+}
+
+func (s *Socket) ordered() []*Channel {
+	all := make([]*Channel, 0, len(s.channels))
+	for _, c := range s.channels {
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b *Channel) int { return cmp.Compare(a.seq, b.seq) })
+	return all
+}
+
+// Ping sends a heartbeat and returns the time until its reply. Without a
+// deadline in ctx it waits for HeartbeatTimeout. It needs an open socket, or
+// returns ErrNotConnected; if the connection ends first, ErrConnectionLost. It
+// has no influence on the socket's own heartbeats.
+func (s *Socket) Ping(ctx context.Context) (time.Duration, error) {
+	ctx, cancel := withTimeout(ctx, s.set.HeartbeatTimeout)
+	defer cancel()
+	s.lock()
+	if err := s.unusable(); err != nil {
+		s.unlock()
+		return 0, err
+	}
+	if s.state != SocketOpen || s.conn == nil || s.conn.broken != nil {
+		s.unlock()
+		return 0, ErrNotConnected
+	}
+	p := &call{kind: callPing, event: EventHeartbeat, payload: []byte("{}"), done: make(chan struct{}, 1)}
+	s.enqueue(p)
+	s.unlock()
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		s.lock()
+		if p.place != placeDone {
+			s.settle(p, nil, ctxErr(ctx))
+		}
+		s.unlock()
+		<-p.done
+	}
+	return p.rtt, p.err
+}
+
+// withTimeout gives a ctx without a deadline the timeout d; 0 means none.
+func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok || d == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, d, ErrTimeout)
+}

@@ -1,0 +1,174 @@
+package phoenix
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// maxJoins is how many joins may be unanswered on a connection. The server
+// answers them one after the other: more at a time would only time one another
+// out.
+const maxJoins = 8
+
+// A connection is what a socket knows about one Conn. Its fields are guarded by
+// the socket's lock, but for those of the writer and the reader.
+type connection struct {
+	s      *Socket
+	r      *runner
+	c      Conn
+	soft   softWriter // c, if it can
+	open   bool       // frames get through
+	opened time.Time
+	broken error // why it is given up; once set, nothing is taken any more
+
+	// The writer's token: who holds it writes to c, and owns the buffers.
+	busy   bool
+	rest   bool          // c still holds bytes that it has not written
+	idle   chan struct{} // closed when the token is given back; made by teardown
+	buf    []byte
+	batch  []outgoing
+	frames []Frame
+
+	joins    callList // written, in the order in which the server answers them
+	joinWait []*Channel
+	joining  int // join calls that are queued or written
+	pings    callList
+	beat     heartbeat
+
+	reader reader
+}
+
+// fail gives a connection up. The first cause counts. The lock is held.
+func (conn *connection) fail(cause error) {
+	if conn.broken == nil {
+		conn.broken = cause
+	}
+}
+
+// cut ends the Conn. The lock is not held.
+func (conn *connection) cut() {
+	_ = conn.c.Close(context.Background(), 0, "") // it is given up: there is nobody to tell
+}
+
+// serve reads from a connection until it ends, and then takes it down.
+func (s *Socket) serve(r *runner, c Conn, attempt int, opened func(error)) (stable bool, err error) {
+	conn := &connection{s: s, r: r, c: c}
+	conn.soft, _ = c.(softWriter)
+	conn.reader.conn = conn
+	conn.beat.init(conn, attempt, opened)
+	s.lock()
+	if r.stopping || r.skip {
+		conn.fail(errReconnect)
+	}
+	s.conn = conn
+	if conn.broken == nil {
+		if s.set.HeartbeatInterval == 0 {
+			conn.openLocked(attempt, opened)
+		} else {
+			conn.beat.send()
+		}
+	}
+	broken := conn.broken
+	s.unlock()
+	for broken == nil {
+		var f Frame
+		if f, err = c.ReadFrame(); err != nil {
+			break
+		}
+		conn.reader.handle(f)
+	}
+	return s.teardown(conn, err, opened)
+}
+
+// openLocked is called when frames get through.
+func (conn *connection) openLocked(attempt int, opened func(error)) {
+	s := conn.s
+	conn.open, conn.opened = true, time.Now()
+	conn.r.opened, conn.r.lastErr = true, nil
+	s.stats.connects++
+	s.setState(SocketEvent{State: SocketOpen, Attempt: attempt})
+	conn.r.answer(nil)
+	s.later(func() { opened(nil) })
+	for _, c := range s.ordered() {
+		c.connectionOpened()
+	}
+}
+
+// teardown ends a connection: when it returns, nobody reads from it or writes
+// to it, and all that depended on it has its outcome.
+func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (stable bool, err error) {
+	s.lock()
+	// The server's close frame says more than a write that failed because of
+	// it.
+	ce := (*CloseError)(nil)
+	if conn.broken == nil || errors.As(readErr, &ce) && errors.Is(conn.broken, errWrite) {
+		conn.broken = readErr
+	}
+	var idle chan struct{}
+	if conn.busy {
+		conn.idle = make(chan struct{})
+		idle = conn.idle
+	}
+	s.unlock()
+	conn.cut()
+	if idle != nil {
+		<-idle
+	}
+
+	s.lock()
+	defer s.unlock()
+	cause := conn.broken
+	s.conn = nil
+	s.timers.stop(&conn.beat.due)
+	s.timers.stop(&conn.beat.late)
+	if !s.closed {
+		s.connectionLost(conn, cause)
+	}
+	if !conn.open {
+		s.later(func() { opened(cause) })
+		return false, cause
+	}
+	if hook := s.set.Trace.Disconnected; hook != nil {
+		s.later(func() { hook(cause) })
+	}
+	return time.Since(conn.opened) >= stableTime, cause
+}
+
+// errWrite marks failures of writing, which tell less than what the reader
+// learns of the same end.
+var errWrite = errors.New("phoenix: write failed")
+
+// connectionLost gives what was under way its outcome: what was taken by a
+// writer fails, what was not stays queued until the channel is joined again.
+func (s *Socket) connectionLost(conn *connection, cause error) {
+	if !isOurs(cause) {
+		cause = connectionLost(cause)
+	}
+	s.repark(nil)
+	for c := s.queue.pop(); c != nil; c = s.queue.pop() {
+		// Joins, leaves and heartbeats are for one connection only.
+		s.dropCall(c, cause)
+	}
+	s.failAll(&conn.pings, cause)
+	for _, c := range s.ordered() {
+		c.connectionLost(cause)
+	}
+	if c := conn.beat.call; c != nil && c.place == placeInFlight {
+		s.settle(c, nil, cause)
+	}
+}
+
+func (s *Socket) dropCall(c *call, cause error) {
+	if c.kind == callPing {
+		s.failCall(c, cause)
+		return
+	}
+	c.unlink()
+	c.place = placeDone
+}
+
+// isOurs reports whether a connection ended because we wanted it to.
+func isOurs(cause error) bool {
+	return errors.Is(cause, ErrDisconnected) || errors.Is(cause, ErrClosed)
+}

@@ -1,0 +1,270 @@
+package phoenix
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	// softWriteTime is how long a caller may be kept by a peer that does not
+	// read, before the rest of its frame is left to the writer.
+	softWriteTime = time.Millisecond
+	// farewellTime is how long Close may take to get a close frame out.
+	farewellTime = 250 * time.Millisecond
+	// controlBacklog bounds what the WebSocket library may leave here while the
+	// peer does not read: pongs, mostly.
+	controlBacklog = 64 << 10
+	// controlWriteTime is the deadline of a control frame that the peer did not
+	// take at once.
+	controlWriteTime = 10 * time.Second
+	// keepBuffer is the largest buffer that is kept while nothing happens.
+	keepBuffer = 64 << 10
+	// readAhead is the size of the buffer that a connection gets while reads
+	// come back full, and libraryRead the size of the library's reads.
+	readAhead   = 64 << 10
+	libraryRead = 4096
+)
+
+// A corkConn stands between the network and the WebSocket library (and TLS, if
+// there is any). It collects what they write and puts it on the network in one
+// system call, and it reads ahead when the network brings more than the library
+// asks for: the library does both message by message.
+//
+// Until it is armed, in the handshake, writes go straight through.
+type corkConn struct {
+	net.Conn
+
+	mu       sync.Mutex
+	armed    bool
+	corked   bool          // a batch is being collected: its writer will flush
+	flushing bool          // somebody is at work on pending
+	idle     chan struct{} // closed when flushing ends, made by who waits for it
+	out      []byte        // written by the library, in order
+	pending  []byte        // taken from out, on its way to the network
+	appended int64         // bytes that came in, over the life of the conn
+	flushed  int64         // bytes that the network took
+	err      error         // of the network; sticky
+	controls sync.WaitGroup
+
+	// Owned by the reader:
+	ahead []byte // read ahead
+	next  int    // where the library has not yet been in ahead
+	full  bool   // the network had at least as much as the library asks for
+}
+
+func newCorkConn(c net.Conn) *corkConn { return &corkConn{Conn: c} }
+
+// resumable reports whether a write that ran into its deadline can go on later.
+// A TLS connection is broken after it.
+func (c *corkConn) resumable() bool {
+	_, isTLS := c.Conn.(*tls.Conn)
+	return !isTLS
+}
+
+func (c *corkConn) arm() {
+	c.mu.Lock()
+	c.armed = true
+	c.mu.Unlock()
+}
+
+// Write collects p, or, outside of a batch, sends it as far as the peer takes
+// it at once: the library writes control frames by itself, and its reader must
+// not be stopped by a peer that does not read.
+func (c *corkConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	if !c.armed {
+		c.mu.Unlock()
+		return c.Conn.Write(p)
+	}
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return 0, c.err
+	}
+	if !c.corked && len(c.out)+len(c.pending) > controlBacklog {
+		return 0, os.ErrDeadlineExceeded
+	}
+	c.out = append(c.out, p...)
+	c.appended += int64(len(p))
+	if c.corked || c.flushing {
+		return len(p), nil
+	}
+	c.flushing = true
+	if !c.resumable() {
+		c.flushLater()
+		return len(p), nil
+	}
+	done, err := c.flushLocked(time.Now().Add(softWriteTime))
+	if !done && err == nil {
+		c.flushLater()
+	}
+	return len(p), err
+}
+
+// flushLater goes on with a flush in a goroutine of its own. mu is held and
+// flushing is true.
+func (c *corkConn) flushLater() {
+	c.flushing = true
+	c.controls.Add(1)
+	go func() {
+		defer c.controls.Done()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		done, err := c.flushLocked(time.Now().Add(controlWriteTime))
+		if !done && err == nil {
+			c.fail(os.ErrDeadlineExceeded)
+		}
+	}()
+}
+
+// cork starts a batch.
+func (c *corkConn) cork() {
+	c.mu.Lock()
+	c.corked = true
+	c.mu.Unlock()
+}
+
+// uncork ends a batch and sends it. It returns false if the deadline came
+// before all was sent: the rest stays.
+func (c *corkConn) uncork(deadline time.Time) (done bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.corked = false
+	for c.flushing {
+		if c.idle == nil {
+			c.idle = make(chan struct{})
+		}
+		idle := c.idle
+		c.mu.Unlock()
+		timer := time.NewTimer(time.Until(deadline))
+		select {
+		case <-idle:
+			timer.Stop()
+			c.mu.Lock()
+		case <-timer.C:
+			c.mu.Lock()
+			return false, c.err
+		}
+	}
+	c.flushing = true
+	return c.flushLocked(deadline)
+}
+
+// progress returns how many bytes came in and how many the network took.
+func (c *corkConn) progress() (appended, flushed int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.appended, c.flushed
+}
+
+// flushLocked sends until nothing is left or the deadline comes, and then lets
+// flushing end. mu is held on entry and exit, not while it writes.
+func (c *corkConn) flushLocked(deadline time.Time) (done bool, err error) {
+	defer c.endFlush()
+	if c.err == nil {
+		if err := c.Conn.SetWriteDeadline(deadline); err != nil {
+			c.fail(err)
+		}
+	}
+	for c.err == nil {
+		if len(c.pending) == 0 {
+			if len(c.out) == 0 {
+				return true, nil
+			}
+			c.pending, c.out = c.out, c.pending[:0]
+		}
+		buf := c.pending
+		c.mu.Unlock()
+		n, err := c.Conn.Write(buf)
+		c.mu.Lock()
+		c.flushed += int64(n)
+		switch {
+		case err == nil && n == len(buf):
+			c.pending = reuse(buf)
+		case errors.Is(err, os.ErrDeadlineExceeded) && c.resumable():
+			c.pending = buf[n:]
+			return false, nil
+		case err == nil:
+			c.fail(io.ErrShortWrite)
+		default:
+			c.fail(err)
+		}
+		if len(c.out) == 0 && len(c.pending) == 0 {
+			// One buffer is enough for a connection that is never busy.
+			c.out, c.pending = c.pending, nil
+		}
+	}
+	return false, c.err
+}
+
+func reuse(buf []byte) []byte {
+	if cap(buf) > keepBuffer {
+		return nil
+	}
+	return buf[:0]
+}
+
+func (c *corkConn) fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+func (c *corkConn) endFlush() {
+	c.flushing = false
+	if c.idle != nil {
+		close(c.idle)
+		c.idle = nil
+	}
+}
+
+// Close sends what is left, a close frame perhaps, and closes the connection.
+func (c *corkConn) Close() error {
+	c.mu.Lock()
+	if c.armed && c.err == nil && !c.flushing && len(c.out)+len(c.pending) > 0 {
+		c.flushing = true
+		_, _ = c.flushLocked(time.Now().Add(farewellTime)) // the peer may be gone: then there is nobody to tell
+	}
+	c.fail(net.ErrClosed)
+	c.mu.Unlock()
+	err := c.Conn.Close()
+	c.controls.Wait()
+	return err
+}
+
+// cut closes the connection at once.
+func (c *corkConn) cut() error {
+	c.mu.Lock()
+	c.fail(net.ErrClosed)
+	c.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// Read reads ahead once a read has filled the library's small buffer, and gives
+// the large buffer back when the network has no more than that.
+func (c *corkConn) Read(p []byte) (int, error) {
+	if c.next == len(c.ahead) {
+		if !c.full || len(p) > libraryRead {
+			c.ahead, c.next = nil, 0
+			n, err := c.Conn.Read(p)
+			c.full = n >= libraryRead
+			return n, err
+		}
+		if c.ahead == nil {
+			c.ahead = make([]byte, readAhead)
+		}
+		n, err := c.Conn.Read(c.ahead[:readAhead])
+		c.ahead, c.next = c.ahead[:n], 0
+		c.full = n > libraryRead
+		if n == 0 {
+			return 0, err // one that came with data will come again
+		}
+	}
+	n := copy(p, c.ahead[c.next:])
+	c.next += n
+	return n, nil
+}

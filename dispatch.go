@@ -1,0 +1,291 @@
+package phoenix
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+const (
+	// smallPayload is the largest payload that shares a chunk of memory with
+	// its neighbours.
+	smallPayload = 4 << 10
+	minArena     = 512
+	maxArena     = 16 << 10
+	minSlab      = 4
+	maxSlab      = 64
+	maxNames     = 256
+)
+
+// A reader turns the frames of a connection into messages and hands them to the
+// channels. Its fields belong to the goroutine that reads.
+type reader struct {
+	conn *connection
+	env  envelope
+
+	names map[string]string // topics and events seen, so that each is made once
+	topic string            // of the last message
+	event string
+	arena arena     // memory for payloads
+	slab  []Message // memory for messages
+	quiet bool      // nothing was made since the last heartbeat
+}
+
+// handle deals with one frame. What can be made before the lock is taken, is.
+func (r *reader) handle(f Frame) {
+	s := r.conn.s
+	if hook := s.set.Trace.FrameIn; hook != nil {
+		hook(f)
+	}
+	e := &r.env
+	if err := s.set.wire.readFrame(f, e); err != nil {
+		r.skip(f, err)
+		return
+	}
+	isReply := e.status != nil
+	var reply *Reply
+	var msg *Message
+	if isReply {
+		reply = r.newReply(e)
+	}
+	tapped := s.tapped.Load()
+	if !isReply || tapped {
+		msg = r.newMessage(e)
+	}
+
+	s.lock()
+	s.stats.framesIn++
+	s.stats.bytesIn += uint64(len(f.Data))
+	kept := false
+	if tapped {
+		for _, t := range s.taps {
+			kept = t.put(msg) || kept
+		}
+	}
+	if r.conn.broken == nil {
+		if isReply {
+			s.handleReply(r.conn, e, reply)
+		} else {
+			kept = s.handleMessage(e, msg) || kept
+		}
+	}
+	s.unlock()
+	if msg != nil && !kept {
+		r.unmake(msg)
+	}
+}
+
+// skip reports a frame that was not understood.
+func (r *reader) skip(f Frame, err error) {
+	s := r.conn.s
+	pe := (*ProtocolError)(nil)
+	if !errors.As(err, &pe) {
+		pe = &ProtocolError{Reason: "refused by the serializer", Err: err, Size: len(f.Data), Binary: f.Binary}
+	}
+	if hook := s.set.Trace.ProtocolError; hook != nil {
+		hook(pe)
+	}
+	s.lock()
+	defer s.unlock()
+	s.stats.framesIn++
+	s.stats.bytesIn += uint64(len(f.Data))
+	s.stats.protocolErrors++
+	s.emit(SocketEvent{State: s.state, Err: pe})
+	s.log(slog.LevelWarn, "frame skipped", slog.Any("err", pe))
+}
+
+// handleReply gives a reply to whoever waits for it. The ref alone finds the
+// call: a reply for a topic that the server does not know has no join_ref.
+func (s *Socket) handleReply(conn *connection, e *envelope, reply *Reply) {
+	c := s.pending.get(parseRef(e.ref))
+	if c == nil || !c.matches(e) {
+		s.stats.orphans++
+		return
+	}
+	switch c.kind {
+	case callBeat:
+		conn.reader.rest()
+		conn.beat.answered()
+	case callPing:
+		s.pong(c)
+	case callJoin:
+		c.channel.joinReplied(c, reply)
+	case callLeave:
+		c.channel.leaveReplied(c)
+	case callPush:
+		s.pushReplied(c, e, reply)
+	}
+}
+
+func (s *Socket) pong(c *call) {
+	c.rtt = time.Since(c.sentAt)
+	s.stats.rtt = c.rtt
+	s.settle(c, nil, nil)
+}
+
+// matches reports whether a reply with the ref of c is for c: its topic and its
+// join_ref, if it has one, have to be those of c.
+func (c *call) matches(e *envelope) bool {
+	if c.channel == nil {
+		return string(e.topic) == systemTopic
+	}
+	if string(e.topic) != c.channel.topic {
+		return false
+	}
+	want := c.channel.joinRef
+	if c.kind == callLeave {
+		want = c.joinRef
+	}
+	return e.joinRef == nil || parseRef(e.joinRef) == want
+}
+
+func (s *Socket) pushReplied(c *call, e *envelope, reply *Reply) {
+	channel := c.channel
+	if reply.Status == statusOK {
+		s.settle(c, reply, nil)
+		return
+	}
+	err := &ReplyError{Topic: channel.topic, Event: c.event, Status: reply.Status, Response: reply.Response}
+	s.settle(c, reply, err)
+	if e.joinRef == nil && channel.state == ChannelJoined && err.Reason() == reasonUnmatchedTopic {
+		// The server lost the channel without a word.
+		channel.crashed(fmt.Errorf("%w: %w", ErrChannelCrashed, err))
+	}
+}
+
+// handleMessage deals with all but replies, and reports whether msg was kept.
+// The event comes first: phx_close and phx_error have the ref of a join, but
+// are no reply to it.
+func (s *Socket) handleMessage(e *envelope, msg *Message) (kept bool) {
+	c := s.channels[msg.Topic]
+	if c == nil || e.joinRef != nil && parseRef(e.joinRef) != c.joinRef {
+		// Of a channel that was left, or of an earlier join of this one, whose
+		// phx_close comes after the reply to the new join.
+		return false
+	}
+	switch msg.Event {
+	case EventClose:
+		c.closedByServer()
+	case EventError:
+		c.crashed(ErrChannelCrashed)
+	default:
+		if c.state == ChannelJoined {
+			return c.deliver(msg)
+		}
+	}
+	return false
+}
+
+// A smallReply is a Reply in one piece of memory with its response.
+type smallReply struct {
+	Reply
+	body [128]byte
+}
+
+func (r *reader) newReply(e *envelope) *Reply {
+	var reply *Reply
+	var data []byte
+	switch n := len(e.payload); {
+	case string(e.payload) == "{}" && !e.binary: // which the zero Payload is
+		reply = &Reply{}
+	case n <= len(smallReply{}.body):
+		small := &smallReply{}
+		reply, data = &small.Reply, small.body[:n:n]
+	default:
+		reply, data = &Reply{}, make([]byte, n)
+	}
+	copy(data, e.payload)
+	reply.Status = statusOK
+	if string(e.status) != statusOK {
+		reply.Status = string(e.status)
+	}
+	reply.Response = Payload{data: data, binary: e.binary, codec: r.conn.s.set.codec}
+	return reply
+}
+
+// newMessage makes a message of an envelope, in memory that grows in chunks: a
+// flood costs hardly any allocation, and a quiet connection holds no memory.
+func (r *reader) newMessage(e *envelope) *Message {
+	if len(r.slab) == cap(r.slab) {
+		r.slab = make([]Message, 0, min(max(2*cap(r.slab), minSlab), maxSlab))
+	}
+	r.quiet = false
+	r.slab = r.slab[:len(r.slab)+1]
+	m := &r.slab[len(r.slab)-1]
+	if string(e.topic) != r.topic {
+		r.topic = r.name(e.topic)
+	}
+	if string(e.event) != r.event {
+		r.event = r.name(e.event)
+	}
+	*m = Message{Topic: r.topic, Event: r.event, Payload: Payload{binary: e.binary, codec: r.conn.s.set.codec}}
+	if e.status != nil && !e.binary {
+		m.Payload.data = appendReply(nil, e.status, e.payload)
+	} else {
+		m.Payload.data = r.arena.copy(e.payload)
+	}
+	if e.joinRef != nil {
+		m.JoinRef = r.name(e.joinRef)
+	}
+	if e.ref != nil {
+		m.Ref = r.name(e.ref)
+	}
+	return m
+}
+
+// unmake takes a message that nobody wanted back.
+func (r *reader) unmake(m *Message) {
+	if m.Event != EventReply {
+		r.arena.undo(m.Payload.data)
+	}
+	*m = Message{}
+	r.slab = r.slab[:len(r.slab)-1]
+}
+
+// name returns b as a string that is made only once for each name.
+func (r *reader) name(b []byte) string {
+	if s, ok := r.names[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if r.names == nil || len(r.names) >= maxNames {
+		r.names = map[string]string{}
+	}
+	r.names[s] = s
+	return s
+}
+
+// rest is called with each heartbeat: after an interval without messages the
+// memory for them is given back.
+func (r *reader) rest() {
+	if r.quiet {
+		r.arena, r.slab, r.names = arena{}, nil, nil
+	}
+	r.quiet = true
+}
+
+// An arena copies payloads into shared chunks of memory, which grow with use.
+type arena struct {
+	chunk []byte
+}
+
+func (a *arena) copy(b []byte) []byte {
+	n := len(b)
+	if n > smallPayload {
+		return append([]byte(nil), b...)
+	}
+	if cap(a.chunk)-len(a.chunk) < n {
+		a.chunk = make([]byte, 0, max(min(max(2*cap(a.chunk), minArena), maxArena), n))
+	}
+	start := len(a.chunk)
+	a.chunk = append(a.chunk, b...)
+	return a.chunk[start:len(a.chunk):len(a.chunk)]
+}
+
+// undo takes back the last copy.
+func (a *arena) undo(b []byte) {
+	if n := len(b); n <= smallPayload && n <= len(a.chunk) {
+		a.chunk = a.chunk[:len(a.chunk)-n]
+	}
+}

@@ -1,0 +1,52 @@
+// Package phoenix is a client of [Phoenix Channels]: it joins topics of a
+// Phoenix server, pushes events to them and receives what they broadcast.
+//
+//	socket, err := phoenix.NewSocket("wss://example.com/socket", nil)
+//	if err != nil { … }
+//	defer socket.Close()
+//	if err := socket.Connect(ctx); err != nil { … }
+//
+//	room, err := socket.Channel("room:lobby", nil)
+//	if err != nil { … }
+//	messages := room.Messages(ctx, "shout")
+//	if _, err := room.Join(ctx); err != nil { … }
+//
+//	reply, err := room.Push(ctx, "shout", map[string]string{"body": "hello"})
+//	for m, err := range messages { … }
+//
+// # The model
+//
+// A [Socket] keeps one connection to an endpoint: it sends heartbeats, notices
+// when the connection is lost, and connects again with a backoff. A [Channel] is
+// a topic on it. Once joined it stays joined: it is rejoined on every new
+// connection, and after a crash of its process on the server. State is what is
+// wanted, not what was sent: joins and leaves are never queued for a connection
+// that is gone.
+//
+// # Delivery
+//
+// A Phoenix server delivers at most once, and keeps nothing for a client that is
+// away. So that nothing is lost without a word, each push has exactly one
+// outcome: a reply, or an error that tells whether it may have reached the server
+// ([PushError], [SafeToRetry]). A push that was not sent when the connection
+// broke waits, in order, for the channel to be rejoined; one that was sent fails
+// at once. And whenever messages may be missing, what consumes them is told in
+// that place: [GapError] after an outage, [DroppedError] when the consumer was
+// too slow.
+//
+// # Contexts
+//
+// A ctx bounds the call that it is given to, and nothing else: Connect's does not
+// end the connection. Only PushAsync, whose call is over before the push is, and
+// the iterators keep theirs. Where a ctx has no deadline, the Timeout of the
+// options applies to joins, leaves and pushes, but not to Connect. A call that
+// ran out of time matches [ErrTimeout] and [context.DeadlineExceeded].
+//
+// # Concurrency
+//
+// All methods may be called from any goroutine. The network is read whatever the
+// consumers do; queues are bounded, and their overflow is told. An idle socket
+// costs one goroutine, however many channels it has.
+//
+// [Phoenix Channels]: https://hexdocs.pm/phoenix/channels.html
+package phoenix

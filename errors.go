@@ -1,0 +1,312 @@
+package phoenix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// The sentinel errors of this package. Match them with [errors.Is]: they are
+// usually wrapped in a [*PushError] or carry a cause.
+var (
+	// ErrClosed says that Close or Shutdown was called on the socket.
+	ErrClosed = errors.New("phoenix: socket closed")
+	// ErrNotConnected says that the operation needs a socket on which Connect
+	// was called and that was not disconnected since.
+	ErrNotConnected = errors.New("phoenix: socket not connected: call Connect first")
+	// ErrDisconnected says that Disconnect ended what was under way.
+	ErrDisconnected = errors.New("phoenix: socket disconnected")
+	// ErrConnectionLost says that the connection broke, or was given up.
+	ErrConnectionLost = errors.New("phoenix: connection lost")
+	// ErrHeartbeatTimeout is the cause of a connection that was given up
+	// because the server did not answer a heartbeat in time.
+	ErrHeartbeatTimeout = errors.New("phoenix: heartbeat not answered in time")
+	// ErrTimeout says that time ran out. It also matches
+	// [context.DeadlineExceeded], whether the time was the ctx's or the
+	// socket's Timeout.
+	ErrTimeout error = timeoutError{}
+	// ErrNotJoined says that the channel was never joined, or that the join
+	// was refused.
+	ErrNotJoined = errors.New("phoenix: channel not joined: call Join first")
+	// ErrAlreadyJoined says that the channel is joined, joining, or rejoining
+	// by itself.
+	ErrAlreadyJoined = errors.New("phoenix: channel already joined")
+	// ErrChannelClosed says that the channel was left, or that the server
+	// closed it (phx_close).
+	ErrChannelClosed = errors.New("phoenix: channel closed")
+	// ErrChannelCrashed says that the channel's process on the server ended
+	// abnormally (phx_error), or that the server no longer knows the channel.
+	ErrChannelCrashed = errors.New("phoenix: channel crashed on the server")
+	// ErrTopicInUse says that another channel of the socket has the topic.
+	ErrTopicInUse = errors.New("phoenix: topic in use by another channel of this socket")
+	// ErrQueueFull says that MaxBuffer messages of the channel, or MaxQueue
+	// bytes of the socket, are waiting to be sent.
+	ErrQueueFull = errors.New("phoenix: send queue full")
+	// ErrSlowConsumer ends a Subscription with the policy Fail that was full
+	// when one more message came.
+	ErrSlowConsumer = errors.New("phoenix: slow consumer: subscription queue overflowed")
+	// ErrMessageTooBig says that a message is larger than MaxMessageSize.
+	ErrMessageTooBig = errors.New("phoenix: message too big")
+)
+
+type timeoutError struct{}
+
+func (timeoutError) Error() string        { return "phoenix: timed out" }
+func (timeoutError) Timeout() bool        { return true }
+func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// An InputError reports an argument or an option that cannot be used. Nothing
+// was sent and nothing was changed.
+type InputError struct {
+	Field  string // the argument or option, such as "endpoint" or "SocketOptions.Timeout"
+	Reason string
+	Err    error // the cause, if there is one
+}
+
+func (e *InputError) Error() string {
+	msg := "phoenix: bad " + e.Field + ": " + e.Reason
+	if e.Err != nil {
+		msg += ": " + trimPrefix(e.Err)
+	}
+	return msg
+}
+
+// Unwrap returns the cause.
+func (e *InputError) Unwrap() error { return e.Err }
+
+// A ReplyError is a reply with a status other than "ok": the server, or the
+// application on it, said no.
+type ReplyError struct {
+	Topic    string
+	Event    string // the event that was pushed; "phx_join" for a refused join
+	Status   string
+	Response Payload
+}
+
+func (e *ReplyError) Error() string {
+	what := "push " + quoteShort(e.Event)
+	if e.Event == EventJoin {
+		what = "join"
+	}
+	msg := fmt.Sprintf("phoenix: %s on %s: status %s", what, quoteShort(e.Topic), quoteShort(e.Status))
+	if reason := e.Reason(); reason != "" {
+		msg += ": " + reason
+	}
+	return msg
+}
+
+// Reason returns the string under "reason" in the response, the convention of
+// Phoenix's own error replies, or "".
+func (e *ReplyError) Reason() string {
+	var r struct {
+		Reason string `json:"reason"`
+	}
+	if e.Response.IsBinary() || e.Response.Decode(&r) != nil {
+		return ""
+	}
+	return r.Reason
+}
+
+// Decode stores the response in v, as [Payload.Decode] does.
+func (e *ReplyError) Decode(v any) error { return e.Response.Decode(v) }
+
+// The reasons that Phoenix itself gives for refusing a join or a push.
+const (
+	reasonUnmatchedTopic  = "unmatched topic"
+	reasonTooManyChannels = "too many channels joined"
+)
+
+// IsTooManyChannels reports whether err is the refusal of a join because the
+// connection already has as many channels as the server allows, 100 by default
+// (max_channels_per_transport). Such a join is not retried: spread the channels
+// over several sockets.
+func IsTooManyChannels(err error) bool {
+	var re *ReplyError
+	return errors.As(err, &re) && re.Event == EventJoin && re.Reason() == reasonTooManyChannels
+}
+
+// A PushError says what became of a push that got no reply. Err is the cause:
+// ErrConnectionLost, ErrTimeout, the ctx's error, ErrChannelClosed and so on.
+type PushError struct {
+	Topic string
+	Event string
+	// Sent is false if the push certainly never left this process. If it is
+	// true, the push was handed to the connection, and the server may or may
+	// not have handled it.
+	Sent bool
+	Err  error
+}
+
+func (e *PushError) Error() string {
+	outcome := "never sent"
+	if e.Sent {
+		outcome = "sent, outcome unknown"
+	}
+	return fmt.Sprintf("phoenix: push %s on %s: %s: %s", quoteShort(e.Event), quoteShort(e.Topic), outcome, trimPrefix(e.Err))
+}
+
+// Unwrap returns the cause.
+func (e *PushError) Unwrap() error { return e.Err }
+
+// SafeToRetry reports whether err means that the push it comes from certainly
+// never left this process, so that sending it again cannot make the server
+// handle it twice.
+func SafeToRetry(err error) bool {
+	var pe *PushError
+	return errors.As(err, &pe) && !pe.Sent
+}
+
+// A HandshakeError is an HTTP answer that refused the connection.
+type HandshakeError struct {
+	StatusCode int
+	Header     http.Header
+	Body       []byte // at most 1 KiB
+	Err        error  // what was wrong with it, if the status does not say
+}
+
+func (e *HandshakeError) Error() string {
+	msg := fmt.Sprintf("phoenix: connection refused with HTTP status %d", e.StatusCode)
+	if text := http.StatusText(e.StatusCode); text != "" {
+		msg += " " + text
+	}
+	if e.Err != nil {
+		msg += ": " + trimPrefix(e.Err)
+	}
+	return msg
+}
+
+// Unwrap returns the cause.
+func (e *HandshakeError) Unwrap() error { return e.Err }
+
+// A CloseError is the close frame with which the server ended a WebSocket.
+// Codes a Phoenix server sends: 1000 (idle timeout on Cowboy), 1001 (a
+// disconnect broadcast), 1002 (idle timeout on Bandit), 1009 (frame too big),
+// 1011 (it crashed on a frame), 1012 (restart). None of them is final.
+type CloseError struct {
+	Code   int
+	Reason string
+}
+
+func (e *CloseError) Error() string {
+	msg := fmt.Sprintf("phoenix: connection closed by the server with code %d", e.Code)
+	if e.Reason != "" {
+		msg += " (" + quoteShort(e.Reason) + ")"
+	}
+	return msg
+}
+
+// A DroppedError stands in a Subscription in the place of N messages that were
+// dropped because its consumer was slow. The subscription goes on.
+type DroppedError struct {
+	N int
+}
+
+func (e *DroppedError) Error() string {
+	return fmt.Sprintf("phoenix: slow consumer: %d messages dropped here", e.N)
+}
+
+// A GapError stands in a Subscription in the place of a time in which the
+// channel was not joined: what the server broadcast meanwhile is missing here.
+// The subscription goes on.
+type GapError struct {
+	// Reply is the server's reply to the rejoin, from which an application can
+	// tell what was missed.
+	Reply *Reply
+	// Err is why the channel had to be rejoined.
+	Err error
+}
+
+func (e *GapError) Error() string {
+	return "phoenix: messages may be missing here: the channel was rejoined after: " + trimPrefix(e.Err)
+}
+
+// Unwrap returns why the channel had to be rejoined.
+func (e *GapError) Unwrap() error { return e.Err }
+
+// A ProtocolError reports a frame that could not be understood. The frame was
+// skipped; the connection lives on.
+type ProtocolError struct {
+	Reason string
+	Err    error
+	Size   int  // of the frame, in bytes
+	Binary bool // a binary frame
+}
+
+func (e *ProtocolError) Error() string {
+	kind := "text"
+	if e.Binary {
+		kind = "binary"
+	}
+	msg := fmt.Sprintf("phoenix: undecodable %s frame of %d bytes: %s", kind, e.Size, e.Reason)
+	if e.Err != nil {
+		msg += ": " + trimPrefix(e.Err)
+	}
+	return msg
+}
+
+// Unwrap returns the cause.
+func (e *ProtocolError) Unwrap() error { return e.Err }
+
+// A connectionError is ErrConnectionLost with its cause.
+type connectionError struct {
+	cause error
+}
+
+func (e *connectionError) Error() string {
+	return ErrConnectionLost.Error() + ": " + trimPrefix(e.cause)
+}
+func (e *connectionError) Is(target error) bool { return target == ErrConnectionLost }
+func (e *connectionError) Unwrap() error        { return e.cause }
+
+func connectionLost(cause error) error {
+	if cause == nil {
+		return ErrConnectionLost
+	}
+	if errors.Is(cause, ErrConnectionLost) {
+		return cause
+	}
+	return &connectionError{cause}
+}
+
+// A ctxError is the error of a ctx that ended a call. One that ran into its
+// deadline also matches ErrTimeout, so that there is one way to ask.
+type ctxError struct {
+	err   error
+	cause error
+}
+
+func (e *ctxError) Error() string {
+	if e.cause == e.err {
+		return "phoenix: " + e.err.Error()
+	}
+	return "phoenix: " + e.err.Error() + ": " + e.cause.Error()
+}
+
+func (e *ctxError) Is(target error) bool {
+	return target == ErrTimeout && errors.Is(e.err, context.DeadlineExceeded)
+}
+func (e *ctxError) Unwrap() []error { return []error{e.err, e.cause} }
+
+func ctxErr(ctx context.Context) error {
+	return &ctxError{ctx.Err(), context.Cause(ctx)}
+}
+
+// trimPrefix drops our prefix from an error that is quoted inside another.
+func trimPrefix(err error) string {
+	if err == nil {
+		return "unknown cause"
+	}
+	return strings.TrimPrefix(err.Error(), "phoenix: ")
+}
+
+// quoteShort quotes a string of the wire for a message, shortened so that a
+// hostile peer cannot flood a log.
+func quoteShort(s string) string {
+	const limit = 120
+	if len(s) > limit {
+		s = s[:limit] + "…"
+	}
+	return fmt.Sprintf("%q", s)
+}

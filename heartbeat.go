@@ -1,0 +1,89 @@
+package phoenix
+
+import (
+	"fmt"
+	"time"
+)
+
+// A heartbeat keeps a connection alive and notices when it is not: one message
+// every HeartbeatInterval, whatever else is sent, whose reply must come within
+// HeartbeatTimeout. The first one, right after the dial, proves that frames get
+// through: there are proxies that accept a WebSocket and swallow its frames.
+type heartbeat struct {
+	conn    *connection
+	attempt int
+	opened  func(error)
+
+	call  *call
+	due   deadline // the next one is to be sent
+	late  deadline // the reply has to be there
+	joins uint64   // ref of the last join written before the heartbeat
+}
+
+func (b *heartbeat) init(conn *connection, attempt int, opened func(error)) {
+	b.conn, b.attempt, b.opened = conn, attempt, opened
+	b.due.fire = b.send
+	b.late.fire = b.expired
+	b.call = &call{kind: callBeat, event: EventHeartbeat, payload: []byte("{}")}
+	b.call.settled = func() {}
+}
+
+// send queues a heartbeat, unless the one before is not yet answered.
+func (b *heartbeat) send() {
+	s := b.conn.s
+	if b.conn.broken != nil || b.call.place == placeQueued || b.call.place == placeInFlight {
+		return
+	}
+	b.call.place = placeQueued
+	s.queue.pushFront(b.call) // what waits to be written must not make it late
+}
+
+// taken is called when a writer takes the heartbeat: its clocks start now.
+func (b *heartbeat) taken(now time.Time) {
+	s := b.conn.s
+	b.call.sentAt = now
+	b.joins = 0
+	if last := b.conn.joins.tail; last != nil {
+		b.joins = last.ref
+	}
+	s.timers.set(&b.late, now.Add(s.set.HeartbeatTimeout))
+	s.timers.set(&b.due, now.Add(s.set.HeartbeatInterval))
+}
+
+// answered is called with the reply to the heartbeat.
+func (b *heartbeat) answered() {
+	s := b.conn.s
+	rtt := time.Since(b.call.sentAt)
+	s.settle(b.call, nil, nil)
+	s.timers.stop(&b.late)
+	if b.due.index == 0 {
+		b.send() // the interval has passed meanwhile
+	}
+	if s.pending.n == 0 && s.queue.n == 0 {
+		s.arena = arena{} // quiet enough to give its memory back
+	}
+	s.stats.rtt = rtt
+	if hook := s.set.Trace.Heartbeat; hook != nil {
+		s.later(func() { hook(rtt) })
+	}
+	if !b.conn.open {
+		b.conn.openLocked(b.attempt, b.opened)
+	}
+}
+
+// expired gives the connection up. But the server handles what comes on a
+// connection in order, and a slow join/3 holds up the heartbeats behind it: as
+// long as a join that was written before is not overdue itself, the heartbeat is
+// not either.
+func (b *heartbeat) expired() {
+	s := b.conn.s
+	for j := b.conn.joins.tail; j != nil; j = j.prev {
+		if j.ref <= b.joins && j.channel.joinDue.index > 0 && j.channel.joinDue.at.After(b.late.at) {
+			s.timers.set(&b.late, j.channel.joinDue.at)
+			return
+		}
+	}
+	err := fmt.Errorf("%w: none for %v", ErrHeartbeatTimeout, s.set.HeartbeatTimeout)
+	b.conn.fail(err)
+	s.later(b.conn.cut)
+}

@@ -1,0 +1,285 @@
+package phoenix
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// The defaults of the options.
+const (
+	defaultTimeout           = 10 * time.Second
+	defaultHeartbeatInterval = 30 * time.Second
+	defaultHeartbeatTimeout  = 10 * time.Second
+	defaultWriteTimeout      = 10 * time.Second
+	defaultMaxMessageSize    = 16 << 20
+	defaultMaxQueue          = 1 << 20
+	defaultMaxBuffer         = 1000
+	defaultLimit             = 1024
+)
+
+// SocketOptions configure a [Socket]. The zero value of each field means its
+// default; where a duration or a number can be switched off, a negative value
+// does. NewSocket copies them.
+//
+// The functions among them run on goroutines of the socket. They must not call
+// methods of the socket or of its channels.
+type SocketOptions struct {
+	// Params go into the query of the connection's URL, where the server's
+	// connect/3 finds them. Servers and proxies tend to log URLs: send secrets
+	// as AuthToken where the server supports it (Phoenix 1.8).
+	Params url.Values
+	// ParamsFunc is asked for the params before every attempt to connect,
+	// instead of Params. Its ctx ends with the attempt. An error fails the
+	// attempt, which is retried unless it is a [backoff.PermanentError].
+	ParamsFunc func(ctx context.Context) (url.Values, error)
+	// AuthToken is asked for the auth token before every attempt to connect.
+	// The token travels outside of the URL, in a WebSocket subprotocol
+	// (auth_token: true, Phoenix 1.8). "" sends none. Errors as in ParamsFunc.
+	AuthToken func(ctx context.Context) (string, error)
+	// Header goes into the HTTP requests. Of it, connect/3 sees what begins
+	// with "x-". No Origin header is sent unless it is here.
+	Header http.Header
+	// HeaderFunc is asked for the header before every attempt to connect,
+	// instead of Header. Errors as in ParamsFunc.
+	HeaderFunc func(ctx context.Context) (http.Header, error)
+	// HTTPClient makes the HTTP requests: it has the TLS configuration, the
+	// proxy and the cookies. Default: one with Go's defaults, and the proxy
+	// from the environment.
+	HTTPClient *http.Client
+	// Transport opens the connections. Default: WebSocket(nil).
+	Transport Transport
+	// Serializer is the version of the protocol. Default: V2().
+	Serializer Serializer
+
+	// Timeout bounds an attempt to connect, and a join, leave or push whose ctx
+	// has no deadline. Default: 10 s.
+	Timeout time.Duration
+	// HeartbeatInterval is the time from one heartbeat to the next. The server
+	// drops a connection on which nothing comes in for 60 s. Default: 30 s.
+	// Negative: no heartbeats, and no check that frames get through before
+	// Connect returns.
+	HeartbeatInterval time.Duration
+	// HeartbeatTimeout is how long a heartbeat may be unanswered before the
+	// connection is given up. Default: 10 s.
+	HeartbeatTimeout time.Duration
+	// WriteTimeout is how long one write to the network may take, because the
+	// peer does not read, before the connection is given up. Default: 10 s.
+	WriteTimeout time.Duration
+
+	// ReconnectBackoff makes the policy for one outage: how long to wait before
+	// each attempt. A policy's Stop ends the attempts. Default: exponential
+	// from 250 ms to 30 s, ±50 %, without end. A new one is made for each
+	// outage that follows a connection of at least 10 s.
+	ReconnectBackoff func() backoff.BackOff
+	// RejoinBackoff does the same for rejoining a channel. Default: exponential
+	// from 1 s to 30 s, ±50 %, without end.
+	RejoinBackoff func() backoff.BackOff
+	// RetryIf decides which failures to connect, and which refusals of a
+	// rejoin, are worth another attempt. It must not block. Default: a first
+	// Connect ends on an answer that will not change by itself (most HTTP
+	// statuses below 500, but not 408, 425 and 429; a certificate that does not
+	// verify); once the socket has been open, every failure is retried. A
+	// [backoff.PermanentError] and "too many channels joined" are never
+	// retried.
+	RetryIf func(err error) bool
+
+	// MaxMessageSize is the limit of a message in bytes, in both directions. A
+	// larger one from the server ends the connection. Default: 16 MiB.
+	MaxMessageSize int64
+	// MaxQueue is how many bytes of payloads may wait for the network before
+	// PushAsync and Cast report ErrQueueFull. Default: 1 MiB.
+	MaxQueue int
+
+	// Marshal and Unmarshal are the JSON library for payloads. They must be
+	// safe for concurrent use. Default: encoding/json.
+	Marshal   func(v any) ([]byte, error)
+	Unmarshal func(data []byte, v any) error
+
+	// Logger gets what happens, without payloads, params and tokens. Frames at
+	// level Debug, states at Info, failures at Warn. Default: none.
+	Logger *slog.Logger
+	// Trace gets called on what happens. Default: none.
+	Trace *Trace
+
+	_ struct{}
+}
+
+// ChannelOptions configure a [Channel]. The zero value of each field means its
+// default. Socket.Channel copies them.
+type ChannelOptions struct {
+	// Params is the payload of the join, encoded as a push's is.
+	Params any
+	// ParamsFunc is asked for the payload before every join, instead of Params:
+	// with it a rejoin can carry a fresh token, or the id of the last message
+	// seen. Its ctx ends with the attempt. An error fails a Join; on a rejoin it
+	// is retried unless it is a [backoff.PermanentError]. It must not call
+	// methods of the socket or its channels.
+	ParamsFunc func(ctx context.Context, attempt JoinAttempt) (any, error)
+	// Timeout bounds a join, leave or push whose ctx has no deadline. Default:
+	// the socket's.
+	Timeout time.Duration
+	// RejoinBackoff makes the policy for rejoining. Default: the socket's.
+	RejoinBackoff func() backoff.BackOff
+	// MaxBuffer is how many pushes may wait for the channel to be joined before
+	// PushAsync and Cast report ErrQueueFull. Default: 1000. It also bounds the
+	// calls that wait for the functions given to On; when that many wait, the
+	// oldest is dropped, counted, logged and traced.
+	MaxBuffer int
+
+	_ struct{}
+}
+
+// A JoinAttempt tells ChannelOptions.ParamsFunc what its result is for.
+type JoinAttempt struct {
+	// Rejoin says that the channel had been joined before.
+	Rejoin bool
+	// Attempt counts from 1; it starts over when the channel was joined.
+	Attempt int
+}
+
+// settings are SocketOptions after defaulting.
+type settings struct {
+	SocketOptions
+	codec *codec
+	wire  wire
+	vsn   string
+}
+
+func (o *SocketOptions) resolve() (*settings, error) {
+	set := &settings{}
+	if o != nil {
+		set.SocketOptions = *o
+	}
+	if err := set.check(); err != nil {
+		return nil, err
+	}
+	set.codec = &codec{marshal: set.Marshal, unmarshal: set.Unmarshal}
+	if set.Marshal == nil {
+		set.codec.marshal, set.codec.trusted = json.Marshal, true
+	}
+	if set.Unmarshal == nil {
+		set.codec.unmarshal = json.Unmarshal
+	}
+	set.Timeout = orDuration(set.Timeout, defaultTimeout)
+	set.HeartbeatInterval = orDuration(set.HeartbeatInterval, defaultHeartbeatInterval)
+	set.HeartbeatTimeout = orDuration(set.HeartbeatTimeout, defaultHeartbeatTimeout)
+	set.WriteTimeout = orDuration(set.WriteTimeout, defaultWriteTimeout)
+	set.MaxMessageSize = orNumber(set.MaxMessageSize, defaultMaxMessageSize)
+	set.MaxQueue = orNumber(set.MaxQueue, defaultMaxQueue)
+	if set.Transport == nil {
+		set.Transport = WebSocket(nil)
+	}
+	if set.Serializer == nil {
+		set.Serializer = V2()
+	}
+	set.vsn = set.Serializer.Version()
+	if w, ok := set.Serializer.(wire); ok {
+		set.wire = w
+	} else {
+		set.wire = customWire{set.Serializer}
+	}
+	if set.ReconnectBackoff == nil {
+		set.ReconnectBackoff = exponential(250*time.Millisecond, 30*time.Second)
+	}
+	if set.RejoinBackoff == nil {
+		set.RejoinBackoff = exponential(time.Second, 30*time.Second)
+	}
+	if set.Logger == nil {
+		set.Logger = slog.New(slog.DiscardHandler)
+	}
+	if set.Trace == nil {
+		set.Trace = &Trace{}
+	} else {
+		t := *set.Trace
+		set.Trace = &t
+	}
+	set.Header = set.Header.Clone()
+	set.Params = cloneValues(set.Params)
+	return set, nil
+}
+
+func (set *settings) check() error {
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"HeartbeatTimeout", set.HeartbeatTimeout},
+		{"WriteTimeout", set.WriteTimeout},
+	} {
+		if d.value < 0 {
+			return &InputError{Field: "SocketOptions." + d.name, Reason: fmt.Sprintf("%v: it cannot be switched off", d.value)}
+		}
+	}
+	switch {
+	case set.Params != nil && set.ParamsFunc != nil:
+		return &InputError{Field: "SocketOptions.ParamsFunc", Reason: "set together with Params; set one of them"}
+	case set.Header != nil && set.HeaderFunc != nil:
+		return &InputError{Field: "SocketOptions.HeaderFunc", Reason: "set together with Header; set one of them"}
+	case set.Serializer != nil && set.Serializer.Version() == "":
+		return &InputError{Field: "SocketOptions.Serializer", Reason: "its Version is empty; the server would take that for protocol 1.0.0"}
+	}
+	return nil
+}
+
+// orDuration defaults d; the result is never negative, and 0 means off.
+func orDuration(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return max(d, 0)
+}
+
+// orNumber defaults n; negative stays, and means no limit.
+func orNumber[N int | int64](n, def N) N {
+	if n == 0 {
+		return def
+	}
+	return n
+}
+
+func cloneValues(v url.Values) url.Values {
+	return url.Values(http.Header(v).Clone())
+}
+
+func exponential(first, most time.Duration) func() backoff.BackOff {
+	return func() backoff.BackOff {
+		return backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(first),
+			backoff.WithMaxInterval(most),
+			backoff.WithMultiplier(2),
+			backoff.WithRandomizationFactor(0.5),
+			backoff.WithMaxElapsedTime(0), // its own default gives up after 15 minutes
+		)
+	}
+}
+
+// Steps returns a policy for ReconnectBackoff or RejoinBackoff that waits for
+// the given delays in turn, and then for the last of them again and again. It
+// has no jitter. phoenix.js reconnects after 10, 50, 100, 150, 200, 250, 500,
+// 1000, 2000 and then 5000 ms, and rejoins after 1, 2, 5 and then 10 s.
+func Steps(delays ...time.Duration) func() backoff.BackOff {
+	return func() backoff.BackOff { return &steps{delays: delays} }
+}
+
+type steps struct {
+	delays []time.Duration
+	next   int
+}
+
+func (b *steps) NextBackOff() time.Duration {
+	if len(b.delays) == 0 {
+		return backoff.Stop
+	}
+	d := b.delays[b.next]
+	b.next = min(b.next+1, len(b.delays)-1)
+	return d
+}
+
+func (b *steps) Reset() { b.next = 0 }

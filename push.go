@@ -1,0 +1,438 @@
+package phoenix
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+const statusOK = "ok"
+
+// A Reply is the server's reply to a push or a join.
+type Reply struct {
+	// Status is "ok", "error", or any other that the application chose.
+	Status string
+	// Response is any JSON value, or binary data.
+	Response Payload
+}
+
+// Decode stores the response in v, as [Payload.Decode] does.
+func (r *Reply) Decode(v any) error { return r.Response.Decode(v) }
+
+// MarshalJSON returns the reply as it is on the wire: a status and a response.
+func (r *Reply) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{"status": r.Status, "response": r.Response})
+}
+
+// owned returns the payload in memory that is not the caller's.
+func (e encoded) owned() []byte {
+	if e.borrowed {
+		return bytes.Clone(e.data)
+	}
+	return e.data
+}
+
+// unshareLarge copies a payload that would take too long to copy under the
+// lock, should it have to wait.
+func (e *encoded) unshareLarge() {
+	if len(e.data) > smallPayload {
+		e.data, e.borrowed = e.owned(), false
+	}
+}
+
+// Push sends an event with a payload and returns the server's reply. While the
+// channel is not joined, but joining or to be rejoined, the push waits for that,
+// in order with the others; its time runs meanwhile.
+//
+// The payload is encoded with the socket's Marshal, but for nil, which is {}, a
+// [Binary], which makes a binary message, and a [json.RawMessage], which is
+// checked and sent as it is. Its memory is free again when Push returns.
+//
+// Each push ends in exactly one way. A reply with status "ok" gives a nil error.
+// A reply with another status is returned together with a *ReplyError. Anything
+// else is a *PushError, whose Sent says whether the push may have reached the
+// server, and which wraps the cause: ErrConnectionLost, ErrDisconnected,
+// ErrChannelCrashed, ErrChannelClosed, ErrClosed, ErrNotConnected, ErrNotJoined,
+// ErrMessageTooBig, an *InputError for what cannot be sent at all, ErrTimeout,
+// or the ctx's error. Without a deadline in ctx the channel's Timeout applies.
+// A server that replies with :noreply never answers: use Cast for such events.
+//
+// Push returns as soon as ctx is done, even if the network is stuck. It may be
+// called from a callback.
+func (c *Channel) Push(ctx context.Context, event string, payload any) (reply *Reply, err error) {
+	if tr := c.socket.set.Trace; tr.PushStart != nil || tr.PushDone != nil {
+		return c.pushTraced(ctx, event, payload)
+	}
+	enc, err := c.prepare(event, payload)
+	if err != nil {
+		return nil, c.notSent(event, err)
+	}
+	return c.push(ctx, event, enc)
+}
+
+func (c *Channel) pushTraced(ctx context.Context, event string, payload any) (*Reply, error) {
+	enc, err := c.prepare(event, payload)
+	ctx, done := c.tracePush(ctx, event, enc, false)
+	var reply *Reply
+	if err != nil {
+		err = c.notSent(event, err)
+	} else {
+		reply, err = c.push(ctx, event, enc)
+	}
+	done(reply, err)
+	return reply, err
+}
+
+func (c *Channel) tracePush(ctx context.Context, event string, enc encoded, cast bool) (context.Context, func(*Reply, error)) {
+	tr := c.socket.set.Trace
+	info := PushStartInfo{Topic: c.topic, Event: event, Size: len(enc.data), Binary: enc.binary, Cast: cast}
+	if tr.PushStart != nil {
+		ctx = tr.PushStart(ctx, info)
+	}
+	return ctx, func(reply *Reply, err error) {
+		if tr.PushDone != nil {
+			tr.PushDone(ctx, PushDoneInfo{PushStartInfo: info, Reply: reply, Err: err})
+		}
+	}
+}
+
+// prepare checks the event and encodes the payload, before anything is queued:
+// a malformed frame would make the server drop the connection.
+func (c *Channel) prepare(event string, payload any) (encoded, error) {
+	if err := checkName("event", event); err != nil {
+		return encoded{}, err
+	}
+	if reservedEvent(event) {
+		return encoded{}, &InputError{Field: "event", Reason: fmt.Sprintf("%s is the protocol's own", quoteShort(event))}
+	}
+	return c.encode(event, payload)
+}
+
+func (c *Channel) notSent(event string, err error) error {
+	return &PushError{Topic: c.topic, Event: event, Err: err}
+}
+
+func (c *Channel) push(ctx context.Context, event string, enc encoded) (*Reply, error) {
+	s := c.socket
+	if ctx.Err() != nil {
+		return nil, c.notSent(event, ctxErr(ctx))
+	}
+	_, bounded := ctx.Deadline()
+	var now time.Time
+	if !bounded {
+		now = time.Now()
+	}
+	enc.unshareLarge()
+
+	s.lock()
+	if err := c.pushable(); err != nil {
+		s.unlock()
+		return nil, c.notSent(event, err)
+	}
+	p := s.newCall()
+	p.kind, p.channel, p.event, p.payload, p.binary = callPush, c, event, enc.data, enc.binary
+	if !bounded {
+		c.expire(p, now)
+	}
+	if conn, out, ok := c.handIn(p, enc.borrowed); ok {
+		s.unlock()
+		s.writeDirect(conn, out)
+	} else {
+		s.unlock()
+	}
+
+	if ctx.Done() == nil {
+		<-p.done
+	} else {
+		select {
+		case <-p.done:
+		case <-ctx.Done():
+			s.lock()
+			if p.place != placeDone {
+				s.failCall(p, ctxErr(ctx))
+			}
+			s.unlock()
+			<-p.done
+		}
+	}
+	reply, err := p.reply, p.err
+	s.recycle(p)
+	return reply, err
+}
+
+// pushable returns why a push cannot even wait.
+func (c *Channel) pushable() error {
+	if err := c.socket.unusable(); err != nil {
+		if c.state == ChannelErrored && err == ErrNotConnected { //nolint:errorlint // as unusable returned it
+			return nil // disconnected for a while: it waits for the next Connect
+		}
+		return err
+	}
+	switch c.state {
+	case ChannelLeaving:
+		return ErrChannelClosed
+	case ChannelClosed:
+		return ErrNotJoined
+	case ChannelJoining, ChannelJoined, ChannelErrored:
+	}
+	return nil
+}
+
+// expire gives a push the channel's timeout.
+func (c *Channel) expire(p *call, now time.Time) {
+	s, d := c.socket, c.opts.Timeout
+	switch {
+	case d == 0:
+	case d == s.set.Timeout:
+		s.timers.pushes.push(p, now.Add(d))
+	default:
+		p.deadline.fire = func() { s.failCall(p, ErrTimeout) }
+		s.timers.set(&p.deadline, now.Add(d))
+	}
+}
+
+// handIn queues a push, or takes it for its caller to write.
+func (c *Channel) handIn(p *call, borrowed bool) (*connection, outgoing, bool) {
+	s := c.socket
+	if c.state == ChannelJoined {
+		if conn, out, ok := s.tryDirect(p); ok {
+			return conn, out, true
+		}
+	}
+	if borrowed {
+		p.payload = s.arena.copy(p.payload)
+	}
+	if c.state == ChannelJoined {
+		s.enqueue(p)
+	} else {
+		c.park(p)
+	}
+	return nil, outgoing{}, false
+}
+
+// full reports whether there is no room for a push whose caller does not wait.
+// One whose caller does may always queue: it takes no more room than its caller
+// does.
+func (c *Channel) full(size int) bool {
+	if c.state == ChannelJoined {
+		limit := c.socket.set.MaxQueue
+		queued := c.socket.queue.bytes
+		return limit > 0 && queued > 0 && queued+size > limit
+	}
+	return c.opts.MaxBuffer > 0 && c.parked.n >= c.opts.MaxBuffer
+}
+
+// A Push is a push that was made with [Channel.PushAsync]. Its methods are safe
+// for concurrent use.
+type Push struct {
+	call     call
+	done     chan struct{} // made when somebody asks for it
+	stop     func() bool   // ends the watch of the ctx
+	finished func(*Reply, error)
+}
+
+// PushAsync sends an event without waiting for the reply; Wait does. The rules
+// of Push apply, but ctx bounds the push until its outcome, and if the buffer of
+// the channel or the queue of the socket is full, the outcome is ErrQueueFull at
+// once. Pushes of one goroutine are sent in order. It does not block, but for
+// about a millisecond if the network is stuck.
+func (c *Channel) PushAsync(ctx context.Context, event string, payload any) *Push {
+	p := &Push{}
+	p.call = call{kind: callPush, channel: c, event: event, push: p}
+	enc, err := c.prepare(event, payload)
+	if tr := c.socket.set.Trace; tr.PushStart != nil || tr.PushDone != nil {
+		ctx, p.finished = c.tracePush(ctx, event, enc, false)
+	}
+	if err == nil && ctx.Err() != nil {
+		err = ctxErr(ctx)
+	}
+	if err == nil {
+		err = c.pushAsync(ctx, p, enc)
+	}
+	if err != nil {
+		s := c.socket
+		s.lock()
+		s.failCall(&p.call, err)
+		s.unlock()
+	}
+	return p
+}
+
+func (c *Channel) pushAsync(ctx context.Context, p *Push, enc encoded) error {
+	s := c.socket
+	enc.unshareLarge()
+	p.call.payload, p.call.binary = enc.data, enc.binary
+	_, bounded := ctx.Deadline()
+	now := time.Now()
+	s.lock()
+	if err := c.pushable(); err != nil {
+		s.unlock()
+		return err
+	}
+	if c.full(len(enc.data)) {
+		s.unlock()
+		return ErrQueueFull
+	}
+	if !bounded {
+		c.expire(&p.call, now)
+	}
+	conn, out, direct := c.handIn(&p.call, enc.borrowed)
+	s.unlock()
+	if direct {
+		s.writeDirect(conn, out)
+	}
+	if ctx.Done() != nil {
+		p.watch(ctx)
+	}
+	return nil
+}
+
+// watch ends the push when ctx does.
+func (p *Push) watch(ctx context.Context) {
+	s := p.call.channel.socket
+	stop := context.AfterFunc(ctx, func() { p.cancel(ctxErr(ctx)) })
+	s.lock()
+	if p.call.place == placeDone {
+		s.later(func() { stop() })
+	} else {
+		p.stop = stop
+	}
+	s.unlock()
+}
+
+// settled is called with the outcome, under the lock.
+func (p *Push) settled() {
+	if p.done != nil {
+		close(p.done)
+	}
+	if p.stop == nil && p.finished == nil {
+		return
+	}
+	p.call.channel.socket.later(func() {
+		if p.stop != nil {
+			p.stop()
+		}
+		if p.finished != nil {
+			p.finished(p.call.reply, p.call.err)
+		}
+	})
+}
+
+// Done returns a channel that is closed when the push has its outcome.
+func (p *Push) Done() <-chan struct{} {
+	s := p.call.channel.socket
+	s.lock()
+	defer s.unlock()
+	if p.done == nil {
+		p.done = make(chan struct{})
+		if p.call.place == placeDone {
+			close(p.done)
+		}
+	}
+	return p.done
+}
+
+// Wait returns the outcome of the push as Push does, when there is one. If ctx
+// ends before, Wait returns the ctx's error; the push goes on.
+func (p *Push) Wait(ctx context.Context) (*Reply, error) {
+	done := p.Done()
+	select {
+	case <-done:
+		return p.call.reply, p.call.err
+	default:
+	}
+	select {
+	case <-done:
+		return p.call.reply, p.call.err
+	case <-ctx.Done():
+		return nil, ctxErr(ctx)
+	}
+}
+
+// Cancel ends the push, unless it has its outcome, with [context.Canceled]. If
+// it was not sent, it will not be.
+func (p *Push) Cancel() { p.cancel(&ctxError{context.Canceled, context.Canceled}) }
+
+func (p *Push) cancel(err error) {
+	s := p.call.channel.socket
+	s.lock()
+	defer s.unlock()
+	if p.call.place != placeDone {
+		s.failCall(&p.call, err)
+	}
+}
+
+// Cast sends an event for which no reply is awaited: the right way to push to a
+// handler that returns :noreply. It returns nil when the message is queued,
+// which does not say that it arrived, or even left: a later loss shows in Stats
+// and Trace only. Its errors are a *PushError with Sent false; ErrQueueFull if
+// the buffer of the channel or the queue of the socket is full. ctx bounds
+// nothing but the call, which does not block, but for about a millisecond if the
+// network is stuck.
+func (c *Channel) Cast(ctx context.Context, event string, payload any) error {
+	enc, err := c.prepare(event, payload)
+	finished := func(*Reply, error) {}
+	tr := c.socket.set.Trace
+	if tr.PushStart != nil || tr.PushDone != nil {
+		ctx, finished = c.tracePush(ctx, event, enc, true)
+	}
+	if err == nil && ctx.Err() != nil {
+		err = ctxErr(ctx)
+	}
+	if err == nil {
+		err = c.cast(event, enc, finished)
+	}
+	if err != nil {
+		err = c.notSent(event, err)
+		finished(nil, err)
+	}
+	return err
+}
+
+func (c *Channel) cast(event string, enc encoded, finished func(*Reply, error)) error {
+	s := c.socket
+	enc.unshareLarge()
+	now := time.Now()
+	s.lock()
+	if err := c.pushable(); err != nil {
+		s.unlock()
+		return err
+	}
+	if c.full(len(enc.data)) {
+		s.unlock()
+		return ErrQueueFull
+	}
+	p := &call{kind: callCast, channel: c, event: event, payload: enc.data, binary: enc.binary}
+	p.settled = func() {
+		if p.err != nil {
+			s.stats.castsLost++
+		}
+		if s.set.Trace.PushDone != nil {
+			err := p.err
+			s.later(func() { finished(nil, err) })
+		}
+	}
+	c.expire(p, now)
+	conn, out, direct := c.handIn(p, enc.borrowed)
+	s.unlock()
+	if direct {
+		s.writeDirect(conn, out)
+	}
+	return nil
+}
+
+// PushFor pushes an event and decodes the response of an "ok" reply into a T.
+// Its errors are those of Push, and those of decoding.
+func PushFor[T any](ctx context.Context, c *Channel, event string, payload any) (T, error) {
+	var v T
+	reply, err := c.Push(ctx, event, payload)
+	if err != nil {
+		return v, err
+	}
+	if err := reply.Decode(&v); err != nil {
+		return v, fmt.Errorf("phoenix: reply to %s: %w", quoteShort(event), err)
+	}
+	return v, nil
+}

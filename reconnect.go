@@ -1,0 +1,400 @@
+package phoenix
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+const (
+	// stableTime is how long a connection, or a join, must last before the next
+	// outage starts with a new backoff: a server that accepts and closes at
+	// once must meet growing delays.
+	stableTime = 10 * time.Second
+	// restartJitter spreads the clients of a server that restarts, even where
+	// the policy has no jitter.
+	restartJitter = time.Second
+	// maxRetryAfter bounds what a Retry-After header can ask for.
+	maxRetryAfter = time.Hour
+	// closeServiceRestart is the close code of a server that goes down for a
+	// deploy.
+	closeServiceRestart = 1012
+)
+
+// A runner is the goroutine that dials, reads, and waits to dial again, from
+// Connect to Disconnect. Its fields are guarded by the socket's lock.
+type runner struct {
+	ctx      context.Context //nolint:containedctx // the life of the goroutine
+	cancel   context.CancelCauseFunc
+	done     chan struct{} // closed when the goroutine has ended
+	wake     chan struct{} // one slot: do not wait for the backoff
+	waiters  []chan error  // of Connect and Reconnect; one slot each
+	attempt  context.CancelCauseFunc
+	opened   bool // the connection was open at some time
+	stopping bool
+	skip     bool // the next attempt needs no backoff: Reconnect was called
+	lastErr  error
+}
+
+func (r *runner) addWaiter() chan error {
+	w := make(chan error, 1)
+	r.waiters = append(r.waiters, w)
+	return w
+}
+
+func (r *runner) removeWaiter(w chan error) {
+	r.waiters = slices.DeleteFunc(r.waiters, func(x chan error) bool { return x == w })
+}
+
+func (r *runner) answer(err error) {
+	for _, w := range r.waiters {
+		w <- err
+	}
+	r.waiters = nil
+}
+
+// poke makes a runner that waits for its backoff go on.
+func (r *runner) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// restart makes the runner begin a new attempt, whatever it is at.
+func (r *runner) restart() {
+	r.skip = true
+	r.poke()
+	if r.attempt != nil {
+		r.attempt(errReconnect)
+	}
+}
+
+func (s *Socket) startRun() {
+	r := &runner{done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	r.ctx, r.cancel = context.WithCancelCause(s.ctx)
+	s.run = r
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		defer close(r.done)
+		s.runLoop(r)
+	}()
+}
+
+// stopRun makes the runner end, with cause as the reason.
+func (s *Socket) stopRun(r *runner, cause error) {
+	r.stopping = true
+	if conn := s.conn; conn != nil {
+		conn.fail(cause)
+		s.later(conn.cut)
+	}
+	s.later(func() { r.cancel(cause) })
+}
+
+func (s *Socket) runLoop(r *runner) {
+	var policy backoff.BackOff
+	for attempt := 1; ; attempt++ {
+		stable, err := s.connectOnce(r, attempt)
+		if r.ctx.Err() != nil {
+			s.endRun(r, context.Cause(r.ctx), false)
+			return
+		}
+		if stable {
+			policy, attempt = nil, 0
+		}
+		if s.takeSkip(r, err) {
+			policy, attempt = nil, 0
+			continue
+		}
+		if !s.worthRetrying(r, err) {
+			s.endRun(r, err, true)
+			return
+		}
+		first := policy == nil
+		if first {
+			policy = s.set.ReconnectBackoff()
+		}
+		delay := policy.NextBackOff()
+		if delay == backoff.Stop {
+			s.endRun(r, fmt.Errorf("phoenix: the reconnect policy gave up: %w", err), true)
+			return
+		}
+		if !s.pause(r, adjustDelay(delay, first, err), attempt, err) {
+			s.endRun(r, context.Cause(r.ctx), false)
+			return
+		}
+	}
+}
+
+func (s *Socket) takeSkip(r *runner, err error) bool {
+	s.lock()
+	defer s.unlock()
+	skip := r.skip
+	r.skip = false
+	if !skip {
+		r.lastErr = err
+	}
+	select {
+	case <-r.wake: // it was meant for the attempt that is over
+	default:
+	}
+	return skip
+}
+
+// adjustDelay heeds what the server said.
+func adjustDelay(delay time.Duration, first bool, err error) time.Duration {
+	if he := (*HandshakeError)(nil); errors.As(err, &he) {
+		delay = max(delay, min(retryAfter(he.Header, time.Now()), maxRetryAfter))
+	}
+	if ce := (*CloseError)(nil); first && errors.As(err, &ce) && ce.Code == closeServiceRestart {
+		delay += rand.N(restartJitter)
+	}
+	return delay
+}
+
+// retryAfter returns the delay that a Retry-After header asks for, or 0.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := h.Get("Retry-After")
+	if v == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(v, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(at.Sub(now), 0)
+	}
+	return 0
+}
+
+// pause waits for the next attempt. It returns false if the runner has to end.
+func (s *Socket) pause(r *runner, delay time.Duration, attempt int, err error) bool {
+	s.lock()
+	if !r.stopping {
+		s.setState(SocketEvent{State: SocketWaiting, Err: err, Attempt: attempt, RetryAt: time.Now().Add(delay)})
+	}
+	s.unlock()
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.wake:
+	case <-r.ctx.Done():
+	}
+	return r.ctx.Err() == nil
+}
+
+// worthRetrying decides whether a failure is worth another attempt.
+func (s *Socket) worthRetrying(r *runner, err error) bool {
+	if isPermanent(err) {
+		return false
+	}
+	if s.set.RetryIf != nil {
+		return s.set.RetryIf(err)
+	}
+	s.lock()
+	opened := r.opened
+	s.unlock()
+	return opened || !finalAnswer(err)
+}
+
+func isPermanent(err error) bool {
+	var p *backoff.PermanentError
+	return errors.As(err, &p)
+}
+
+// finalAnswer reports whether a failure will not change by itself.
+func finalAnswer(err error) bool {
+	if cert := (*tls.CertificateVerificationError)(nil); errors.As(err, &cert) {
+		return true
+	}
+	he := (*HandshakeError)(nil)
+	if !errors.As(err, &he) {
+		return false
+	}
+	switch he.StatusCode {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return he.StatusCode < 500
+}
+
+// endRun ends the runner. With giveUp the attempts came to an end by
+// themselves, and with them the hope of what waits to be sent.
+func (s *Socket) endRun(r *runner, cause error, giveUp bool) {
+	s.lock()
+	defer s.unlock()
+	s.run = nil
+	r.stopping = true
+	r.cancel(cause)
+	for _, c := range s.ordered() {
+		c.connectionEnded(cause)
+		if giveUp {
+			s.failAll(&c.parked, cause)
+		}
+	}
+	if !s.closed {
+		s.setState(SocketEvent{State: SocketDisconnected, Err: cause})
+	}
+	r.answer(cause)
+}
+
+// connectOnce makes one attempt to connect and, if it succeeds, serves the
+// connection until it ends. It returns why it ended, and whether it had lasted.
+func (s *Socket) connectOnce(r *runner, attempt int) (stable bool, err error) {
+	info := ConnectStartInfo{Endpoint: s.display, Attempt: attempt}
+	ctx := r.ctx
+	if s.set.Trace.ConnectStart != nil {
+		ctx = s.set.Trace.ConnectStart(ctx, info)
+	}
+	done := func(err error) {
+		if s.set.Trace.ConnectDone != nil {
+			s.set.Trace.ConnectDone(ctx, ConnectDoneInfo{Endpoint: info.Endpoint, Attempt: info.Attempt, Err: err})
+		}
+	}
+	c, err := s.dial(ctx, r, attempt)
+	if err != nil {
+		done(err)
+		return false, err
+	}
+	return s.serve(r, c, attempt, done)
+}
+
+// dial asks for the credentials and dials.
+func (s *Socket) dial(ctx context.Context, r *runner, attempt int) (Conn, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ctx, cancelTimeout := withTimeout(ctx, s.set.Timeout)
+	defer cancelTimeout()
+
+	s.lock()
+	if r.stopping {
+		s.unlock()
+		return nil, ErrDisconnected
+	}
+	s.setState(SocketEvent{State: SocketConnecting, Attempt: attempt})
+	s.stats.attempts++
+	r.attempt, r.skip = cancel, false
+	s.unlock()
+	defer func() {
+		s.lock()
+		r.attempt = nil
+		s.unlock()
+	}()
+
+	req, err := s.dialRequest(ctx)
+	if err != nil {
+		return nil, attemptError(ctx, err)
+	}
+	type result struct {
+		c   Conn
+		err error
+	}
+	// A goroutine of its own, so that the runner's stack, which stays for as
+	// long as the connection does, need not grow for it.
+	dialed := make(chan result, 1)
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		c, err := s.set.Transport.Dial(ctx, req)
+		dialed <- result{c, err}
+	}()
+	res := <-dialed
+	if res.err != nil {
+		return nil, attemptError(ctx, res.err)
+	}
+	if ctx.Err() != nil {
+		_ = res.c.Close(context.Background(), 0, "") // it comes too late
+		return nil, attemptError(ctx, ctx.Err())
+	}
+	return res.c, nil
+}
+
+// attemptError says so if an attempt failed for lack of time.
+func attemptError(ctx context.Context, err error) error {
+	switch cause := context.Cause(ctx); {
+	case cause == nil:
+		return err
+	case errors.Is(cause, ErrTimeout):
+		return fmt.Errorf("%w while connecting: %w", ErrTimeout, err)
+	default:
+		return cause
+	}
+}
+
+// dialRequest asks the providers for what goes into a request. They run on a
+// goroutine of their own, which may outlive the attempt: one that ignores its
+// ctx cannot hold up the socket.
+func (s *Socket) dialRequest(ctx context.Context) (*DialRequest, error) {
+	set := s.set
+	if set.ParamsFunc == nil && set.AuthToken == nil && set.HeaderFunc == nil {
+		return s.newDialRequest(set.Params, set.Header.Clone(), ""), nil
+	}
+	type result struct {
+		req *DialRequest
+		err error
+	}
+	asked := make(chan result, 1)
+	s.lock()
+	s.goUser(func() {
+		req, err := s.askProviders(ctx)
+		asked <- result{req, err}
+	})
+	s.unlock()
+	select {
+	case res := <-asked:
+		return res.req, res.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *Socket) askProviders(ctx context.Context) (*DialRequest, error) {
+	set := s.set
+	params, header, token := set.Params, set.Header, ""
+	var err error
+	if set.ParamsFunc != nil {
+		if params, err = set.ParamsFunc(ctx); err != nil {
+			return nil, fmt.Errorf("phoenix: ParamsFunc: %w", err)
+		}
+	}
+	if set.AuthToken != nil && ctx.Err() == nil {
+		if token, err = set.AuthToken(ctx); err != nil {
+			return nil, fmt.Errorf("phoenix: AuthToken: %w", err)
+		}
+	}
+	if set.HeaderFunc != nil && ctx.Err() == nil {
+		if header, err = set.HeaderFunc(ctx); err != nil {
+			return nil, fmt.Errorf("phoenix: HeaderFunc: %w", err)
+		}
+	}
+	return s.newDialRequest(params, header.Clone(), token), nil
+}
+
+func (s *Socket) newDialRequest(params url.Values, header http.Header, token string) *DialRequest {
+	u := *s.endpoint
+	query := u.Query()
+	for k, v := range params {
+		query[k] = v
+	}
+	// A missing vsn would silently mean protocol 1.0.0.
+	query.Set("vsn", s.set.vsn)
+	u.RawQuery = query.Encode()
+	if header == nil {
+		header = http.Header{}
+	}
+	return &DialRequest{
+		URL: &u, Header: header, AuthToken: token,
+		HTTPClient: s.set.HTTPClient, MaxMessageSize: s.set.MaxMessageSize, Logger: s.set.Logger,
+	}
+}

@@ -1,0 +1,274 @@
+package phoenix
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// V2 returns the serializer of protocol version 2.0.0, the default: JSON arrays
+// [join_ref, ref, topic, event, payload] in text frames, and three kinds of
+// binary frames (lib/phoenix/socket/serializers/v2_json_serializer.ex).
+func V2() Serializer { return v2{} }
+
+type v2 struct{}
+
+func (v2) Version() string { return "2.0.0" }
+
+// The kinds of binary frames. A push has a ref on its way to the server and
+// none on its way back.
+const (
+	binaryPush      = 0
+	binaryReply     = 1
+	binaryBroadcast = 2
+)
+
+// maxBinaryField is the limit of each header field of a binary frame: its
+// length is one byte.
+const maxBinaryField = 255
+
+func (s v2) Encode(dst []byte, m *Message) (Frame, error) {
+	joinRef, err := refNumber("JoinRef", m.JoinRef)
+	if err != nil {
+		return Frame{}, err
+	}
+	ref, err := refNumber("Ref", m.Ref)
+	if err != nil {
+		return Frame{}, err
+	}
+	data, binary, err := s.appendFrame(dst, &outgoing{
+		joinRef: joinRef, ref: ref, topic: m.Topic, event: m.Event,
+		payload: m.Payload.Bytes(), binary: m.Payload.binary,
+	})
+	return Frame{Data: data, Binary: binary}, err
+}
+
+func refNumber(field, s string) (uint64, error) {
+	n := parseRef([]byte(s))
+	if n == 0 && s != "" {
+		return 0, &InputError{Field: field, Reason: "not the decimal number of a ref: " + quoteShort(s)}
+	}
+	return n, nil
+}
+
+func (s v2) Decode(f Frame, m *Message) error {
+	var e envelope
+	if err := s.readFrame(f, &e); err != nil {
+		return err
+	}
+	*m = Message{
+		JoinRef: string(e.joinRef), Ref: string(e.ref), Topic: string(e.topic), Event: string(e.event),
+		Payload: Payload{data: e.payload, binary: e.binary},
+	}
+	if e.status != nil && !e.binary {
+		m.Payload.data = appendReply(nil, e.status, e.payload)
+	}
+	return nil
+}
+
+func (v2) appendFrame(dst []byte, m *outgoing) ([]byte, bool, error) {
+	if m.binary {
+		dst, err := appendBinaryPush(dst, m)
+		return dst, true, err
+	}
+	dst = append(dst, '[')
+	dst = appendRef(dst, m.joinRef)
+	dst = append(dst, ',')
+	dst = appendRef(dst, m.ref)
+	dst = append(dst, ',')
+	dst = appendString(dst, m.topic)
+	dst = append(dst, ',')
+	dst = appendString(dst, m.event)
+	dst = append(dst, ',')
+	dst = append(dst, m.payload...)
+	return append(dst, ']'), false, nil
+}
+
+// appendRef writes a ref as a string: the server echoes refs with their type
+// and compares them strictly.
+func appendRef(dst []byte, ref uint64) []byte {
+	if ref == 0 {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, '"')
+	dst = strconv.AppendUint(dst, ref, 10)
+	return append(dst, '"')
+}
+
+// appendString writes s as a JSON string.
+func appendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			quoted, err := json.Marshal(s)
+			if err != nil { // cannot be: a string always has a JSON form
+				return append(dst, `""`...)
+			}
+			return append(dst, quoted...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+func appendReply(dst, status, response []byte) []byte {
+	dst = append(dst, replyPrefix...)
+	dst = append(dst, response...)
+	dst = append(dst, `,"status":`...)
+	dst = appendString(dst, string(status))
+	return append(dst, '}')
+}
+
+func appendBinaryPush(dst []byte, m *outgoing) ([]byte, error) {
+	if err := checkBinaryHeader(m.topic, m.event); err != nil {
+		return dst, err
+	}
+	var joinRef, ref [20]byte
+	jr := strconv.AppendUint(joinRef[:0], m.joinRef, 10)
+	if m.joinRef == 0 {
+		jr = nil
+	}
+	r := strconv.AppendUint(ref[:0], m.ref, 10)
+	dst = append(dst, binaryPush, byte(len(jr)), byte(len(r)), byte(len(m.topic)), byte(len(m.event)))
+	dst = append(dst, jr...)
+	dst = append(dst, r...)
+	dst = append(dst, m.topic...)
+	dst = append(dst, m.event...)
+	return append(dst, m.payload...), nil
+}
+
+func checkBinaryHeader(topic, event string) error {
+	if len(topic) > maxBinaryField {
+		return &InputError{Field: "topic", Reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(topic), maxBinaryField)}
+	}
+	if len(event) > maxBinaryField {
+		return &InputError{Field: "event", Reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(event), maxBinaryField)}
+	}
+	return nil
+}
+
+func (v2) readFrame(f Frame, e *envelope) error {
+	*e = envelope{}
+	var err error
+	if f.Binary {
+		err = e.readBinary(f.Data)
+	} else {
+		if !e.readArray(f.Data) {
+			err = e.readArraySlow(f.Data)
+		}
+		if err == nil {
+			err = e.splitReply()
+		}
+	}
+	if err != nil {
+		return &ProtocolError{Reason: "not a message of protocol 2.0.0", Err: err, Size: len(f.Data), Binary: f.Binary}
+	}
+	return nil
+}
+
+// readArray reads the array as Phoenix writes it: no blanks, strings without
+// escapes, refs that are strings or null. It does not look into the payload:
+// the payload is what is left before the last bracket.
+func (e *envelope) readArray(b []byte) bool {
+	n := len(b)
+	if n < len(`[,,"","",0]`) || b[0] != '[' || b[n-1] != ']' {
+		return false
+	}
+	pos, ok := 1, false
+	if e.joinRef, pos, ok = readToken(b, pos); !ok {
+		return false
+	}
+	if e.ref, pos, ok = readToken(b, pos); !ok {
+		return false
+	}
+	if e.topic, pos, ok = readToken(b, pos); !ok || e.topic == nil {
+		return false
+	}
+	if e.event, pos, ok = readToken(b, pos); !ok || e.event == nil || pos >= n-1 {
+		return false
+	}
+	e.payload = b[pos : n-1]
+	return true
+}
+
+// readToken reads a plain string or null, and the comma after it.
+func readToken(b []byte, pos int) (token []byte, next int, ok bool) {
+	if pos >= len(b) {
+		return nil, 0, false
+	}
+	if b[pos] == 'n' {
+		if !bytes.HasPrefix(b[pos:], []byte("null,")) {
+			return nil, 0, false
+		}
+		return nil, pos + len("null,"), true
+	}
+	if b[pos] != '"' {
+		return nil, 0, false
+	}
+	for i := pos + 1; i < len(b)-1; i++ {
+		switch b[i] {
+		case '\\':
+			return nil, 0, false
+		case '"':
+			return b[pos+1 : i : i], i + 2, b[i+1] == ','
+		}
+	}
+	return nil, 0, false
+}
+
+func (e *envelope) readArraySlow(b []byte) error {
+	var parts []json.RawMessage
+	if err := json.Unmarshal(b, &parts); err != nil {
+		return err
+	}
+	if len(parts) < 5 {
+		return fmt.Errorf("array of %d elements, want 5", len(parts))
+	}
+	var err error
+	for i, dst := range []*[]byte{&e.joinRef, &e.ref, &e.topic, &e.event} {
+		if *dst, err = scalarText(parts[i]); err != nil {
+			return fmt.Errorf("element %d: %w", i, err)
+		}
+	}
+	e.payload = parts[4]
+	return nil
+}
+
+var errTruncated = errors.New("truncated header")
+
+func (e *envelope) readBinary(b []byte) error {
+	if len(b) == 0 {
+		return errTruncated
+	}
+	var fields []*[]byte
+	switch kind := b[0]; kind {
+	case binaryPush:
+		fields = []*[]byte{&e.joinRef, &e.topic, &e.event}
+	case binaryReply:
+		fields = []*[]byte{&e.joinRef, &e.ref, &e.topic, &e.status}
+		e.event = []byte(EventReply)
+	case binaryBroadcast:
+		fields = []*[]byte{&e.topic, &e.event}
+	default:
+		return fmt.Errorf("unknown kind %d", kind)
+	}
+	head, pos := b[1:], 1+len(fields)
+	if len(head) < len(fields) {
+		return errTruncated
+	}
+	for i, dst := range fields {
+		size := int(head[i])
+		if len(b)-pos < size {
+			return errTruncated
+		}
+		if size > 0 || dst == &e.status {
+			*dst = b[pos : pos+size]
+		}
+		pos += size
+	}
+	e.payload, e.binary = b[pos:], true
+	return nil
+}

@@ -1,0 +1,332 @@
+package phoenix
+
+import (
+	"context"
+	"log/slog"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Socket is a client of one Phoenix endpoint: it keeps a connection, and the
+// channels on it. Make one with [NewSocket]. All its methods are safe for
+// concurrent use.
+type Socket struct {
+	endpoint *url.URL
+	display  string // the endpoint without query and user
+	set      *settings
+
+	// mu guards all that follows, and all state of channels, calls,
+	// subscriptions and watchers. Nothing blocks under it, and no code of the
+	// user's runs under it. It is taken with lock and released with unlock,
+	// which sees to everything that a change of state entails.
+	mu       sync.Mutex
+	state    SocketState
+	closed   bool // Close was called
+	draining bool // Shutdown was called
+	ref      uint64
+	run      *runner     // nil while disconnected
+	conn     *connection // nil while there is none
+	channels map[string]*Channel
+	seq      uint64 // numbers the channels, so that they rejoin in order
+	pending  pendingTable
+	queue    callList
+	timers   timers
+	arena    arena // holds payloads of raw pushes that wait
+	free     *call
+	freeN    int
+	after    []func() // to be run after the unlock
+	watchers []*watcher[SocketEvent]
+	strays   map[*Channel]struct{} // not registered, but perhaps with somebody who waits for something
+	taps     []*Subscription
+	drained  chan struct{} // made by Shutdown; closed when nothing is left to send or await
+	stats    counters
+
+	tapped atomic.Bool // len(taps) > 0, for the reader
+
+	ctx    context.Context //nolint:containedctx // ends with the socket, and with it what providers do
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // goroutines of ours; Close waits for them
+	userWG sync.WaitGroup // those that run code of the user's; Done waits for them
+	done   chan struct{}
+}
+
+func (s *Socket) lock() { s.mu.Lock() }
+
+// unlock is the one place where a change of state takes effect: it gives the
+// writer work, arms the timer, and runs what must not run under the lock.
+func (s *Socket) unlock() {
+	s.wakeWriter()
+	s.armTimer()
+	s.checkDrained()
+	after := s.after
+	s.after = nil
+	s.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+}
+
+// later has f run after the unlock.
+func (s *Socket) later(f func()) { s.after = append(s.after, f) }
+
+// log has a record logged after the unlock.
+func (s *Socket) log(level slog.Level, msg string, attrs ...slog.Attr) {
+	s.later(func() { s.set.Logger.LogAttrs(s.ctx, level, msg, attrs...) })
+}
+
+// goUser starts a goroutine that runs code of the user's. The lock is held.
+func (s *Socket) goUser(f func()) {
+	s.userWG.Add(1)
+	go func() {
+		defer s.userWG.Done()
+		f()
+	}()
+}
+
+// settle gives c its outcome: it leaves every list and table and gets its
+// outcome in this one critical section, so that there is exactly one.
+func (s *Socket) settle(c *call, reply *Reply, err error) {
+	c.unlink()
+	s.timers.pushes.remove(c)
+	s.timers.stop(&c.deadline)
+	if c.place == placeInFlight {
+		s.pending.remove(c)
+	}
+	c.place = placeDone
+	c.reply, c.err = reply, err
+	switch {
+	case c.push != nil:
+		c.push.settled()
+	case c.settled != nil:
+		c.settled()
+	default:
+		c.done <- struct{}{}
+	}
+}
+
+// failCall ends a push that got no reply.
+func (s *Socket) failCall(c *call, err error) {
+	sent := c.place == placeInFlight
+	if c.kind != callPush && c.kind != callCast {
+		s.settle(c, nil, err)
+		return
+	}
+	if sent {
+		s.stats.unanswered++
+	} else {
+		s.stats.unsent++
+	}
+	s.settle(c, nil, &PushError{Topic: c.channel.topic, Event: c.event, Sent: sent, Err: err})
+}
+
+// failAll ends all calls of a list.
+func (s *Socket) failAll(l *callList, err error) {
+	for c := l.head; c != nil; c = l.head {
+		s.failCall(c, err)
+	}
+}
+
+// park puts a push where it waits for the channel to be joined.
+func (c *Channel) park(p *call) {
+	p.place = placeParked
+	c.parked.push(p)
+}
+
+// unpark hands all that waited for the channel to the writer.
+func (c *Channel) unpark() {
+	for p := c.parked.pop(); p != nil; p = c.parked.pop() {
+		c.socket.enqueue(p)
+	}
+}
+
+// enqueue hands a call to the writer.
+func (s *Socket) enqueue(c *call) {
+	c.place = placeQueued
+	s.queue.push(c)
+}
+
+// repark takes the pushes of a channel that the writer has not taken back to
+// where they wait for the channel to be joined again, in front of any others.
+func (s *Socket) repark(only *Channel) {
+	var next *call
+	for c := s.queue.tail; c != nil; c = next {
+		next = c.prev
+		if only != nil && c.channel != only {
+			continue
+		}
+		if c.kind == callPush || c.kind == callCast {
+			c.unlink()
+			c.place = placeParked
+			c.channel.parked.pushFront(c)
+		}
+	}
+}
+
+// checkDrained tells Shutdown that every push has its outcome.
+func (s *Socket) checkDrained() {
+	if s.drained == nil || s.queue.n > 0 {
+		return
+	}
+	for _, c := range s.channels {
+		if c.parked.n > 0 || c.inFlight.n > 0 {
+			return
+		}
+	}
+	if c := s.conn; c != nil && c.busy {
+		return
+	}
+	close(s.drained)
+	s.drained = nil
+}
+
+// SocketState is the state of a [Socket].
+type SocketState int
+
+// The states of a socket.
+const (
+	// SocketDisconnected: Connect was not called, Disconnect was, or the
+	// attempts to connect came to an end.
+	SocketDisconnected SocketState = iota
+	// SocketConnecting: an attempt to connect is under way.
+	SocketConnecting
+	// SocketOpen: connected, and frames get through.
+	SocketOpen
+	// SocketWaiting: the connection failed, and the next attempt is waited for.
+	SocketWaiting
+	// SocketClosed: Close was called, or Shutdown. It is final.
+	SocketClosed
+)
+
+func (st SocketState) String() string {
+	switch st {
+	case SocketDisconnected:
+		return "disconnected"
+	case SocketConnecting:
+		return "connecting"
+	case SocketOpen:
+		return "open"
+	case SocketWaiting:
+		return "waiting"
+	case SocketClosed:
+		return "closed"
+	}
+	return "unknown"
+}
+
+// A SocketEvent is a change of a socket's state, or a *ProtocolError.
+type SocketEvent struct {
+	State SocketState
+	// Err is why: the failure of an attempt, the loss of the connection, or a
+	// *ProtocolError for a frame that was skipped.
+	Err error
+	// Attempt is the number of the attempt to connect, from 1 in each outage;
+	// while waiting, of the one that failed, or 0 after a connection that had
+	// lasted.
+	Attempt int
+	// RetryAt is the time of the next attempt, while waiting.
+	RetryAt time.Time
+	// Missed is how many events before this one were dropped because the
+	// consumer was slow.
+	Missed int
+}
+
+// setState changes the state and tells who watches.
+func (s *Socket) setState(ev SocketEvent) {
+	s.state = ev.State
+	s.emit(ev)
+	level := slog.LevelInfo
+	attrs := []slog.Attr{slog.String("state", ev.State.String())}
+	if ev.Err != nil {
+		attrs = append(attrs, slog.Any("err", ev.Err))
+	}
+	if ev.Attempt > 0 {
+		attrs = append(attrs, slog.Int("attempt", ev.Attempt))
+	}
+	if !ev.RetryAt.IsZero() {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Duration("delay", time.Until(ev.RetryAt)))
+	}
+	s.log(level, "socket", attrs...)
+}
+
+func (s *Socket) emit(ev SocketEvent) {
+	for _, w := range s.watchers {
+		w.put(ev)
+	}
+}
+
+// A counters is the part of SocketStats that only ever grows.
+type counters struct {
+	connects, attempts          uint64
+	framesIn, framesOut         uint64
+	bytesIn, bytesOut           uint64
+	dropped, protocolErrors     uint64
+	unanswered, unsent, orphans uint64
+	castsLost                   uint64
+	rtt                         time.Duration
+}
+
+// SocketStats is a snapshot of what a socket has and did.
+type SocketStats struct {
+	State    SocketState
+	Channels int // registered
+	Joined   int // of them, joined now
+
+	InFlight    int // pushes, joins, leaves and heartbeats that wait for a reply
+	Queued      int // messages that wait for the network
+	QueuedBytes int // of their payloads
+	Parked      int // pushes that wait for their channel to be joined
+
+	Attempts  uint64 // to connect
+	Connects  uint64 // attempts that led to an open connection
+	FramesIn  uint64
+	FramesOut uint64
+	BytesIn   uint64 // of frames, without the transport's headers
+	BytesOut  uint64
+
+	Unsent         uint64 // pushes that ended without having been sent
+	Unanswered     uint64 // pushes that were sent and ended without a reply
+	CastsLost      uint64 // casts that were accepted and never sent
+	Orphans        uint64 // replies that came too late, or that nobody waits for
+	Dropped        uint64 // messages dropped because a consumer was slow
+	ProtocolErrors uint64 // frames skipped
+
+	RTT time.Duration // of the last heartbeat or Ping; 0: none yet
+}
+
+// Stats returns a snapshot of what the socket has and did. It does not block.
+func (s *Socket) Stats() SocketStats {
+	s.lock()
+	defer s.unlock()
+	st := SocketStats{
+		State:    s.state,
+		Channels: len(s.channels),
+		InFlight: s.pending.n, Queued: s.queue.n, QueuedBytes: s.queue.bytes,
+		Attempts: s.stats.attempts, Connects: s.stats.connects,
+		FramesIn: s.stats.framesIn, FramesOut: s.stats.framesOut,
+		BytesIn: s.stats.bytesIn, BytesOut: s.stats.bytesOut,
+		Unsent: s.stats.unsent, Unanswered: s.stats.unanswered, CastsLost: s.stats.castsLost,
+		Orphans: s.stats.orphans, Dropped: s.stats.dropped, ProtocolErrors: s.stats.protocolErrors,
+		RTT: s.stats.rtt,
+	}
+	for _, c := range s.channels {
+		st.Parked += c.parked.n
+		if c.state == ChannelJoined {
+			st.Joined++
+		}
+	}
+	return st
+}
+
+// unusable returns the sentinel that explains why the socket takes no work.
+func (s *Socket) unusable() error {
+	switch {
+	case s.closed || s.draining:
+		return ErrClosed
+	case s.run == nil:
+		return ErrNotConnected
+	}
+	return nil
+}

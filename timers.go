@@ -1,0 +1,123 @@
+package phoenix
+
+import (
+	"container/heap"
+	"time"
+)
+
+// A deadline is something that happens at a time, unless it is stopped. fire
+// runs under the socket's lock. All deadlines of a socket share one timer.
+type deadline struct {
+	at    time.Time
+	index int // in the heap, from 1; 0: not set
+	fire  func()
+}
+
+type deadlineHeap []*deadline
+
+func (h deadlineHeap) Len() int           { return len(h) }
+func (h deadlineHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h deadlineHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i+1, j+1
+}
+
+func (h *deadlineHeap) Push(x any) {
+	d := x.(*deadline) //nolint:forcetypeassert // a bug of ours if it is not
+	*h = append(*h, d)
+	d.index = len(*h)
+}
+
+func (h *deadlineHeap) Pop() any {
+	old := *h
+	d := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	d.index = 0
+	return d
+}
+
+// timers are the deadlines of a socket, guarded by its lock. Pushes with the
+// socket's own timeout expire in the order in which they were made, so that a
+// list is enough for them.
+type timers struct {
+	heap   deadlineHeap
+	pushes expiryList
+	timer  *time.Timer
+	armed  time.Time // when timer will fire; zero: it is not set
+}
+
+func (t *timers) set(d *deadline, at time.Time) {
+	d.at = at
+	if d.index > 0 {
+		heap.Fix(&t.heap, d.index-1)
+		return
+	}
+	heap.Push(&t.heap, d)
+}
+
+func (t *timers) stop(d *deadline) {
+	if d.index > 0 {
+		heap.Remove(&t.heap, d.index-1)
+	}
+}
+
+// next returns the time of the earliest deadline.
+func (t *timers) next() (at time.Time, ok bool) {
+	if c := t.pushes.head; c != nil {
+		at, ok = c.expiry, true
+	}
+	if len(t.heap) > 0 && (!ok || t.heap[0].at.Before(at)) {
+		at, ok = t.heap[0].at, true
+	}
+	return at, ok
+}
+
+// armTimer makes the timer fire no later than the earliest deadline. It may
+// fire earlier: a timer is not set back when a push was answered.
+func (s *Socket) armTimer() {
+	t := &s.timers
+	at, ok := t.next()
+	if !ok || s.closed || !t.armed.IsZero() && !t.armed.After(at) {
+		return
+	}
+	if !t.armed.IsZero() && !t.stopTimer(s) {
+		return // it has fired and waits for the lock; it will come here
+	}
+	s.wg.Add(1)
+	t.armed = at
+	if d := time.Until(at); t.timer == nil {
+		t.timer = time.AfterFunc(d, s.onTimer)
+	} else {
+		t.timer.Reset(d)
+	}
+}
+
+func (t *timers) stopTimer(s *Socket) bool {
+	if t.armed.IsZero() || !t.timer.Stop() {
+		return false
+	}
+	t.armed = time.Time{}
+	s.wg.Done()
+	return true
+}
+
+func (s *Socket) onTimer() {
+	defer s.wg.Done()
+	s.lock()
+	defer s.unlock()
+	t := &s.timers
+	t.armed = time.Time{}
+	if s.closed {
+		return
+	}
+	now := time.Now()
+	for c := t.pushes.head; c != nil && !c.expiry.After(now); c = t.pushes.head {
+		s.failCall(c, ErrTimeout)
+	}
+	for len(t.heap) > 0 && !t.heap[0].at.After(now) {
+		d := t.heap[0]
+		t.stop(d)
+		d.fire()
+	}
+}

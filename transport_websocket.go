@@ -1,0 +1,366 @@
+package phoenix
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// WebSocketOptions are the options of [WebSocket]. The zero value is usable.
+type WebSocketOptions struct {
+	// Path is appended to the path of the endpoint, unless that ends with it.
+	// Default: "/websocket"; servers can choose another (the :path option of
+	// the socket's websocket transport).
+	Path string
+
+	_ struct{}
+}
+
+// WebSocket returns the WebSocket transport, the default one. A nil opts means
+// all defaults.
+//
+// Frames that wait together are sent with one system call. For that the
+// transport stands beneath the WebSocket library, through the DialContext of a
+// copy of the HTTP client's *http.Transport. With an HTTP client whose Transport
+// is of another type each frame is sent by itself.
+func WebSocket(opts *WebSocketOptions) Transport {
+	t := webSocket{path: "/websocket"}
+	if opts != nil && opts.Path != "" {
+		t.path = "/" + strings.Trim(opts.Path, "/")
+	}
+	return t
+}
+
+type webSocket struct {
+	path string
+}
+
+// authTokenPrefix marks the subprotocol that carries the auth token. In spite
+// of its name the server decodes standard base64 without padding
+// (lib/phoenix/transports/websocket.ex).
+const authTokenPrefix = "base64url.bearer.phx."
+
+func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
+	d := wsDialer{ctx: ctx}
+	client, closeIdle := d.client(req.HTTPClient)
+	defer closeIdle()
+
+	var subprotocols []string
+	if req.AuthToken != "" {
+		subprotocols = []string{"phoenix", authTokenPrefix + base64.RawStdEncoding.EncodeToString([]byte(req.AuthToken))}
+	}
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { d.got = info.Conn }}
+	ws, resp, err := websocket.Dial(httptrace.WithClientTrace(ctx, trace), t.url(req.URL), &websocket.DialOptions{
+		HTTPClient:   client,
+		HTTPHeader:   req.Header,
+		Subprotocols: subprotocols,
+	})
+	if err != nil {
+		return nil, dialError(resp, err)
+	}
+	ws.SetReadLimit(req.MaxMessageSize)
+	return d.conn(ws, req.MaxMessageSize), nil
+}
+
+func (t webSocket) url(endpoint *url.URL) string {
+	u := *endpoint
+	if !strings.HasSuffix(u.Path, t.path) {
+		u = *u.JoinPath(t.path)
+	}
+	return u.String()
+}
+
+// dialError makes our errors of the library's. What the library says of a
+// failed request holds the URL, and with it the params: they may be secret.
+func dialError(resp *http.Response, err error) error {
+	if resp != nil {
+		he := &HandshakeError{StatusCode: resp.StatusCode, Header: resp.Header}
+		if resp.Body != nil {
+			he.Body, _ = io.ReadAll(io.LimitReader(resp.Body, 1024)) // what there is of it, for the reader of an error
+			_ = resp.Body.Close()
+		}
+		if resp.StatusCode == http.StatusSwitchingProtocols {
+			he.Err = err
+		}
+		return he
+	}
+	return redactURL(err)
+}
+
+// redactURL rebuilds the *url.Error in err without its query.
+func redactURL(err error) error {
+	var ue *url.Error
+	if !errors.As(err, &ue) {
+		return fmt.Errorf("phoenix: dial: %w", err)
+	}
+	clean := *ue
+	if u, perr := url.Parse(ue.URL); perr == nil {
+		u.RawQuery, u.User, u.Fragment = "", nil, ""
+		clean.URL = u.String()
+	} else {
+		clean.URL = "endpoint"
+	}
+	return fmt.Errorf("phoenix: dial: %w", &clean)
+}
+
+// A wsDialer gets beneath the WebSocket library for one dial.
+type wsDialer struct {
+	ctx context.Context //nolint:containedctx // lives as long as the dial whose ctx it is
+	got net.Conn        // what the HTTP transport used
+}
+
+// client returns a client of which every connection is a corkConn, if it can.
+// The transport is a copy for this dial only: http.Transport detaches a dial
+// from the ctx of the request, so that only its own DialContext can be
+// cancelled.
+func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
+	client := &http.Client{}
+	if user != nil {
+		*client = *user
+	}
+	if client.CheckRedirect == nil {
+		client.CheckRedirect = sameHostRedirect
+	}
+	base, ok := client.Transport.(*http.Transport)
+	if client.Transport == nil {
+		base, ok = &http.Transport{Proxy: http.ProxyFromEnvironment}, true
+	}
+	if !ok {
+		return client, func() {}
+	}
+	tr := base.Clone()
+	if dialTLS := tr.DialTLSContext; dialTLS != nil {
+		tr.DialTLSContext = d.dial(dialTLS)
+	}
+	switch {
+	case tr.DialContext != nil:
+		tr.DialContext = d.dial(tr.DialContext)
+	case tr.Dial != nil: //nolint:staticcheck // a user's transport may still have it
+		old := tr.Dial //nolint:staticcheck // as above
+		tr.DialContext = d.dial(func(_ context.Context, network, addr string) (net.Conn, error) { return old(network, addr) })
+	default:
+		tr.DialContext = d.dial((&net.Dialer{}).DialContext)
+	}
+	client.Transport = tr
+	return client, tr.CloseIdleConnections
+}
+
+// sameHostRedirect follows a redirect on the same host. To another one the
+// auth token would go along: net/http does not know that this header is secret.
+func sameHostRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) >= 10 || req.URL.Host != via[0].URL.Host {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func (d *wsDialer) dial(next dialFunc) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stop := context.AfterFunc(d.ctx, cancel)
+		defer stop()
+		c, err := next(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return newCorkConn(c), nil
+	}
+}
+
+func (d *wsDialer) conn(ws *websocket.Conn, limit int64) Conn {
+	c := &wsConn{ws: ws, limit: limit, netConn: d.got}
+	for nc := d.got; nc != nil; {
+		if cork, ok := nc.(*corkConn); ok {
+			c.cork = cork
+			cork.arm()
+			if cork.resumable() {
+				return &softWSConn{c}
+			}
+			return c
+		}
+		t, ok := nc.(*tls.Conn)
+		if !ok {
+			break
+		}
+		nc = t.NetConn()
+	}
+	return c
+}
+
+// A wsConn is a connection of the WebSocket library.
+type wsConn struct {
+	ws      *websocket.Conn
+	netConn net.Conn  // may be nil: a RoundTripper need not tell
+	cork    *corkConn // beneath netConn, or nil
+	limit   int64
+	buf     []byte  // of the reader
+	starts  []int64 // of the writer: where each frame of a batch starts in the cork
+}
+
+func (c *wsConn) ReadFrame() (Frame, error) {
+	// A ctx that can be cancelled would cost eight allocations for each read.
+	typ, r, err := c.ws.Reader(context.Background())
+	if err != nil {
+		return Frame{}, c.readError(err)
+	}
+	if cap(c.buf) > keepBuffer {
+		c.buf = nil
+	}
+	buf := c.buf[:0]
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, make([]byte, max(512, len(buf)))...)[:len(buf)]
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err == io.EOF { //nolint:errorlint // the contract of io.Reader
+			c.buf = buf
+			return Frame{Data: buf, Binary: typ == websocket.MessageBinary}, nil
+		}
+		if err != nil {
+			return Frame{}, c.readError(err)
+		}
+	}
+}
+
+func (c *wsConn) readError(err error) error {
+	if ce := new(websocket.CloseError); errors.As(err, ce) {
+		return &CloseError{Code: int(ce.Code), Reason: ce.Reason}
+	}
+	if errors.Is(err, websocket.ErrMessageTooBig) {
+		return fmt.Errorf("%w: received more than %d bytes (MaxMessageSize)", ErrMessageTooBig, c.limit)
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("connection ended without a close frame: %w", io.ErrUnexpectedEOF)
+	}
+	if oe := (*net.OpError)(nil); errors.As(err, &oe) {
+		return oe // what the library was at tells a user nothing
+	}
+	return err
+}
+
+func messageType(f Frame) websocket.MessageType {
+	if f.Binary {
+		return websocket.MessageBinary
+	}
+	return websocket.MessageText
+}
+
+func (c *wsConn) WriteFrames(frames []Frame, deadline time.Time) (int, error) {
+	if c.cork == nil {
+		return c.writeEach(frames, deadline)
+	}
+	c.starts = c.starts[:0]
+	taken, err := c.collect(frames)
+	done, ferr := c.cork.uncork(deadline)
+	switch {
+	case err != nil:
+	case ferr != nil:
+		err = ferr
+	case !done:
+		err = fmt.Errorf("phoenix: write: %w", context.DeadlineExceeded)
+	default:
+		return len(frames), nil
+	}
+	// A frame of which the network took no byte has not left.
+	_, flushed := c.cork.progress()
+	n := 0
+	for n < taken && c.starts[n] < flushed {
+		n++
+	}
+	return n, err
+}
+
+// collect writes frames into the cork and notes where each of them starts.
+func (c *wsConn) collect(frames []Frame) (taken int, err error) {
+	c.cork.cork()
+	for i, f := range frames {
+		start, _ := c.cork.progress()
+		c.starts = append(c.starts, start)
+		// No ctx that can expire: it would end the connection, and cost eleven
+		// allocations. The deadline is set on the network.
+		if err := c.ws.Write(context.Background(), messageType(f), f.Data); err != nil {
+			return i, err
+		}
+	}
+	return len(frames), nil
+}
+
+// writeEach writes frames where there is no cork.
+func (c *wsConn) writeEach(frames []Frame, deadline time.Time) (int, error) {
+	ctx := context.Background()
+	if c.netConn != nil {
+		if err := c.netConn.SetWriteDeadline(deadline); err != nil {
+			return 0, err
+		}
+	} else {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	for i, f := range frames {
+		if err := c.ws.Write(ctx, messageType(f), f.Data); err != nil {
+			return i + 1, err
+		}
+	}
+	return len(frames), nil
+}
+
+func (c *wsConn) Close(ctx context.Context, code int, reason string) error {
+	if code == 0 {
+		return c.cut()
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.ws.Close(websocket.StatusCode(code), reason) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		// The library waits for a deaf peer for up to ten seconds; only the
+		// network's end stops it.
+		_ = c.cut() // what went wrong is that ctx is done
+		<-done
+		return ctx.Err()
+	}
+}
+
+// cut ends the network beneath the library, whose own close would wait for a
+// close that is under way.
+func (c *wsConn) cut() error {
+	switch {
+	case c.cork != nil:
+		_ = c.cork.cut() // the library's close reports what there is to report
+	case c.netConn != nil:
+		_ = c.netConn.Close() // as above
+	}
+	return c.ws.CloseNow()
+}
+
+// A softWSConn can go on with a write that its deadline interrupted.
+type softWSConn struct {
+	*wsConn
+}
+
+func (c *softWSConn) writeSoft(frame Frame) (done bool, err error) {
+	c.cork.cork()
+	werr := c.ws.Write(context.Background(), messageType(frame), frame.Data)
+	done, err = c.cork.uncork(time.Now().Add(softWriteTime))
+	if werr != nil {
+		err = werr
+	}
+	return done, err
+}

@@ -1,0 +1,256 @@
+package phoenix
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+)
+
+const (
+	// batchBytes and batchCalls bound what a writer takes at a time. What is
+	// taken counts as sent if the connection breaks; the rest stays queued.
+	batchBytes = 64 << 10
+	batchCalls = 1024
+)
+
+// wakeWriter starts a drainer if there is something to write and nobody writes.
+func (s *Socket) wakeWriter() {
+	conn := s.conn
+	if conn == nil || conn.busy || conn.broken != nil || s.queue.n == 0 && !conn.rest {
+		return
+	}
+	conn.busy = true
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		s.drain(conn)
+	}()
+}
+
+// take makes an outgoing of a call: from now on it counts as sent.
+func (s *Socket) take(conn *connection, c *call, now time.Time) outgoing {
+	s.ref++
+	ref := s.ref
+	out := outgoing{ref: ref, topic: systemTopic, event: c.event, payload: c.payload, binary: c.binary}
+	c.unlink()
+	c.ref, c.place = ref, placeInFlight
+	if ch := c.channel; ch != nil {
+		out.topic, out.joinRef = ch.topic, ch.joinRef
+	}
+	switch c.kind {
+	case callPush:
+		c.channel.inFlight.push(c)
+	case callCast:
+		// Nobody waits for the reply: it ends when it was written.
+		out.cast = c
+		s.timers.pushes.remove(c)
+		s.timers.stop(&c.deadline)
+		return out
+	case callForget:
+		out.joinRef = c.joinRef
+		c.place = placeDone
+		return out
+	case callLeave:
+		out.joinRef = c.joinRef
+	case callJoin:
+		out.joinRef = ref
+		conn.joins.push(c)
+		c.channel.joinTaken(ref, now)
+	case callPing:
+		c.sentAt = now
+		conn.pings.push(c)
+	case callBeat:
+		conn.beat.taken(now)
+	}
+	s.pending.put(c)
+	return out
+}
+
+// tryDirect takes a push for its caller to write by itself, if nobody else is
+// writing or waiting for a reply: then there is nothing to collect it with, and
+// nothing to be gained from a hand-over.
+func (s *Socket) tryDirect(c *call) (*connection, outgoing, bool) {
+	conn := s.conn
+	if conn == nil || conn.soft == nil || conn.busy || conn.broken != nil || s.queue.n > 0 || s.pending.n > 0 {
+		return nil, outgoing{}, false
+	}
+	conn.busy = true
+	return conn, s.take(conn, c, time.Time{}), true
+}
+
+// writeDirect writes what tryDirect took. A peer that does not read cannot keep
+// it: what is left over goes to a drainer. The lock is not held.
+func (s *Socket) writeDirect(conn *connection, out outgoing) {
+	data, binary, err := s.set.wire.appendFrame(conn.buf[:0], &out)
+	if err != nil {
+		s.lock()
+		s.encodeFailed(&out, err)
+		conn.release()
+		s.unlock()
+		return
+	}
+	frame := Frame{Data: data, Binary: binary}
+	if hook := s.set.Trace.FrameOut; hook != nil {
+		hook(frame)
+	}
+	done, err := conn.soft.writeSoft(frame)
+	s.lock()
+	conn.keep(data)
+	s.stats.framesOut++
+	s.stats.bytesOut += uint64(len(data))
+	conn.rest = !done
+	if out.cast != nil {
+		s.castWritten(out.cast, err)
+	}
+	if err != nil {
+		conn.writeFailed(err)
+	}
+	conn.release()
+	s.unlock() // which starts a drainer for the rest
+}
+
+// drain writes until nothing is left to write. It holds the writer's token.
+func (s *Socket) drain(conn *connection) {
+	// A fresh goroutine would run before those that are about to push: yield
+	// once, and take what they have together.
+	runtime.Gosched()
+	for {
+		s.lock()
+		if conn.broken != nil || s.queue.n == 0 && !conn.rest {
+			conn.release()
+			s.unlock()
+			return
+		}
+		s.takeBatch(conn)
+		s.unlock()
+		s.writeBatch(conn)
+	}
+}
+
+func (s *Socket) takeBatch(conn *connection) {
+	now := time.Now()
+	size := 0
+	conn.batch = conn.batch[:0]
+	for c := s.queue.head; c != nil && len(conn.batch) < batchCalls; c = s.queue.head {
+		if size > 0 && size+len(c.payload) > batchBytes {
+			break
+		}
+		size += len(c.payload)
+		conn.batch = append(conn.batch, s.take(conn, c, now))
+	}
+}
+
+// writeBatch frames a batch and writes it.
+func (s *Socket) writeBatch(conn *connection) {
+	buf := conn.buf[:0]
+	frames := conn.frames[:0]
+	kept := 0
+	for i := range conn.batch {
+		out := &conn.batch[i]
+		start := len(buf)
+		data, binary, err := s.set.wire.appendFrame(buf, out)
+		if err != nil {
+			s.lock()
+			s.encodeFailed(out, err)
+			s.unlock()
+			continue
+		}
+		buf = data
+		// Should the buffer move while it grows, the frames before stay whole
+		// where they were.
+		frames = append(frames, Frame{Data: buf[start:len(buf):len(buf)], Binary: binary})
+		conn.batch[kept] = *out
+		kept++
+	}
+	conn.batch = conn.batch[:kept]
+	if hook := s.set.Trace.FrameOut; hook != nil {
+		for _, f := range frames {
+			hook(f)
+		}
+	}
+	n, err := conn.c.WriteFrames(frames, time.Now().Add(s.set.WriteTimeout))
+	s.lock()
+	conn.rest = false
+	s.stats.framesOut += uint64(len(frames))
+	s.stats.bytesOut += uint64(len(buf))
+	for i := len(conn.batch) - 1; i >= 0; i-- {
+		out := &conn.batch[i]
+		if err != nil && i >= n {
+			s.untake(out)
+		} else if out.cast != nil {
+			s.castWritten(out.cast, err)
+		}
+	}
+	if err != nil {
+		conn.writeFailed(err)
+	}
+	clear(conn.batch)
+	clear(frames)
+	conn.frames = frames[:0]
+	conn.keep(buf)
+	s.unlock()
+}
+
+// taken finds the push that was taken as out, unless it has its outcome.
+func (s *Socket) taken(out *outgoing) *call {
+	if out.cast != nil {
+		return out.cast
+	}
+	if c := s.pending.get(out.ref); c != nil && c.kind == callPush {
+		return c
+	}
+	return nil
+}
+
+// untake puts a push that certainly was not sent back into the queue.
+func (s *Socket) untake(out *outgoing) {
+	if c := s.taken(out); c != nil {
+		s.pending.remove(c)
+		c.unlink()
+		c.ref, c.place = 0, placeQueued
+		s.queue.pushFront(c)
+	}
+}
+
+// encodeFailed ends a push that the serializer would not encode: it was not
+// sent.
+func (s *Socket) encodeFailed(out *outgoing, err error) {
+	if c := s.taken(out); c != nil {
+		s.pending.remove(c)
+		c.place = placeQueued
+		s.failCall(c, &InputError{Field: "payload", Reason: "cannot be put into a frame", Err: err})
+	}
+}
+
+// castWritten ends a cast: it was written, or perhaps not.
+func (s *Socket) castWritten(c *call, err error) {
+	if err != nil {
+		s.failCall(c, connectionLost(err))
+		return
+	}
+	s.settle(c, nil, nil)
+}
+
+// writeFailed gives the connection up after a failed write.
+func (conn *connection) writeFailed(err error) {
+	conn.fail(fmt.Errorf("%w: %w", errWrite, err))
+	conn.s.later(conn.cut)
+}
+
+// release gives the writer's token back.
+func (conn *connection) release() {
+	conn.busy = false
+	if conn.idle != nil {
+		close(conn.idle)
+		conn.idle = nil
+	}
+}
+
+// keep keeps a buffer for the next batch, unless it is large.
+func (conn *connection) keep(buf []byte) {
+	if cap(buf) > keepBuffer {
+		conn.buf, conn.batch, conn.frames = nil, nil, nil
+		return
+	}
+	conn.buf = buf[:0]
+}
