@@ -8,4 +8,6 @@ require (
 	golang.org/x/sys v0.42.0
 )
 
+require github.com/cenkalti/backoff/v4 v4.3.0 // indirect
+
 replace github.com/phxgo/phoenix => ../
