@@ -1,0 +1,371 @@
+package phoenix_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
+)
+
+func TestJoinReturnsTheReply(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.srv.Handle("lobby", phoenixtest.Channel{
+			Join: func(_ *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply { return phoenixtest.OK(p) },
+		})
+		s := h.connected(nil)
+		c := h.channel(s, "lobby", &phoenix.ChannelOptions{Params: map[string]int{"a": 1}})
+		events := h.watch(c)
+		reply, err := c.Join(t.Context())
+		if err != nil || reply.Status != "ok" || reply.Response.String() != `{"a":1}` {
+			t.Errorf("Join = %v, %v", reply, err)
+		}
+		wantState(t, c, phoenix.ChannelJoined)
+		wantStrings(t, "states", states(events.list()), "joining", "joined")
+		if ev := events.list()[1]; ev.Rejoin || ev.Attempt != 1 || ev.Reply != reply {
+			t.Errorf("event = %+v", ev)
+		}
+		m := h.srv.Received("lobby", "phx_join")[0]
+		if m.JoinRef == "" || m.JoinRef != m.Ref {
+			t.Errorf("join has join_ref %v and ref %v", m.JoinRef, m.Ref)
+		}
+		h.at(0)
+	})
+}
+
+func TestRefusedJoinIsFinalAndCanBeRepeated(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		c := h.channel(h.connected(nil), "room:deny", nil)
+		for range 2 {
+			reply, err := c.Join(t.Context())
+			var re *phoenix.ReplyError
+			if !errors.As(err, &re) || re.Reason() != "unauthorized" || re.Event != "phx_join" || re.Topic != "room:deny" {
+				t.Fatalf("Join = %v, %v", reply, err)
+			}
+			var body struct{ Reason string }
+			if err := re.Decode(&body); err != nil || body.Reason != "unauthorized" {
+				t.Errorf("Decode = %v, %v", body, err)
+			}
+			if reply == nil || reply.Status != "error" {
+				t.Errorf("reply = %v", reply)
+			}
+			wantState(t, c, phoenix.ChannelClosed)
+			wantRegistered(t, c, true)
+		}
+		time.Sleep(time.Minute)
+		h.wantReceived("room:deny", "phx_join", 2)
+		h.wantReceived("room:deny", "phx_leave", 0)
+	})
+}
+
+func TestJoinThatCrashesOrHasNoRouteIsRefused(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(nil)
+		for topic, reason := range map[string]string{"room:crash": "join crashed", "nowhere": "unmatched topic"} {
+			c := h.channel(s, topic, nil)
+			_, err := c.Join(t.Context())
+			if re := (*phoenix.ReplyError)(nil); !errors.As(err, &re) || re.Reason() != reason {
+				t.Errorf("Join(%s) = %v", topic, err)
+			}
+			wantState(t, c, phoenix.ChannelClosed)
+			wantRegistered(t, c, true)
+		}
+		h.at(0)
+	})
+}
+
+func TestJoinWithAStatusThatIsNeitherOKNorErrorIsRefused(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(nil)
+		conn := h.accept()
+		for raw, status := range map[string]string{`"odd"`: "odd", `null`: "null", `true`: "true"} {
+			h.srv.Intercept(func(c *phoenixtest.Conn, m phoenixtest.Message) bool {
+				if m.Event != "phx_join" {
+					return false
+				}
+				_ = conn.Send(phoenixtest.Message{
+					JoinRef: m.JoinRef, Ref: m.Ref, Topic: m.Topic, Event: "phx_reply",
+					Payload: phoenixtest.JSON(`{"status":` + raw + `,"response":{}}`),
+				})
+				return true
+			})
+			c := h.channel(s, "room:"+status, nil)
+			_, err := c.Join(t.Context())
+			if re := (*phoenix.ReplyError)(nil); !errors.As(err, &re) || re.Status != status {
+				t.Errorf("Join answered with status %s = %v", raw, err)
+			}
+			wantState(t, c, phoenix.ChannelClosed)
+		}
+	})
+}
+
+func TestJoinWithoutReplyIsLeftAtTimeout(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		joins := h.swallow("phx_join")
+		c := h.channel(h.connected(nil), "room:1", &phoenix.ChannelOptions{Timeout: 3 * time.Second})
+		_, err := c.Join(t.Context())
+		h.at(3 * time.Second)
+		if !errors.Is(err, phoenix.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Join = %v", err)
+		}
+		wantState(t, c, phoenix.ChannelClosed)
+		wantRegistered(t, c, true)
+		h.wantReceived("room:1", "phx_leave", 1)
+		leave, join := h.srv.Received("room:1", "phx_leave")[0], joins.list()[0]
+		if leave.JoinRef != join.JoinRef || leave.Ref == join.Ref {
+			t.Errorf("left %v, joined %v", leave, join)
+		}
+		h.srv.Intercept(nil)
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Errorf("second Join = %v", err)
+		}
+		h.at(3 * time.Second)
+	})
+}
+
+func TestJoinWithADeadlineIsRepeatedUntilThen(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		joins := h.swallow("phx_join")
+		c := h.channel(h.connected(nil), "room:1", &phoenix.ChannelOptions{Timeout: 2 * time.Second})
+		events := h.watch(c)
+		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
+		defer cancel()
+		// Joins at 0, 3 and 6 s, of which the first two time out.
+		_, err := c.Join(ctx)
+		h.at(7 * time.Second)
+		if !errors.Is(err, phoenix.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Join = %v", err)
+		}
+		wantState(t, c, phoenix.ChannelClosed)
+		h.wantReceived("room:1", "phx_leave", 3)
+		if n := len(joins.list()); n != 3 {
+			t.Errorf("%d joins", n)
+		}
+		list := events.list()
+		wantStrings(t, "states", states(list),
+			"joining", "errored", "joining", "errored", "joining", "closed")
+		if ev := list[3]; ev.Attempt != 2 || ev.Rejoin || ev.at != 5*time.Second ||
+			!ev.RetryAt.Equal(h.start.Add(6*time.Second)) || !errors.Is(ev.Err, phoenix.ErrTimeout) {
+			t.Errorf("event = %+v", ev)
+		}
+	})
+}
+
+func TestJoinWithADeadlineSucceedsOnALaterAttempt(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.swallow("phx_join")
+		c := h.channel(h.connected(nil), "room:1", nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		done := h.goJoin(ctx, c)
+		h.sleepUntil(5 * time.Second)
+		h.srv.Intercept(nil)
+		wantOK(t, <-done, 11*time.Second)
+	})
+}
+
+func TestJoinWhoseCtxIsDoneSendsNothing(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		c := h.channel(h.connected(nil), "room:1", nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := c.Join(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("Join = %v", err)
+		}
+		h.wantReceived("room:1", "", 0)
+	})
+}
+
+func TestJoinCancelledBeforeItIsWrittenSendsNothing(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(nil)
+		h.srv.Down()
+		synctest.Wait()
+		c := h.channel(s, "room:1", nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := h.goJoin(ctx, c)
+		wantState(t, c, phoenix.ChannelJoining)
+		time.Sleep(300 * time.Millisecond)
+		cancel()
+		wantErr(t, <-done, context.Canceled, 300*time.Millisecond)
+		wantState(t, c, phoenix.ChannelClosed)
+		h.srv.Up()
+		time.Sleep(time.Minute)
+		h.wantReceived("room:1", "", 0)
+	})
+}
+
+func TestJoinCancelledAfterItIsWrittenIsLeft(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		c := h.channel(h.connected(nil), "room:slow", nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := h.goJoin(ctx, c)
+		h.sleepUntil(time.Second)
+		cancel()
+		wantErr(t, <-done, context.Canceled, time.Second)
+		wantState(t, c, phoenix.ChannelClosed)
+		wantRegistered(t, c, true)
+		// The server is at the join until 1.5 s, and then handles the leave.
+		h.sleepUntil(2 * time.Second)
+		join := h.srv.Received("room:slow", "phx_join")[0]
+		leaves := h.srv.Received("room:slow", "phx_leave")
+		if len(leaves) != 1 || leaves[0].JoinRef != join.JoinRef {
+			t.Errorf("leaves = %v", leaves)
+		}
+		if topics := h.srv.Conns()[0].Channels(); len(topics) != 0 {
+			t.Errorf("the server still has %v", topics)
+		}
+		wantState(t, c, phoenix.ChannelClosed) // the late ok changes nothing
+	})
+}
+
+func TestLateReplyToATimedOutJoinIsDropped(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		joins := h.swallow("phx_join")
+		s := h.connected(nil)
+		conn := h.accept()
+		c := h.channel(s, "room:1", &phoenix.ChannelOptions{Timeout: time.Second})
+		if _, err := c.Join(t.Context()); !errors.Is(err, phoenix.ErrTimeout) {
+			t.Errorf("Join = %v", err)
+		}
+		_ = conn.Reply(joins.list()[0], phoenixtest.OK(nil))
+		wantState(t, c, phoenix.ChannelClosed)
+		// Neither does it answer the next join.
+		done := h.goJoin(t.Context(), c)
+		_ = conn.Reply(joins.list()[0], phoenixtest.OK(nil))
+		_ = conn.Reply(joins.list()[0], phoenixtest.Error(nil))
+		pending(t, done)
+		_ = conn.Reply(joins.list()[1], phoenixtest.OK(nil))
+		wantOK(t, <-done, time.Second)
+	})
+}
+
+func TestJoinGoesOnOnTheNextConnection(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		joins := h.swallow("phx_join")
+		c := h.channel(h.connected(nil), "room:1", nil)
+		done := h.goJoin(t.Context(), c)
+		h.sleepUntil(3 * time.Second)
+		h.srv.Intercept(nil)
+		h.accept().Cut()
+		wantOK(t, <-done, 4*time.Second)
+		if n := len(joins.list()); n != 1 {
+			t.Errorf("%d joins on the first connection", n)
+		}
+		h.wantReceived("room:1", "phx_join", 2)
+		h.wantReceived("room:1", "phx_leave", 0)
+	})
+}
+
+func TestJoinWaitsForTheConnection(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(nil)
+		h.srv.Down()
+		synctest.Wait()
+		// Its timeout begins when it is written: 30 s without a connection are
+		// no timeout of 10 s.
+		done := h.goJoin(t.Context(), h.channel(s, "room:1", nil))
+		h.sleepUntil(30*time.Second + 500*time.Millisecond)
+		pending(t, done)
+		h.srv.Up()
+		wantOK(t, <-done, 31*time.Second)
+	})
+}
+
+func TestJoinNeedsASocketThatIsConnecting(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.socket(nil)
+		c := h.channel(s, "room:1", nil)
+		if _, err := c.Join(t.Context()); !errors.Is(err, phoenix.ErrNotConnected) {
+			t.Errorf("Join = %v, want ErrNotConnected", err)
+		}
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Errorf("Join = %v", err)
+		}
+		if err := s.Disconnect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		d := h.channel(s, "room:2", nil)
+		if _, err := d.Join(t.Context()); !errors.Is(err, phoenix.ErrNotConnected) {
+			t.Errorf("Join = %v, want ErrNotConnected", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Join(t.Context()); !errors.Is(err, phoenix.ErrClosed) {
+			t.Errorf("Join = %v, want ErrClosed", err)
+		}
+		if _, err := s.Channel("room:3", nil); !errors.Is(err, phoenix.ErrClosed) {
+			t.Errorf("Channel = %v, want ErrClosed", err)
+		}
+	})
+}
+
+func TestDisconnectAndCloseEndAJoin(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.swallow("phx_join")
+		s := h.connected(nil)
+		c := h.channel(s, "room:1", nil)
+		done := h.goJoin(t.Context(), c)
+		h.sleepUntil(time.Second)
+		if err := s.Disconnect(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wantErr(t, <-done, phoenix.ErrDisconnected, time.Second)
+		wantState(t, c, phoenix.ChannelClosed)
+		wantRegistered(t, c, true)
+
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		h.wantReceived("room:1", "phx_join", 1)
+		done = h.goJoin(t.Context(), c)
+		_ = s.Close()
+		wantErr(t, <-done, phoenix.ErrClosed, time.Minute+time.Second)
+	})
+}
+
+func TestJoinWhereThereIsOneAlready(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(nil)
+		c := h.joined(s, "room:1", nil)
+		if _, err := c.Join(t.Context()); !errors.Is(err, phoenix.ErrAlreadyJoined) {
+			t.Errorf("Join of a joined channel = %v", err)
+		}
+		if _, err := s.Channel("room:1", nil); !errors.Is(err, phoenix.ErrTopicInUse) {
+			t.Errorf("Channel = %v", err)
+		}
+		if err := c.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		d := h.channel(s, "room:1", nil)
+		if _, err := c.Join(t.Context()); !errors.Is(err, phoenix.ErrTopicInUse) {
+			t.Errorf("Join of a channel whose topic is taken = %v", err)
+		}
+		if _, err := d.Join(t.Context()); err != nil {
+			t.Errorf("Join = %v", err)
+		}
+		h.srv.Down()
+		wantState(t, d, phoenix.ChannelErrored)
+		if _, err := d.Join(t.Context()); !errors.Is(err, phoenix.ErrAlreadyJoined) {
+			t.Errorf("Join of a channel that rejoins = %v", err)
+		}
+	})
+}
+
+func TestOfTwoJoinsAtOnceOneWins(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		c := h.channel(h.connected(nil), "room:slow", nil)
+		first, second := h.goJoin(t.Context(), c), h.goJoin(t.Context(), c)
+		wantErr(t, <-second, phoenix.ErrAlreadyJoined, 0)
+		wantOK(t, <-first, 1500*time.Millisecond)
+		h.wantReceived("room:slow", "phx_join", 1)
+	})
+}
