@@ -37,16 +37,16 @@ type call struct {
 	channel *Channel
 	event   string
 	payload []byte
-	sentAt  time.Time     // of callBeat and callPing
+	sentAt  time.Duration // of callBeat and callPing
 	rtt     time.Duration // of callPing
 
 	list       *callList // that it is in
 	next, prev *call
 
-	expiry       time.Time // of the socket's own timeout, while in an expiryList
+	expiry       time.Duration // of the socket's own timeout, while in an expiryList
 	expires      bool
 	later, prior *call
-	deadline     deadline // of any other timeout
+	deadline     *deadline // of any other timeout
 
 	// The outcome, set once, before done gets a value.
 	reply *Reply
@@ -124,7 +124,7 @@ type expiryList struct {
 	head, tail *call
 }
 
-func (l *expiryList) push(c *call, at time.Time) {
+func (l *expiryList) push(c *call, at time.Duration) {
 	c.expiry, c.expires = at, true
 	c.prior, c.later = l.tail, nil
 	if l.tail == nil {
@@ -218,8 +218,12 @@ func (t *pendingTable) remove(c *call) {
 	} else {
 		delete(t.rest, c.ref)
 	}
-	if t.n == 0 && len(t.ring) > minPendingRing*8 {
-		t.ring, t.rest = nil, nil // give a burst's memory back
+}
+
+// shrink gives the memory of a burst back, if nothing is in flight.
+func (t *pendingTable) shrink() {
+	if t.n == 0 && len(t.ring) > minPendingRing {
+		t.ring, t.rest = nil, nil
 	}
 }
 

@@ -1,6 +1,7 @@
 package phoenix
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 )
@@ -111,7 +112,7 @@ func (c *Channel) invoke(cb callback, waiting int) {
 		return
 	}
 	info := CallbackInfo{Topic: c.topic, Event: cb.msg.Event, Queued: waiting}
-	ctx := c.socket.ctx
+	ctx := context.Background()
 	if tr.CallbackStart != nil {
 		ctx = tr.CallbackStart(ctx, info)
 	}

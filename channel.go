@@ -75,28 +75,28 @@ type Channel struct {
 	binary bool   // params are
 
 	// All that follows is guarded by the socket's lock.
-	state     ChannelState
-	seq       uint64 // order of registration; 0: not registered
-	epoch     uint64 // grows with every attempt to join; what belongs to an older one is void
-	joinRef   uint64 // of the join that was written; 0: none
-	join      *call  // while a join is queued or written
-	waiter    *joinWaiter
-	rejoin    bool // it was joined before
-	attempt   int
-	joinedAt  time.Time
-	lostWhy   error // why it was last lost; for the gap
-	policy    backoff.BackOff
-	joinDue   deadline // the reply to the join has to be there
-	rejoinDue deadline
-	stopAsk   context.CancelFunc // ends a ParamsFunc that is at work
-	joinDone  func(*Reply, error)
-	leaving   *call
-	leavers   []chan error // one slot each
-	inFlight  callList
-	parked    callList
-	subs      []*Subscription
-	callbacks callbacks
-	watchers  []*watcher[ChannelEvent]
+	state      ChannelState
+	registered bool
+	epoch      uint64 // grows with every attempt to join; what belongs to an older one is void
+	joinRef    uint64 // of the join that was written; 0: none
+	join       *call  // while a join is queued or written
+	waiter     *joinWaiter
+	rejoin     bool // it was joined before
+	attempt    int
+	joinedAt   time.Duration
+	lostWhy    error // why it was last lost; for the gap
+	policy     backoff.BackOff
+	joinDue    deadline // the reply to the join has to be there
+	rejoinDue  deadline
+	stopAsk    context.CancelFunc // ends a ParamsFunc that is at work
+	joinDone   func(*Reply, error)
+	leaving    *call
+	leavers    []chan error // one slot each
+	inFlight   callList
+	parked     callList
+	subs       []*Subscription
+	callbacks  callbacks
+	watchers   []*watcher[ChannelEvent]
 }
 
 // A joinWaiter is a call of Join that waits.
@@ -197,7 +197,7 @@ func (c *Channel) Join(ctx context.Context) (*Reply, error) {
 		s.unlock()
 		return nil, err
 	}
-	if c.seq == 0 {
+	if !c.registered {
 		c.register()
 	}
 	_, bounded := ctx.Deadline()
@@ -229,7 +229,7 @@ func (c *Channel) joinable() error {
 	if c.state != ChannelClosed {
 		return ErrAlreadyJoined
 	}
-	if other := s.channels[c.topic]; other != nil && other != c {
+	if other := s.channels.get(c.topic); other != nil && other != c {
 		return fmt.Errorf("%w: %s", ErrTopicInUse, quoteShort(c.topic))
 	}
 	return nil

@@ -16,16 +16,15 @@ import (
 
 func (c *Channel) register() {
 	s := c.socket
-	s.seq++
-	c.seq = s.seq
-	s.channels[c.topic] = c
+	c.registered = true
+	s.channels.add(c)
 	delete(s.strays, c)
 }
 
 // stray remembers a channel that is not registered, so that the end of the
 // socket reaches those who wait for something of it.
 func (c *Channel) stray() {
-	if c.seq != 0 {
+	if c.registered {
 		return
 	}
 	s := c.socket
@@ -74,7 +73,6 @@ func (c *Channel) startJoin() {
 	c.attempt++
 	attempt := JoinAttempt{Rejoin: c.rejoin, Attempt: c.attempt}
 	c.setState(ChannelEvent{State: ChannelJoining, Attempt: c.attempt})
-	ctx := c.socket.ctx
 	s := c.socket
 	start, done := s.set.Trace.JoinStart, s.set.Trace.JoinDone
 	if start == nil && done == nil && c.opts.ParamsFunc == nil {
@@ -82,7 +80,8 @@ func (c *Channel) startJoin() {
 		return
 	}
 	epoch := c.epoch
-	ctx, c.stopAsk = context.WithCancel(ctx)
+	var ctx context.Context
+	ctx, c.stopAsk = context.WithCancel(context.Background())
 	s.goUser(func() { c.askJoin(ctx, epoch, attempt, start, done) })
 }
 
@@ -150,14 +149,14 @@ func (c *Channel) sendJoin(params []byte, binary bool) {
 }
 
 // joinTaken is called when a writer takes the join: its clock starts now.
-func (c *Channel) joinTaken(ref uint64, now time.Time) {
+func (c *Channel) joinTaken(ref uint64, now time.Duration) {
 	c.joinRef = ref
 	c.startJoinClock(now)
 }
 
-func (c *Channel) startJoinClock(now time.Time) {
+func (c *Channel) startJoinClock(now time.Duration) {
 	if c.opts.Timeout > 0 {
-		c.socket.timers.set(&c.joinDue, now.Add(c.opts.Timeout))
+		c.socket.timers.set(&c.joinDue, now+c.opts.Timeout)
 	}
 }
 
@@ -186,7 +185,7 @@ func (c *Channel) joinOver() {
 	j.place = placeDone
 	conn.joining--
 	if written {
-		now := time.Now()
+		now := s.now()
 		for other := conn.joins.head; other != nil; other = other.next {
 			other.channel.startJoinClock(now)
 		}
@@ -231,7 +230,7 @@ func (c *Channel) joinReplied(j *call, reply *Reply) {
 	}
 	c.joinOver()
 	c.attemptOver(reply, nil)
-	c.joinedAt = time.Now()
+	c.joinedAt = c.socket.now()
 	c.setState(ChannelEvent{State: ChannelJoined, Reply: reply, Attempt: c.attempt})
 	if c.rejoin {
 		gap := &GapError{Reply: reply, Err: c.lostWhy}
@@ -339,9 +338,10 @@ func (c *Channel) retryJoin(reply *Reply, err error) {
 			return
 		}
 		c.policy = policy
-		at := time.Now().Add(delay)
-		s.timers.set(&c.rejoinDue, at)
-		c.setState(ChannelEvent{State: ChannelErrored, Reply: reply, Err: err, Attempt: c.attempt, RetryAt: at})
+		s.timers.set(&c.rejoinDue, s.now()+delay)
+		c.setState(ChannelEvent{
+			State: ChannelErrored, Reply: reply, Err: err, Attempt: c.attempt, RetryAt: time.Now().Add(delay),
+		})
 	})
 }
 
@@ -372,7 +372,7 @@ func (c *Channel) rejoinEnded(reply *Reply, err error) {
 func (c *Channel) lost(why error) {
 	if c.state == ChannelJoined {
 		c.lostWhy = why
-		if time.Since(c.joinedAt) >= stableTime {
+		if c.socket.now()-c.joinedAt >= stableTime {
 			c.policy = nil
 		}
 		c.attempt = 0
@@ -503,9 +503,9 @@ func (c *Channel) finish(why error) {
 	c.voidJoin()
 	c.attemptOver(nil, why)
 	c.policy, c.rejoin = nil, false
-	if c.seq != 0 {
-		c.seq = 0
-		delete(s.channels, c.topic)
+	if c.registered {
+		c.registered = false
+		s.channels.remove(c)
 		if len(c.watchers) > 0 {
 			c.stray()
 		}

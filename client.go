@@ -1,7 +1,6 @@
 package phoenix
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,12 +27,9 @@ func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {
 	}
 	s := &Socket{
 		endpoint: u,
-		display:  displayURL(u),
 		set:      set,
-		channels: map[string]*Channel{},
-		done:     make(chan struct{}),
+		born:     time.Now(),
 	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
@@ -161,7 +157,7 @@ func (s *Socket) Disconnect(ctx context.Context) error {
 		s.unlock()
 		return nil
 	}
-	r.stopping = true
+	r.stopping, r.cause = true, ErrDisconnected
 	conn := s.conn
 	if conn != nil {
 		conn.fail(ErrDisconnected)
@@ -213,8 +209,6 @@ func (s *Socket) Shutdown(ctx context.Context) error {
 	defer s.Close() //nolint:errcheck // always nil
 	select {
 	case <-drained:
-	case <-s.ctx.Done():
-		return ErrClosed
 	case <-ctx.Done():
 		return ctxErr(ctx)
 	}
@@ -222,9 +216,13 @@ func (s *Socket) Shutdown(ctx context.Context) error {
 		return err
 	}
 	s.lock()
+	if s.closed {
+		s.unlock()
+		return ErrClosed
+	}
 	conn := s.conn
-	if s.run != nil {
-		s.run.stopping = true
+	if r := s.run; r != nil {
+		r.stopping, r.cause = true, ErrClosed
 	}
 	if conn != nil {
 		conn.fail(ErrClosed)
@@ -269,7 +267,7 @@ func (s *Socket) closeLocked() {
 	if conn != nil {
 		conn.fail(ErrClosed)
 	}
-	for _, c := range s.ordered() {
+	for _, c := range slices.Clone(s.channels.list) {
 		c.finish(ErrClosed)
 	}
 	for c := range s.strays {
@@ -295,22 +293,33 @@ func (s *Socket) closeLocked() {
 		w.end()
 	}
 	s.watchers = nil
-	s.later(s.cancel)
 	if r != nil {
 		s.stopRun(r, ErrClosed)
 	}
+	done := s.doneChan()
 	s.later(func() {
 		go func() {
 			s.wg.Wait()
 			s.userWG.Wait()
-			close(s.done)
+			close(done)
 		}()
 	})
 }
 
 // Done returns a channel that is closed when the socket was closed and nothing
 // of it runs any more, the user's callbacks included.
-func (s *Socket) Done() <-chan struct{} { return s.done }
+func (s *Socket) Done() <-chan struct{} {
+	s.lock()
+	defer s.unlock()
+	return s.doneChan()
+}
+
+func (s *Socket) doneChan() chan struct{} {
+	if s.done == nil {
+		s.done = make(chan struct{})
+	}
+	return s.done
+}
 
 // State returns the state of the socket now.
 func (s *Socket) State() SocketState {
@@ -337,7 +346,7 @@ func (s *Socket) Reconnect(ctx context.Context) error {
 		return ErrNotConnected
 	}
 	w := r.addWaiter()
-	r.restart()
+	s.restart(r)
 	if conn := s.conn; conn != nil {
 		conn.fail(errReconnect)
 		s.later(conn.cut)
@@ -362,7 +371,7 @@ func (s *Socket) Channel(topic string, opts *ChannelOptions) (*Channel, error) {
 	if s.closed || s.draining {
 		return nil, ErrClosed
 	}
-	if s.channels[topic] != nil {
+	if s.channels.get(topic) != nil {
 		return nil, fmt.Errorf("%w: %s", ErrTopicInUse, quoteShort(topic))
 	}
 	c.register()
@@ -373,24 +382,15 @@ func (s *Socket) Channel(topic string, opts *ChannelOptions) (*Channel, error) {
 func (s *Socket) Lookup(topic string) (*Channel, bool) {
 	s.lock()
 	defer s.unlock()
-	c, ok := s.channels[topic]
-	return c, ok
+	c := s.channels.get(topic)
+	return c, c != nil
 }
 
 // Channels returns the registered channels, oldest first.
 func (s *Socket) Channels() []*Channel {
 	s.lock()
 	defer s.unlock()
-	return s.ordered()
-}
-
-func (s *Socket) ordered() []*Channel {
-	all := make([]*Channel, 0, len(s.channels))
-	for _, c := range s.channels {
-		all = append(all, c)
-	}
-	slices.SortFunc(all, func(a, b *Channel) int { return cmp.Compare(a.seq, b.seq) })
-	return all
+	return slices.Clone(s.channels.list)
 }
 
 // Ping sends a heartbeat and returns the time until its reply. Without a

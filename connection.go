@@ -3,6 +3,7 @@ package phoenix
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -19,7 +20,7 @@ type connection struct {
 	c      Conn
 	soft   softWriter // c, if it can
 	open   bool       // frames get through
-	opened time.Time
+	opened time.Duration
 	broken error // why it is given up; once set, nothing is taken any more
 
 	// The writer's token: who holds it writes to c, and owns the buffers.
@@ -84,13 +85,13 @@ func (s *Socket) serve(r *runner, c Conn, attempt int, opened func(error)) (stab
 // openLocked is called when frames get through.
 func (conn *connection) openLocked(attempt int, opened func(error)) {
 	s := conn.s
-	conn.open, conn.opened = true, time.Now()
+	conn.open, conn.opened = true, s.now()
 	conn.r.opened, conn.r.lastErr = true, nil
 	s.stats.connects++
 	s.setState(SocketEvent{State: SocketOpen, Attempt: attempt})
 	conn.r.answer(nil)
 	s.later(func() { opened(nil) })
-	for _, c := range s.ordered() {
+	for _, c := range slices.Clone(s.channels.list) {
 		c.connectionOpened()
 	}
 }
@@ -132,7 +133,7 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 	if hook := s.set.Trace.Disconnected; hook != nil {
 		s.later(func() { hook(cause) })
 	}
-	return time.Since(conn.opened) >= stableTime, cause
+	return s.now()-conn.opened >= stableTime, cause
 }
 
 // errWrite marks failures of writing, which tell less than what the reader
@@ -151,7 +152,7 @@ func (s *Socket) connectionLost(conn *connection, cause error) {
 		s.dropCall(c, cause)
 	}
 	s.failAll(&conn.pings, cause)
-	for _, c := range s.ordered() {
+	for _, c := range slices.Clone(s.channels.list) {
 		c.connectionLost(cause)
 	}
 	if c := conn.beat.call; c != nil && c.place == placeInFlight {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 )
 
 const (
@@ -119,7 +118,7 @@ func (s *Socket) handleReply(conn *connection, e *envelope, reply *Reply) {
 }
 
 func (s *Socket) pong(c *call) {
-	c.rtt = time.Since(c.sentAt)
+	c.rtt = s.now() - c.sentAt
 	s.stats.rtt = c.rtt
 	s.settle(c, nil, nil)
 }
@@ -158,7 +157,7 @@ func (s *Socket) pushReplied(c *call, e *envelope, reply *Reply) {
 // The event comes first: phx_close and phx_error have the ref of a join, but
 // are no reply to it.
 func (s *Socket) handleMessage(e *envelope, msg *Message) (kept bool) {
-	c := s.channels[msg.Topic]
+	c := s.channels.get(msg.Topic)
 	if c == nil || e.joinRef != nil && parseRef(e.joinRef) != c.joinRef {
 		// Of a channel that was left, or of an earlier join of this one, whose
 		// phx_close comes after the reply to the new join.

@@ -39,28 +39,29 @@ func (b *heartbeat) send() {
 }
 
 // taken is called when a writer takes the heartbeat: its clocks start now.
-func (b *heartbeat) taken(now time.Time) {
+func (b *heartbeat) taken(now time.Duration) {
 	s := b.conn.s
 	b.call.sentAt = now
 	b.joins = 0
 	if last := b.conn.joins.tail; last != nil {
 		b.joins = last.ref
 	}
-	s.timers.set(&b.late, now.Add(s.set.HeartbeatTimeout))
-	s.timers.set(&b.due, now.Add(s.set.HeartbeatInterval))
+	s.timers.set(&b.late, now+s.set.HeartbeatTimeout)
+	s.timers.set(&b.due, now+s.set.HeartbeatInterval)
 }
 
 // answered is called with the reply to the heartbeat.
 func (b *heartbeat) answered() {
 	s := b.conn.s
-	rtt := time.Since(b.call.sentAt)
+	rtt := s.now() - b.call.sentAt
 	s.settle(b.call, nil, nil)
 	s.timers.stop(&b.late)
 	if b.due.index == 0 {
 		b.send() // the interval has passed meanwhile
 	}
 	if s.pending.n == 0 && s.queue.n == 0 {
-		s.arena = arena{} // quiet enough to give its memory back
+		s.arena = arena{} // quiet enough to give memory back
+		s.pending.shrink()
 	}
 	s.stats.rtt = rtt
 	if hook := s.set.Trace.Heartbeat; hook != nil {
@@ -78,7 +79,7 @@ func (b *heartbeat) answered() {
 func (b *heartbeat) expired() {
 	s := b.conn.s
 	for j := b.conn.joins.tail; j != nil; j = j.prev {
-		if j.ref <= b.joins && j.channel.joinDue.index > 0 && j.channel.joinDue.at.After(b.late.at) {
+		if j.ref <= b.joins && j.channel.joinDue.index > 0 && j.channel.joinDue.at > b.late.at {
 			s.timers.set(&b.late, j.channel.joinDue.at)
 			return
 		}

@@ -120,9 +120,9 @@ func (c *Channel) push(ctx context.Context, event string, enc encoded) (*Reply, 
 		return nil, c.notSent(event, ctxErr(ctx))
 	}
 	_, bounded := ctx.Deadline()
-	var now time.Time
+	var now time.Duration
 	if !bounded {
-		now = time.Now()
+		now = s.now()
 	}
 	enc.unshareLarge()
 
@@ -181,15 +181,15 @@ func (c *Channel) pushable() error {
 }
 
 // expire gives a push the channel's timeout.
-func (c *Channel) expire(p *call, now time.Time) {
+func (c *Channel) expire(p *call, now time.Duration) {
 	s, d := c.socket, c.opts.Timeout
 	switch {
 	case d == 0:
 	case d == s.set.Timeout:
-		s.timers.pushes.push(p, now.Add(d))
+		s.timers.pushes.push(p, now+d)
 	default:
-		p.deadline.fire = func() { s.failCall(p, ErrTimeout) }
-		s.timers.set(&p.deadline, now.Add(d))
+		p.deadline = &deadline{fire: func() { s.failCall(p, ErrTimeout) }}
+		s.timers.set(p.deadline, now+d)
 	}
 }
 
@@ -265,7 +265,7 @@ func (c *Channel) pushAsync(ctx context.Context, p *Push, enc encoded) error {
 	enc.unshareLarge()
 	p.call.payload, p.call.binary = enc.data, enc.binary
 	_, bounded := ctx.Deadline()
-	now := time.Now()
+	now := s.now()
 	s.lock()
 	if err := c.pushable(); err != nil {
 		s.unlock()
@@ -394,7 +394,7 @@ func (c *Channel) Cast(ctx context.Context, event string, payload any) error {
 func (c *Channel) cast(event string, enc encoded, finished func(*Reply, error)) error {
 	s := c.socket
 	enc.unshareLarge()
-	now := time.Now()
+	now := s.now()
 	s.lock()
 	if err := c.pushable(); err != nil {
 		s.unlock()

@@ -33,15 +33,15 @@ const (
 // A runner is the goroutine that dials, reads, and waits to dial again, from
 // Connect to Disconnect. Its fields are guarded by the socket's lock.
 type runner struct {
-	ctx      context.Context //nolint:containedctx // the life of the goroutine
-	cancel   context.CancelCauseFunc
-	done     chan struct{} // closed when the goroutine has ended
-	wake     chan struct{} // one slot: do not wait for the backoff
-	waiters  []chan error  // of Connect and Reconnect; one slot each
-	attempt  context.CancelCauseFunc
-	opened   bool // the connection was open at some time
+	done     chan struct{}           // closed when the goroutine has ended
+	waiters  []chan error            // of Connect and Reconnect; one slot each
+	attempt  context.CancelCauseFunc // ends the dial that is under way
+	pausing  chan struct{}           // one slot; there while the goroutine waits to dial again
+	poked    bool                    // do not wait for the backoff before the next attempt
+	skip     bool                    // and let it be the first of an outage: Reconnect was called
+	opened   bool                    // the connection was open at some time
 	stopping bool
-	skip     bool // the next attempt needs no backoff: Reconnect was called
+	cause    error // why it is stopping
 	lastErr  error
 }
 
@@ -62,26 +62,33 @@ func (r *runner) answer(err error) {
 	r.waiters = nil
 }
 
-// poke makes a runner that waits for its backoff go on.
+// poke makes the runner go on with the next attempt, if it waits for it.
 func (r *runner) poke() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
+	r.poked = true
+	if r.pausing != nil {
+		select {
+		case r.pausing <- struct{}{}:
+		default:
+		}
 	}
 }
 
 // restart makes the runner begin a new attempt, whatever it is at.
-func (r *runner) restart() {
+func (s *Socket) restart(r *runner) {
 	r.skip = true
 	r.poke()
-	if r.attempt != nil {
-		r.attempt(errReconnect)
+	s.endAttempt(r, errReconnect)
+}
+
+// endAttempt ends the dial that is under way.
+func (s *Socket) endAttempt(r *runner, cause error) {
+	if end := r.attempt; end != nil {
+		s.later(func() { end(cause) })
 	}
 }
 
 func (s *Socket) startRun() {
-	r := &runner{done: make(chan struct{}), wake: make(chan struct{}, 1)}
-	r.ctx, r.cancel = context.WithCancelCause(s.ctx)
+	r := &runner{done: make(chan struct{})}
 	s.run = r
 	s.wg.Add(1)
 	go func() {
@@ -94,25 +101,29 @@ func (s *Socket) startRun() {
 // stopRun makes the runner end, with cause as the reason.
 func (s *Socket) stopRun(r *runner, cause error) {
 	r.stopping = true
+	if r.cause == nil {
+		r.cause = cause
+	}
 	if conn := s.conn; conn != nil {
 		conn.fail(cause)
 		s.later(conn.cut)
 	}
-	s.later(func() { r.cancel(cause) })
+	s.endAttempt(r, cause)
+	r.poke()
 }
 
 func (s *Socket) runLoop(r *runner) {
 	var policy backoff.BackOff
 	for attempt := 1; ; attempt++ {
 		stable, err := s.connectOnce(r, attempt)
-		if r.ctx.Err() != nil {
-			s.endRun(r, context.Cause(r.ctx), false)
-			return
-		}
 		if stable {
 			policy, attempt = nil, 0
 		}
-		if s.takeSkip(r, err) {
+		switch stopping, skip := s.afterAttempt(r, err); {
+		case stopping:
+			s.endRun(r, nil, false)
+			return
+		case skip:
 			policy, attempt = nil, 0
 			continue
 		}
@@ -129,26 +140,18 @@ func (s *Socket) runLoop(r *runner) {
 			s.endRun(r, fmt.Errorf("phoenix: the reconnect policy gave up: %w", err), true)
 			return
 		}
-		if !s.pause(r, adjustDelay(delay, first, err), attempt, err) {
-			s.endRun(r, context.Cause(r.ctx), false)
-			return
-		}
+		s.pause(r, adjustDelay(delay, first, err), attempt, err)
 	}
 }
 
-func (s *Socket) takeSkip(r *runner, err error) bool {
+// afterAttempt says what the runner was told during the attempt.
+func (s *Socket) afterAttempt(r *runner, err error) (stopping, skip bool) {
 	s.lock()
 	defer s.unlock()
-	skip := r.skip
-	r.skip = false
-	if !skip {
+	if !r.skip {
 		r.lastErr = err
 	}
-	select {
-	case <-r.wake: // it was meant for the attempt that is over
-	default:
-	}
-	return skip
+	return r.stopping, r.skip
 }
 
 // adjustDelay heeds what the server said.
@@ -177,21 +180,26 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// pause waits for the next attempt. It returns false if the runner has to end.
-func (s *Socket) pause(r *runner, delay time.Duration, attempt int, err error) bool {
+// pause waits for the next attempt.
+func (s *Socket) pause(r *runner, delay time.Duration, attempt int, err error) {
 	s.lock()
-	if !r.stopping {
-		s.setState(SocketEvent{State: SocketWaiting, Err: err, Attempt: attempt, RetryAt: time.Now().Add(delay)})
+	if r.stopping || r.poked {
+		s.unlock()
+		return
 	}
+	wake := make(chan struct{}, 1)
+	r.pausing = wake
+	s.setState(SocketEvent{State: SocketWaiting, Err: err, Attempt: attempt, RetryAt: time.Now().Add(delay)})
 	s.unlock()
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-r.wake:
-	case <-r.ctx.Done():
+	case <-wake:
 	}
-	return r.ctx.Err() == nil
+	s.lock()
+	r.pausing = nil
+	s.unlock()
 }
 
 // worthRetrying decides whether a failure is worth another attempt.
@@ -229,15 +237,18 @@ func finalAnswer(err error) bool {
 	return he.StatusCode < 500
 }
 
-// endRun ends the runner. With giveUp the attempts came to an end by
-// themselves, and with them the hope of what waits to be sent.
+// endRun ends the runner: because it was stopped, or, with giveUp, because the
+// attempts came to an end by themselves, and with them the hope of what waits to
+// be sent.
 func (s *Socket) endRun(r *runner, cause error, giveUp bool) {
 	s.lock()
 	defer s.unlock()
 	s.run = nil
 	r.stopping = true
-	r.cancel(cause)
-	for _, c := range s.ordered() {
+	if !giveUp {
+		cause = r.cause
+	}
+	for _, c := range slices.Clone(s.channels.list) {
 		c.connectionEnded(cause)
 		if giveUp {
 			s.failAll(&c.parked, cause)
@@ -252,8 +263,8 @@ func (s *Socket) endRun(r *runner, cause error, giveUp bool) {
 // connectOnce makes one attempt to connect and, if it succeeds, serves the
 // connection until it ends. It returns why it ended, and whether it had lasted.
 func (s *Socket) connectOnce(r *runner, attempt int) (stable bool, err error) {
-	info := ConnectStartInfo{Endpoint: s.display, Attempt: attempt}
-	ctx := r.ctx
+	info := ConnectStartInfo{Endpoint: displayURL(s.endpoint), Attempt: attempt}
+	ctx := context.Background()
 	if s.set.Trace.ConnectStart != nil {
 		ctx = s.set.Trace.ConnectStart(ctx, info)
 	}
@@ -282,6 +293,7 @@ func (s *Socket) dial(ctx context.Context, r *runner, attempt int) (Conn, error)
 		s.unlock()
 		return nil, ErrDisconnected
 	}
+	r.poked = false
 	s.setState(SocketEvent{State: SocketConnecting, Attempt: attempt})
 	s.stats.attempts++
 	r.attempt, r.skip = cancel, false

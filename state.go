@@ -14,8 +14,8 @@ import (
 // concurrent use.
 type Socket struct {
 	endpoint *url.URL
-	display  string // the endpoint without query and user
 	set      *settings
+	born     time.Time // from which the socket counts time
 
 	// mu guards all that follows, and all state of channels, calls,
 	// subscriptions and watchers. Nothing blocks under it, and no code of the
@@ -28,8 +28,7 @@ type Socket struct {
 	ref      uint64
 	run      *runner     // nil while disconnected
 	conn     *connection // nil while there is none
-	channels map[string]*Channel
-	seq      uint64 // numbers the channels, so that they rejoin in order
+	channels registry
 	pending  pendingTable
 	queue    callList
 	timers   timers
@@ -45,12 +44,14 @@ type Socket struct {
 
 	tapped atomic.Bool // len(taps) > 0, for the reader
 
-	ctx    context.Context //nolint:containedctx // ends with the socket, and with it what providers do
-	cancel context.CancelFunc
 	wg     sync.WaitGroup // goroutines of ours; Close waits for them
 	userWG sync.WaitGroup // those that run code of the user's; Done waits for them
-	done   chan struct{}
+	done   chan struct{}  // made when somebody asks for it
 }
+
+// now returns the time since the socket was made. It costs half of what
+// time.Now does.
+func (s *Socket) now() time.Duration { return time.Since(s.born) }
 
 func (s *Socket) lock() { s.mu.Lock() }
 
@@ -73,7 +74,7 @@ func (s *Socket) later(f func()) { s.after = append(s.after, f) }
 
 // log has a record logged after the unlock.
 func (s *Socket) log(level slog.Level, msg string, attrs ...slog.Attr) {
-	s.later(func() { s.set.Logger.LogAttrs(s.ctx, level, msg, attrs...) })
+	s.later(func() { s.set.Logger.LogAttrs(context.Background(), level, msg, attrs...) })
 }
 
 // goUser starts a goroutine that runs code of the user's. The lock is held.
@@ -90,7 +91,9 @@ func (s *Socket) goUser(f func()) {
 func (s *Socket) settle(c *call, reply *Reply, err error) {
 	c.unlink()
 	s.timers.pushes.remove(c)
-	s.timers.stop(&c.deadline)
+	if c.deadline != nil {
+		s.timers.stop(c.deadline)
+	}
 	if c.place == placeInFlight {
 		s.pending.remove(c)
 	}
@@ -169,7 +172,7 @@ func (s *Socket) checkDrained() {
 	if s.drained == nil || s.queue.n > 0 {
 		return
 	}
-	for _, c := range s.channels {
+	for _, c := range s.channels.list {
 		if c.parked.n > 0 || c.inFlight.n > 0 {
 			return
 		}
@@ -302,7 +305,7 @@ func (s *Socket) Stats() SocketStats {
 	defer s.unlock()
 	st := SocketStats{
 		State:    s.state,
-		Channels: len(s.channels),
+		Channels: len(s.channels.list),
 		InFlight: s.pending.n, Queued: s.queue.n, QueuedBytes: s.queue.bytes,
 		Attempts: s.stats.attempts, Connects: s.stats.connects,
 		FramesIn: s.stats.framesIn, FramesOut: s.stats.framesOut,
@@ -311,7 +314,7 @@ func (s *Socket) Stats() SocketStats {
 		Orphans: s.stats.orphans, Dropped: s.stats.dropped, ProtocolErrors: s.stats.protocolErrors,
 		RTT: s.stats.rtt,
 	}
-	for _, c := range s.channels {
+	for _, c := range s.channels.list {
 		st.Parked += c.parked.n
 		if c.state == ChannelJoined {
 			st.Joined++

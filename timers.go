@@ -8,15 +8,15 @@ import (
 // A deadline is something that happens at a time, unless it is stopped. fire
 // runs under the socket's lock. All deadlines of a socket share one timer.
 type deadline struct {
-	at    time.Time
-	index int // in the heap, from 1; 0: not set
+	at    time.Duration // of the socket's clock
+	index int           // in the heap, from 1; 0: not set
 	fire  func()
 }
 
 type deadlineHeap []*deadline
 
 func (h deadlineHeap) Len() int           { return len(h) }
-func (h deadlineHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h deadlineHeap) Less(i, j int) bool { return h[i].at < h[j].at }
 func (h deadlineHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i+1, j+1
@@ -41,13 +41,14 @@ func (h *deadlineHeap) Pop() any {
 // socket's own timeout expire in the order in which they were made, so that a
 // list is enough for them.
 type timers struct {
-	heap   deadlineHeap
-	pushes expiryList
-	timer  *time.Timer
-	armed  time.Time // when timer will fire; zero: it is not set
+	heap    deadlineHeap
+	pushes  expiryList
+	timer   *time.Timer
+	armed   time.Duration // when timer will fire, if it is set
+	running bool          // timer is set
 }
 
-func (t *timers) set(d *deadline, at time.Time) {
+func (t *timers) set(d *deadline, at time.Duration) {
 	d.at = at
 	if d.index > 0 {
 		heap.Fix(&t.heap, d.index-1)
@@ -63,11 +64,11 @@ func (t *timers) stop(d *deadline) {
 }
 
 // next returns the time of the earliest deadline.
-func (t *timers) next() (at time.Time, ok bool) {
+func (t *timers) next() (at time.Duration, ok bool) {
 	if c := t.pushes.head; c != nil {
 		at, ok = c.expiry, true
 	}
-	if len(t.heap) > 0 && (!ok || t.heap[0].at.Before(at)) {
+	if len(t.heap) > 0 && (!ok || t.heap[0].at < at) {
 		at, ok = t.heap[0].at, true
 	}
 	return at, ok
@@ -78,15 +79,15 @@ func (t *timers) next() (at time.Time, ok bool) {
 func (s *Socket) armTimer() {
 	t := &s.timers
 	at, ok := t.next()
-	if !ok || s.closed || !t.armed.IsZero() && !t.armed.After(at) {
+	if !ok || s.closed || t.running && t.armed <= at {
 		return
 	}
-	if !t.armed.IsZero() && !t.stopTimer(s) {
+	if t.running && !t.stopTimer(s) {
 		return // it has fired and waits for the lock; it will come here
 	}
 	s.wg.Add(1)
-	t.armed = at
-	if d := time.Until(at); t.timer == nil {
+	t.running, t.armed = true, at
+	if d := at - s.now(); t.timer == nil {
 		t.timer = time.AfterFunc(d, s.onTimer)
 	} else {
 		t.timer.Reset(d)
@@ -94,10 +95,10 @@ func (s *Socket) armTimer() {
 }
 
 func (t *timers) stopTimer(s *Socket) bool {
-	if t.armed.IsZero() || !t.timer.Stop() {
+	if !t.running || !t.timer.Stop() {
 		return false
 	}
-	t.armed = time.Time{}
+	t.running = false
 	s.wg.Done()
 	return true
 }
@@ -107,15 +108,15 @@ func (s *Socket) onTimer() {
 	s.lock()
 	defer s.unlock()
 	t := &s.timers
-	t.armed = time.Time{}
+	t.running = false
 	if s.closed {
 		return
 	}
-	now := time.Now()
-	for c := t.pushes.head; c != nil && !c.expiry.After(now); c = t.pushes.head {
+	now := s.now()
+	for c := t.pushes.head; c != nil && c.expiry <= now; c = t.pushes.head {
 		s.failCall(c, ErrTimeout)
 	}
-	for len(t.heap) > 0 && !t.heap[0].at.After(now) {
+	for len(t.heap) > 0 && t.heap[0].at <= now {
 		d := t.heap[0]
 		t.stop(d)
 		d.fire()

@@ -28,7 +28,7 @@ func (s *Socket) wakeWriter() {
 }
 
 // take makes an outgoing of a call: from now on it counts as sent.
-func (s *Socket) take(conn *connection, c *call, now time.Time) outgoing {
+func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 	s.ref++
 	ref := s.ref
 	out := outgoing{ref: ref, topic: systemTopic, event: c.event, payload: c.payload, binary: c.binary}
@@ -44,7 +44,9 @@ func (s *Socket) take(conn *connection, c *call, now time.Time) outgoing {
 		// Nobody waits for the reply: it ends when it was written.
 		out.cast = c
 		s.timers.pushes.remove(c)
-		s.timers.stop(&c.deadline)
+		if c.deadline != nil {
+			s.timers.stop(c.deadline)
+		}
 		return out
 	case callForget:
 		out.joinRef = c.joinRef
@@ -75,7 +77,7 @@ func (s *Socket) tryDirect(c *call) (*connection, outgoing, bool) {
 		return nil, outgoing{}, false
 	}
 	conn.busy = true
-	return conn, s.take(conn, c, time.Time{}), true
+	return conn, s.take(conn, c, 0), true
 }
 
 // writeDirect writes what tryDirect took. A peer that does not read cannot keep
@@ -128,7 +130,7 @@ func (s *Socket) drain(conn *connection) {
 }
 
 func (s *Socket) takeBatch(conn *connection) {
-	now := time.Now()
+	now := s.now()
 	size := 0
 	conn.batch = conn.batch[:0]
 	for c := s.queue.head; c != nil && len(conn.batch) < batchCalls; c = s.queue.head {
