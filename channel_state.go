@@ -113,22 +113,48 @@ func (c *Channel) askJoin(ctx context.Context, epoch uint64, attempt JoinAttempt
 		return
 	}
 	c.joinDone = finished
-	if err != nil {
+	switch {
+	case err == nil:
+		c.sendJoin(enc.owned(), enc.binary)
+	case errors.Is(err, ErrTimeout):
+		c.joinExpired(err)
+	default:
 		c.joinFailed(nil, err)
-		return
 	}
-	c.sendJoin(enc.owned(), enc.binary)
 }
 
+// askParams gives ParamsFunc the channel's Timeout. It does not wait for one
+// that ignores its ctx: Join would never return.
 func (c *Channel) askParams(ctx context.Context, attempt JoinAttempt) (encoded, error) {
 	ctx, cancel := withTimeout(ctx, c.opts.Timeout)
 	defer cancel()
-	params, err := c.opts.ParamsFunc(ctx, attempt)
-	if err == nil {
-		var enc encoded
-		if enc, err = c.encode(EventJoin, params); err == nil {
-			return enc, nil
+	type result struct {
+		params any
+		err    error
+	}
+	asked := make(chan result, 1)
+	s := c.socket
+	s.lock()
+	s.goUser(func() {
+		params, err := c.opts.ParamsFunc(ctx, attempt)
+		asked <- result{params, err}
+	})
+	s.unlock()
+	var enc encoded
+	var err error
+	select {
+	case res := <-asked:
+		if err = res.err; err == nil {
+			enc, err = c.encode(EventJoin, res.params)
 		}
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err == nil {
+		return enc, nil
+	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = ctxErr(ctx)
 	}
 	return encoded{}, fmt.Errorf("phoenix: ParamsFunc of channel %s: %w", quoteShort(c.topic), err)
 }
@@ -270,15 +296,20 @@ func (c *Channel) joinFailed(reply *Reply, err error) {
 // told to leave: that is handled after the join.
 func (c *Channel) joinTimedOut() {
 	c.forgetJoin()
+	c.joinExpired(ErrTimeout)
+}
+
+// joinExpired ends an attempt that ran out of time.
+func (c *Channel) joinExpired(err error) {
 	c.voidJoin()
-	c.attemptOver(nil, ErrTimeout)
+	c.attemptOver(nil, err)
 	if c.waiter != nil && !c.waiter.retry {
-		c.setState(ChannelEvent{State: ChannelClosed, Err: ErrTimeout, Attempt: c.attempt})
-		c.dropParked(ErrTimeout)
-		c.answerJoin(nil, ErrTimeout)
+		c.setState(ChannelEvent{State: ChannelClosed, Err: err, Attempt: c.attempt})
+		c.dropParked(err)
+		c.answerJoin(nil, err)
 		return
 	}
-	c.retryJoin(nil, ErrTimeout)
+	c.retryJoin(nil, err)
 }
 
 // abandonJoin ends the attempt of a Join that gave up.
