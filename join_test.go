@@ -23,7 +23,7 @@ func TestJoinReturnsTheReply(t *testing.T) {
 		if err != nil || reply.Status != "ok" || reply.Response.String() != `{"a":1}` {
 			t.Errorf("Join = %v, %v", reply, err)
 		}
-		wantState(t, c, phoenix.ChannelJoined)
+		wantChannel(t, c, phoenix.ChannelJoined)
 		wantStrings(t, "states", states(events.list()), "joining", "joined")
 		if ev := events.list()[1]; ev.Rejoin || ev.Attempt != 1 || ev.Reply != reply {
 			t.Errorf("event = %+v", ev)
@@ -52,7 +52,7 @@ func TestRefusedJoinIsFinalAndCanBeRepeated(t *testing.T) {
 			if reply == nil || reply.Status != "error" {
 				t.Errorf("reply = %v", reply)
 			}
-			wantState(t, c, phoenix.ChannelClosed)
+			wantChannel(t, c, phoenix.ChannelClosed)
 			wantRegistered(t, c, true)
 		}
 		time.Sleep(time.Minute)
@@ -70,7 +70,7 @@ func TestJoinThatCrashesOrHasNoRouteIsRefused(t *testing.T) {
 			if re := (*phoenix.ReplyError)(nil); !errors.As(err, &re) || re.Reason() != reason {
 				t.Errorf("Join(%s) = %v", topic, err)
 			}
-			wantState(t, c, phoenix.ChannelClosed)
+			wantChannel(t, c, phoenix.ChannelClosed)
 			wantRegistered(t, c, true)
 		}
 		h.at(0)
@@ -97,7 +97,7 @@ func TestJoinWithAStatusThatIsNeitherOKNorErrorIsRefused(t *testing.T) {
 			if re := (*phoenix.ReplyError)(nil); !errors.As(err, &re) || re.Status != status {
 				t.Errorf("Join answered with status %s = %v", raw, err)
 			}
-			wantState(t, c, phoenix.ChannelClosed)
+			wantChannel(t, c, phoenix.ChannelClosed)
 		}
 	})
 }
@@ -111,7 +111,7 @@ func TestJoinWithoutReplyIsLeftAtTimeout(t *testing.T) {
 		if !errors.Is(err, phoenix.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Join = %v", err)
 		}
-		wantState(t, c, phoenix.ChannelClosed)
+		wantChannel(t, c, phoenix.ChannelClosed)
 		wantRegistered(t, c, true)
 		h.wantReceived("room:1", "phx_leave", 1)
 		leave, join := h.srv.Received("room:1", "phx_leave")[0], joins.list()[0]
@@ -139,7 +139,7 @@ func TestJoinWithADeadlineIsRepeatedUntilThen(t *testing.T) {
 		if !errors.Is(err, phoenix.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Join = %v", err)
 		}
-		wantState(t, c, phoenix.ChannelClosed)
+		wantChannel(t, c, phoenix.ChannelClosed)
 		h.wantReceived("room:1", "phx_leave", 3)
 		if n := len(joins.list()); n != 3 {
 			t.Errorf("%d joins", n)
@@ -187,11 +187,11 @@ func TestJoinCancelledBeforeItIsWrittenSendsNothing(t *testing.T) {
 		c := h.channel(s, "room:1", nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := h.goJoin(ctx, c)
-		wantState(t, c, phoenix.ChannelJoining)
+		wantChannel(t, c, phoenix.ChannelJoining)
 		time.Sleep(300 * time.Millisecond)
 		cancel()
 		wantErr(t, <-done, context.Canceled, 300*time.Millisecond)
-		wantState(t, c, phoenix.ChannelClosed)
+		wantChannel(t, c, phoenix.ChannelClosed)
 		h.srv.Up()
 		time.Sleep(time.Minute)
 		h.wantReceived("room:1", "", 0)
@@ -206,7 +206,7 @@ func TestJoinCancelledAfterItIsWrittenIsLeft(t *testing.T) {
 		h.sleepUntil(time.Second)
 		cancel()
 		wantErr(t, <-done, context.Canceled, time.Second)
-		wantState(t, c, phoenix.ChannelClosed)
+		wantChannel(t, c, phoenix.ChannelClosed)
 		wantRegistered(t, c, true)
 		// The server is at the join until 1.5 s, and then handles the leave.
 		h.sleepUntil(2 * time.Second)
@@ -218,7 +218,7 @@ func TestJoinCancelledAfterItIsWrittenIsLeft(t *testing.T) {
 		if topics := h.srv.Conns()[0].Channels(); len(topics) != 0 {
 			t.Errorf("the server still has %v", topics)
 		}
-		wantState(t, c, phoenix.ChannelClosed) // the late ok changes nothing
+		wantChannel(t, c, phoenix.ChannelClosed) // the late ok changes nothing
 	})
 }
 
@@ -232,7 +232,7 @@ func TestLateReplyToATimedOutJoinIsDropped(t *testing.T) {
 			t.Errorf("Join = %v", err)
 		}
 		_ = conn.Reply(joins.list()[0], phoenixtest.OK(nil))
-		wantState(t, c, phoenix.ChannelClosed)
+		wantChannel(t, c, phoenix.ChannelClosed)
 		// Neither does it answer the next join.
 		done := h.goJoin(t.Context(), c)
 		_ = conn.Reply(joins.list()[0], phoenixtest.OK(nil))
@@ -318,7 +318,7 @@ func TestDisconnectAndCloseEndAJoin(t *testing.T) {
 			t.Error(err)
 		}
 		wantErr(t, <-done, phoenix.ErrDisconnected, time.Second)
-		wantState(t, c, phoenix.ChannelClosed)
+		wantChannel(t, c, phoenix.ChannelClosed)
 		wantRegistered(t, c, true)
 
 		if err := s.Connect(t.Context()); err != nil {
@@ -353,7 +353,7 @@ func TestJoinWhereThereIsOneAlready(t *testing.T) {
 			t.Errorf("Join = %v", err)
 		}
 		h.srv.Down()
-		wantState(t, d, phoenix.ChannelErrored)
+		wantChannel(t, d, phoenix.ChannelErrored)
 		if _, err := d.Join(t.Context()); !errors.Is(err, phoenix.ErrAlreadyJoined) {
 			t.Errorf("Join of a channel that rejoins = %v", err)
 		}

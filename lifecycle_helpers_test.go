@@ -130,7 +130,7 @@ func wantPushError(t *testing.T, err error, sent bool, cause error) {
 	}
 }
 
-func wantState(t *testing.T, c *phoenix.Channel, want phoenix.ChannelState) {
+func wantChannel(t *testing.T, c *phoenix.Channel, want phoenix.ChannelState) {
 	t.Helper()
 	synctest.Wait()
 	if got := c.State(); got != want {
