@@ -1,6 +1,7 @@
 package phoenix
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -100,6 +101,9 @@ func (s *Socket) handleReply(conn *connection, e *envelope, reply *Reply) {
 	c := s.pending.get(parseRef(e.ref))
 	if c == nil || !c.matches(e) {
 		s.stats.orphans++
+		if c == nil && e.unmatchedTopic() {
+			s.topicLost(e)
+		}
 		return
 	}
 	switch c.kind {
@@ -147,9 +151,31 @@ func (s *Socket) pushReplied(c *call, e *envelope, reply *Reply) {
 	}
 	err := &ReplyError{Topic: channel.topic, Event: c.event, Status: reply.Status, Response: reply.Response}
 	s.settle(c, reply, err)
-	if e.joinRef == nil && channel.state == ChannelJoined && err.Reason() == reasonUnmatchedTopic {
-		// The server lost the channel without a word.
-		channel.crashed(fmt.Errorf("%w: %w", ErrChannelCrashed, err))
+	if e.unmatchedTopic() {
+		s.topicLost(e)
+	}
+}
+
+// unmatchedTopic reports whether a reply is the server's own that it does not
+// know the topic. It has no join_ref, unlike any of the application's.
+func (e *envelope) unmatchedTopic() bool {
+	if e.joinRef != nil || e.binary || string(e.status) != statusError {
+		return false
+	}
+	var r struct {
+		Reason string `json:"reason"`
+	}
+	// The lock is held: this is not for the user's Unmarshal.
+	return json.Unmarshal(e.payload, &r) == nil && r.Reason == reasonUnmatchedTopic
+}
+
+// topicLost is called when the server does not know the topic of something that
+// was pushed. If that was since the channel was joined, perhaps by a Cast or by
+// a push that was given up, the server lost the channel without a word.
+func (s *Socket) topicLost(e *envelope) {
+	c := s.channels.get(string(e.topic))
+	if c != nil && c.state == ChannelJoined && parseRef(e.ref) > c.joinRef {
+		c.crashed(fmt.Errorf("%w: %s", ErrChannelCrashed, reasonUnmatchedTopic))
 	}
 }
 

@@ -8,7 +8,10 @@ import (
 	"time"
 )
 
-const statusOK = "ok"
+const (
+	statusOK    = "ok"
+	statusError = "error"
+)
 
 // A Reply is the server's reply to a push or a join.
 type Reply struct {
