@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Conn is the server's side of one client connection: what Phoenix calls the
@@ -35,7 +36,9 @@ type Conn struct {
 	leaving  bool
 	leftWith int
 	over     bool
-	mute     bool
+	// mute is atomic because the transport looks at it with its own lock held,
+	// which comes after c.mu.
+	mute atomic.Bool
 }
 
 // heldFrame is a frame, or with a close code the end of the connection.
@@ -142,7 +145,7 @@ func (c *Conn) SendBytes(data []byte) error {
 		return ErrConnClosed
 	}
 	c.server.log.add(Frame{Conn: c.number, Kind: FrameSent, Note: "raw bytes"}, string(data))
-	if !c.mute {
+	if !c.mute.Load() {
 		c.transport.sendBytes(slices.Clone(data))
 	}
 	return nil
@@ -171,8 +174,7 @@ func (c *Conn) Cut() { c.drop("cut by the test") }
 func (c *Conn) Blackhole() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.mute {
-		c.mute = true
+	if !c.mute.Swap(true) {
 		c.note("black hole from here on")
 	}
 }

@@ -47,7 +47,7 @@ func (c *Conn) fastlane(p *process, f sharedFrame) {
 		c.held = append(c.held, heldFrame{op: f.op, data: f.data})
 		return
 	}
-	if c.mute {
+	if c.mute.Load() {
 		return
 	}
 	c.server.log.add(Frame{Conn: c.number, Kind: FrameSent, Opcode: f.op}, f.text)
@@ -104,7 +104,7 @@ func (c *Conn) queue(op Opcode, frame []byte, owned bool) {
 
 // write logs and sends a frame; c.mu is held.
 func (c *Conn) write(op Opcode, frame []byte, owned bool) {
-	if c.mute {
+	if c.mute.Load() {
 		return
 	}
 	c.server.log.addBytes(Frame{Conn: c.number, Kind: FrameSent, Opcode: op}, frame)
@@ -131,12 +131,6 @@ func (c *Conn) closeCode() (code int, ok bool) {
 	return c.leftWith, c.leaving
 }
 
-func (c *Conn) isMute() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.mute
-}
-
 func (c *Conn) closeWith(code int, reason, cause string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,7 +139,7 @@ func (c *Conn) closeWith(code int, reason, cause string) {
 
 // leave starts the closing handshake; c.mu is held.
 func (c *Conn) leave(code int, reason, cause string) {
-	if c.over || c.leaving || c.mute {
+	if c.over || c.leaving || c.mute.Load() {
 		return
 	}
 	c.leaving = true

@@ -52,7 +52,7 @@ func (c *Conn) logClose(code int, reason string) {
 func (c *Conn) silent() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.mute || c.leaving || c.over
+	return c.mute.Load() || c.leaving || c.over
 }
 
 func (c *Conn) dispatch(m *inbound) {

@@ -273,10 +273,10 @@ func (u *upgrade) newConn() *Conn {
 		vsn:      u.info.Vsn,
 		assigns:  u.info.Assigns,
 		codec:    u.codec,
-		mute:     u.mute,
 		done:     make(chan struct{}),
 		channels: make(map[string]*process),
 	}
+	c.mute.Store(u.mute)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }

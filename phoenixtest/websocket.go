@@ -161,7 +161,7 @@ func (w *webSocket) due() (time.Time, error) {
 	switch {
 	case !w.closeBy.IsZero():
 		return w.closeBy, errCloseTimeout
-	case w.idle < 0 || w.conn.isMute():
+	case w.idle < 0 || w.conn.mute.Load():
 		return time.Time{}, nil
 	default:
 		return w.waiting.Add(w.idle), errIdle

@@ -11,7 +11,7 @@ import (
 func (w *webSocket) closed(data []byte, frames *frameReader) (code int, cause string, over bool) {
 	code, reason, err := parseClose(data)
 	w.conn.logClose(code, reason)
-	if w.conn.isMute() {
+	if w.conn.mute.Load() {
 		return 0, "", false
 	}
 	if own, ok := w.conn.closeCode(); ok {
@@ -42,7 +42,7 @@ func (w *webSocket) failed(err error, frames *frameReader) (code int, cause stri
 	default:
 		return closeAbnormal, "lost: " + err.Error()
 	}
-	if w.conn.isMute() {
+	if w.conn.mute.Load() {
 		w.discard()
 		return closeAbnormal, "lost in the black hole"
 	}
