@@ -46,6 +46,7 @@ type corkConn struct {
 	idle     chan struct{} // closed when flushing ends, made by who waits for it
 	out      []byte        // written by the library, in order
 	pending  []byte        // taken from out, on its way to the network
+	control  int           // bytes of out and pending that came in outside of a batch
 	appended int64         // bytes that came in, over the life of the conn
 	flushed  int64         // bytes that the network took
 	err      error         // of the network; sticky
@@ -85,8 +86,12 @@ func (c *corkConn) Write(p []byte) (int, error) {
 	if c.err != nil {
 		return 0, c.err
 	}
-	if !c.corked && len(c.out)+len(c.pending) > controlBacklog {
-		return 0, os.ErrDeadlineExceeded
+	if !c.corked {
+		// A batch that is stuck does not count: it ends, or its writer gives up.
+		if c.control > controlBacklog {
+			return 0, os.ErrDeadlineExceeded
+		}
+		c.control += len(p)
 	}
 	c.out = append(c.out, p...)
 	c.appended += int64(len(p))
@@ -173,6 +178,7 @@ func (c *corkConn) flushLocked(deadline time.Time) (done bool, err error) {
 	for c.err == nil {
 		if len(c.pending) == 0 {
 			if len(c.out) == 0 {
+				c.control = 0
 				return true, nil
 			}
 			c.pending, c.out = c.out, c.pending[:0]
