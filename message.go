@@ -122,7 +122,7 @@ type Binary []byte
 type codec struct {
 	marshal   func(any) ([]byte, error)
 	unmarshal func([]byte, any) error
-	trusted   bool // marshal is encoding/json's: its output needs no check
+	trusted   bool // marshal is encoding/json's: its output is JSON
 }
 
 // An encoded payload, ready to be put into a frame.
@@ -144,7 +144,11 @@ func (c *codec) encode(v any) (encoded, error) {
 		data, err := checkJSON(p)
 		return encoded{data: data, borrowed: true}, err
 	case Payload:
-		return encoded{data: p.Bytes(), binary: p.binary}, nil
+		if p.binary {
+			return encoded{data: p.data, binary: true}, nil
+		}
+		data, err := checkJSON(p.Bytes()) // nobody has looked into it so far
+		return encoded{data: data}, err
 	case []byte:
 		return encoded{}, &InputError{Field: "payload", Reason: "a []byte is ambiguous: use phoenix.Binary for a binary message or json.RawMessage for JSON text"}
 	}
@@ -152,12 +156,14 @@ func (c *codec) encode(v any) (encoded, error) {
 	if err != nil {
 		return encoded{}, &InputError{Field: "payload", Reason: "cannot be encoded as JSON", Err: err}
 	}
-	if !c.trusted {
-		if data, err = checkJSON(data); err != nil {
-			return encoded{}, err
-		}
+	if c.trusted {
+		// What it takes over from a RawMessage or a MarshalJSON is valid JSON,
+		// but for this.
+		err = checkUTF8(data)
+	} else {
+		data, err = checkJSON(data)
 	}
-	return encoded{data: data}, nil
+	return encoded{data: data}, err
 }
 
 // checkJSON makes sure that data can stand in a frame: a malformed one would
@@ -171,8 +177,8 @@ func checkJSON(data []byte) ([]byte, error) {
 		err := json.Unmarshal(data, &v)
 		return nil, &InputError{Field: "payload", Reason: "not valid JSON", Err: err}
 	}
-	if !utf8.Valid(data) {
-		return nil, &InputError{Field: "payload", Reason: "JSON text is not valid UTF-8"}
+	if err := checkUTF8(data); err != nil {
+		return nil, err
 	}
 	if !multiline {
 		return data, nil
@@ -182,6 +188,13 @@ func checkJSON(data []byte) ([]byte, error) {
 		return nil, &InputError{Field: "payload", Reason: "not valid JSON", Err: err}
 	}
 	return buf.Bytes(), nil
+}
+
+func checkUTF8(data []byte) error {
+	if !utf8.Valid(data) {
+		return &InputError{Field: "payload", Reason: "JSON text is not valid UTF-8"}
+	}
+	return nil
 }
 
 // checkName checks a topic or an event.
