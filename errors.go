@@ -281,7 +281,7 @@ func (e *ctxError) Error() string {
 	if e.cause == e.err {
 		return "phoenix: " + e.err.Error()
 	}
-	return "phoenix: " + e.err.Error() + ": " + e.cause.Error()
+	return "phoenix: " + e.err.Error() + ": " + trimPrefix(e.cause)
 }
 
 func (e *ctxError) Is(target error) bool {
