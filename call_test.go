@@ -1,0 +1,214 @@
+package phoenix
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+func TestPendingTableFindsWhatWasPut(t *testing.T) {
+	t.Parallel()
+	for _, count := range []int{1, minPendingRing, minPendingRing + 1, 100, maxPendingRing, maxPendingRing + 1, 3 * maxPendingRing} {
+		var table pendingTable
+		for ref := range uint64(count) {
+			table.put(&call{ref: ref + 1})
+		}
+		checkPending(t, &table, 1, uint64(count))
+		if len(table.ring) > maxPendingRing {
+			t.Errorf("a ring of %d slots for %d calls, the limit is %d", len(table.ring), count, maxPendingRing)
+		}
+		if got, most := len(table.rest), max(0, count-maxPendingRing); got != most {
+			t.Errorf("%d calls: %d in the map, want %d", count, got, most)
+		}
+		for ref := range uint64(count) {
+			table.remove(table.get(ref + 1))
+			if table.get(ref+1) != nil {
+				t.Fatalf("ref %d is there after its removal", ref+1)
+			}
+		}
+		if table.n != 0 || len(table.rest) != 0 {
+			t.Errorf("n = %d and %d in the map after all were removed", table.n, len(table.rest))
+		}
+		if len(table.ring) > 8*minPendingRing {
+			t.Errorf("the empty table keeps %d slots", len(table.ring))
+		}
+	}
+}
+
+// checkPending checks that exactly the refs from first to last are there.
+func checkPending(t *testing.T, table *pendingTable, first, last uint64) {
+	t.Helper()
+	for ref := first; ref <= last; ref++ {
+		if c := table.get(ref); c == nil || c.ref != ref {
+			t.Fatalf("get(%d) = %v", ref, c)
+		}
+	}
+	for _, ref := range []uint64{0, first - 1, last + 1, last + maxPendingRing, 1 << 63} {
+		if c := table.get(ref); c != nil {
+			t.Fatalf("get(%d) = ref %d, want none", ref, c.ref)
+		}
+	}
+	if want := int(last - first + 1); table.n != want {
+		t.Fatalf("n = %d, want %d", table.n, want)
+	}
+}
+
+func TestPendingTableGrowsPastACallThatStays(t *testing.T) {
+	t.Parallel()
+	var table pendingTable
+	old := &call{ref: 5}
+	table.put(old)
+	// One call without a reply must not cost the table its ring.
+	for ref := uint64(6); ref < 100_000; ref++ {
+		c := &call{ref: ref}
+		table.put(c)
+		if table.get(5) != old || table.get(ref) != c {
+			t.Fatalf("lost a call at ref %d", ref)
+		}
+		table.remove(c)
+	}
+	if len(table.rest) != 0 {
+		t.Errorf("%d calls in the map, want none", len(table.rest))
+	}
+}
+
+func TestPendingTableIgnoresTheRemovalOfAStranger(t *testing.T) {
+	t.Parallel()
+	var table pendingTable
+	table.remove(&call{ref: 1})
+	table.put(&call{ref: 1})
+	table.remove(&call{ref: 1})
+	table.remove(&call{ref: 1 + minPendingRing})
+	table.remove(&call{})
+	checkPending(t, &table, 1, 1)
+}
+
+func TestPendingTableAgreesWithAMap(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var table pendingTable
+	model := map[uint64]*call{}
+	var refs []uint64
+	ref := uint64(0)
+	for step := range 200_000 {
+		// Phases of growth and of decline, beyond the largest ring.
+		if grow := step/20_000%2 == 0; len(refs) == 0 || rnd.IntN(10) < 3 != grow {
+			ref += uint64(1 + rnd.IntN(3))
+			c := &call{ref: ref}
+			table.put(c)
+			model[ref] = c
+			refs = append(refs, ref)
+		} else {
+			i := rnd.IntN(len(refs))
+			gone := refs[i]
+			refs[i] = refs[len(refs)-1]
+			refs = refs[:len(refs)-1]
+			table.remove(model[gone])
+			delete(model, gone)
+			if table.get(gone) != nil {
+				t.Fatalf("step %d: ref %d is there after its removal", step, gone)
+			}
+		}
+		if table.n != len(model) {
+			t.Fatalf("step %d: n = %d, want %d", step, table.n, len(model))
+		}
+		if len(refs) > 0 {
+			r := refs[rnd.IntN(len(refs))]
+			if table.get(r) != model[r] {
+				t.Fatalf("step %d: ref %d is lost", step, r)
+			}
+		}
+	}
+	for r, c := range model {
+		if table.get(r) != c {
+			t.Fatalf("ref %d is lost", r)
+		}
+	}
+}
+
+func TestCallListKeepsOrderThroughRemovals(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(3, 4))
+	var list callList
+	var model []*call
+	for step := range 50_000 {
+		switch c := (&call{payload: make([]byte, rnd.IntN(9))}); rnd.IntN(6) {
+		case 0, 1:
+			list.push(c)
+			model = append(model, c)
+		case 2:
+			list.pushFront(c)
+			model = append([]*call{c}, model...)
+		case 3:
+			got := list.pop()
+			if len(model) == 0 {
+				if got != nil {
+					t.Fatalf("step %d: popped from an empty list", step)
+				}
+				break
+			}
+			if got != model[0] {
+				t.Fatalf("step %d: popped another than the first", step)
+			}
+			model = model[1:]
+		default:
+			if len(model) > 0 {
+				i := rnd.IntN(len(model))
+				model[i].unlink()
+				model[i].unlink() // no harm
+				model = append(model[:i:i], model[i+1:]...)
+			}
+		}
+		checkCallList(t, &list, model)
+	}
+}
+
+func checkCallList(t *testing.T, list *callList, want []*call) {
+	t.Helper()
+	size, i := 0, 0
+	var prev *call
+	for c := list.head; c != nil; c = c.next {
+		if i >= len(want) || c != want[i] || c.prev != prev || c.list != list {
+			t.Fatalf("element %d is not what it should be", i)
+		}
+		size += len(c.payload)
+		prev = c
+		i++
+	}
+	if i != len(want) || list.tail != prev || list.n != len(want) || list.bytes != size {
+		t.Fatalf("%d elements, n = %d, bytes = %d; want %d of %d bytes", i, list.n, list.bytes, len(want), size)
+	}
+}
+
+func TestRecycledCallsAreClean(t *testing.T) {
+	t.Parallel()
+	s, err := NewSocket("ws://phoenix.test/socket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var calls []*call
+	for range 2 * maxFreeCalls {
+		c := s.newCall()
+		c.ref, c.event, c.payload, c.err = 7, "e", []byte("x"), ErrTimeout
+		calls = append(calls, c)
+	}
+	for _, c := range calls {
+		s.recycle(c)
+	}
+	if s.freeN != maxFreeCalls {
+		t.Errorf("%d calls are kept, want %d", s.freeN, maxFreeCalls)
+	}
+	seen := map[*call]bool{}
+	for range 2 * maxFreeCalls {
+		c := s.newCall()
+		if seen[c] {
+			t.Fatal("a call was given away twice")
+		}
+		seen[c] = true
+		if c.ref != 0 || c.event != "" || c.payload != nil || c.err != nil || c.next != nil || cap(c.done) != 1 || len(c.done) != 0 {
+			t.Fatalf("newCall = %+v, want a clean one", c)
+		}
+	}
+	if s.freeN != 0 {
+		t.Errorf("freeN = %d, want 0", s.freeN)
+	}
+}

@@ -1,0 +1,79 @@
+package phoenix
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// jsonTexts are JSON texts, and texts that nearly are.
+func jsonTexts() []string {
+	return []string{
+		``, ` `, `{}`, `[]`, ` { } `, `[ ]`, `null`, `nul`, `nulll`, `true`, `false`, `tru`, `True`,
+		`0`, `-0`, `00`, `01`, `-`, `+1`, `1.`, `.1`, `1.5`, `1e5`, `1E+5`, `1e-05`, `1e`, `1e+`, `-1.0e10`, `1 2`, `0x1`,
+		`""`, `"a"`, `"`, `"\"`, `"\\"`, `"\""`, `"\u00e9"`, `"\u00E9"`, `"\u00g9"`, `"\u00"`, `"\x"`, `"\/\b\f\n\r\t"`,
+		"\"\n\"", "\"\t\"", "\"\x00\"", "\"\x1f\"", "\"\x7f\"", "\"\xff\"", "\"\u2028\"", "\xef\xbb\xbf{}",
+		`[1,2]`, `[1,]`, `[,1]`, `[1 2]`, `[`, `]`, `[1`, `[[]]`, `[[]`, `[]]`,
+		`{"a":1}`, `{"a":1,}`, `{,}`, `{"a"}`, `{"a":}`, `{a:1}`, `{1:1}`, `{"a":1 "b":2}`, `{"a" : 1 , "b" : [ {} ] }`, `{"a":1}}`, `{"":{"":{"":""}}}`,
+		"{\n}", "[\r\n1,\n2]", "\n{}", "{}\n", "{\"a\":\n1}", "\v{}", "\f{}", "\u00a0{}",
+		`{"a":1}x`, `nan`, `NaN`, `Infinity`, `'a'`, `/**/1`, `"\ud800"`, `"\ud83d\ude00"`,
+	}
+}
+
+func TestScanJSONAcceptsWhatEncodingJSONAccepts(t *testing.T) {
+	t.Parallel()
+	for _, text := range jsonTexts() {
+		checkScan(t, []byte(text))
+	}
+}
+
+func TestScanJSONBoundsNestingAsEncodingJSONDoes(t *testing.T) {
+	t.Parallel()
+	for _, depth := range []int{maxJSONDepth - 1, maxJSONDepth, maxJSONDepth + 1} {
+		checkScan(t, []byte(strings.Repeat("[", depth)+strings.Repeat("]", depth)))
+		checkScan(t, []byte(strings.Repeat(`{"a":`, depth)+"1"+strings.Repeat("}", depth)))
+	}
+	checkScan(t, []byte(strings.Repeat("[", 1<<20)))
+}
+
+func TestScanJSONSeesLineBreaksBetweenTokensOnly(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"{}": false, "{\n}": true, "[1,\r2]": true, "\n1": true, "1\n": true, `"\n"`: false, " [ 1 ]\t": false,
+	} {
+		if ok, multiline := scanJSON([]byte(text)); !ok || multiline != want {
+			t.Errorf("scanJSON(%q) = %v, %v, want true, %v", text, ok, multiline, want)
+		}
+	}
+}
+
+func FuzzScanJSON(f *testing.F) {
+	for _, text := range jsonTexts() {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(checkScan)
+}
+
+// checkScan compares scanJSON with encoding/json.
+func checkScan(t *testing.T, data []byte) {
+	t.Helper()
+	short := data[:min(len(data), 200)]
+	ok, multiline := scanJSON(data)
+	if want := json.Valid(data); ok != want {
+		t.Fatalf("scanJSON(%q) = %v, json.Valid says %v", short, ok, want)
+	}
+	if !ok {
+		return
+	}
+	var buf bytes.Buffer
+	if err := json.Compact(&buf, data); err != nil {
+		t.Fatalf("Compact(%q): %v", short, err)
+	}
+	if !multiline && bytes.ContainsAny(data, "\r\n") {
+		t.Fatalf("scanJSON(%q) overlooked a line break", short)
+	}
+	if multiline && bytes.ContainsAny(buf.Bytes(), "\r\n") {
+		t.Fatalf("%q holds line breaks after compaction", short)
+	}
+}
