@@ -104,7 +104,7 @@ func (s *Socket) stopRun(r *runner, cause error) {
 	if r.cause == nil {
 		r.cause = cause
 	}
-	if conn := s.conn; conn != nil {
+	if conn := s.conn; conn != nil && conn.r == r { // and not that of the next Connect
 		conn.fail(cause)
 		s.later(conn.cut)
 	}
@@ -140,7 +140,10 @@ func (s *Socket) runLoop(r *runner) {
 			s.endRun(r, fmt.Errorf("phoenix: the reconnect policy gave up: %w", err), true)
 			return
 		}
-		s.pause(r, adjustDelay(delay, first, err), attempt, err)
+		if !s.pause(r, adjustDelay(delay, first, err), attempt, err) {
+			s.endRun(r, nil, false)
+			return
+		}
 	}
 }
 
@@ -150,6 +153,7 @@ func (s *Socket) afterAttempt(r *runner, err error) (stopping, skip bool) {
 	defer s.unlock()
 	if !r.skip {
 		r.lastErr = err
+		r.poked = false // it was meant for the attempt that is over
 	}
 	return r.stopping, r.skip
 }
@@ -180,12 +184,12 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// pause waits for the next attempt.
-func (s *Socket) pause(r *runner, delay time.Duration, attempt int, err error) {
+// pause waits for the next attempt. It returns false if the runner has to end.
+func (s *Socket) pause(r *runner, delay time.Duration, attempt int, err error) bool {
 	s.lock()
 	if r.stopping || r.poked {
-		s.unlock()
-		return
+		defer s.unlock()
+		return !r.stopping
 	}
 	wake := make(chan struct{}, 1)
 	r.pausing = wake
@@ -198,8 +202,9 @@ func (s *Socket) pause(r *runner, delay time.Duration, attempt int, err error) {
 	case <-wake:
 	}
 	s.lock()
+	defer s.unlock()
 	r.pausing = nil
-	s.unlock()
+	return !r.stopping
 }
 
 // worthRetrying decides whether a failure is worth another attempt.
