@@ -266,6 +266,7 @@ func (s *Socket) closeLocked() {
 	r, conn := s.run, s.conn
 	if conn != nil {
 		conn.fail(ErrClosed)
+		s.failAll(&conn.pings, ErrClosed)
 	}
 	for _, c := range slices.Clone(s.channels.list) {
 		c.finish(ErrClosed)
@@ -278,7 +279,7 @@ func (s *Socket) closeLocked() {
 	}
 	s.strays = nil
 	for c := s.queue.pop(); c != nil; c = s.queue.pop() {
-		s.failCall(c, ErrClosed)
+		s.dropCall(c, ErrClosed)
 	}
 	if s.drained != nil {
 		close(s.drained)

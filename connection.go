@@ -123,6 +123,9 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 	s.conn = nil
 	s.timers.stop(&conn.beat.due)
 	s.timers.stop(&conn.beat.late)
+	if c := conn.beat.call; c != nil && c.place == placeInFlight {
+		s.settle(c, nil, cause)
+	}
 	if !s.closed {
 		s.connectionLost(conn, cause)
 	}
@@ -155,15 +158,16 @@ func (s *Socket) connectionLost(conn *connection, cause error) {
 	for _, c := range slices.Clone(s.channels.list) {
 		c.connectionLost(cause)
 	}
-	if c := conn.beat.call; c != nil && c.place == placeInFlight {
-		s.settle(c, nil, cause)
-	}
 }
 
+// dropCall ends a call that was not sent. Nobody waits for a join, a leave or a
+// heartbeat itself.
 func (s *Socket) dropCall(c *call, cause error) {
-	if c.kind == callPing {
+	switch c.kind {
+	case callPush, callCast, callPing:
 		s.failCall(c, cause)
 		return
+	case callJoin, callLeave, callForget, callBeat:
 	}
 	c.unlink()
 	c.place = placeDone
