@@ -106,6 +106,7 @@ func (s *Socket) handleReply(conn *connection, e *envelope, reply *Reply) {
 		}
 		return
 	}
+	conn.beat.waited = false
 	switch c.kind {
 	case callBeat:
 		conn.reader.rest()

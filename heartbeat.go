@@ -14,10 +14,11 @@ type heartbeat struct {
 	attempt int
 	opened  func(error)
 
-	call  *call
-	due   deadline // the next one is to be sent
-	late  deadline // the reply has to be there
-	joins uint64   // ref of the last join written before the heartbeat
+	call   *call
+	due    deadline // the next one is to be sent
+	late   deadline // the reply has to be there
+	joins  uint64   // ref of the last join written before the heartbeat
+	waited bool     // for a join, and no reply has come since
 }
 
 func (b *heartbeat) init(conn *connection, attempt int, opened func(error)) {
@@ -42,7 +43,7 @@ func (b *heartbeat) send() {
 func (b *heartbeat) taken(now time.Duration) {
 	s := b.conn.s
 	b.call.sentAt = now
-	b.joins = 0
+	b.joins, b.waited = 0, false
 	if last := b.conn.joins.tail; last != nil {
 		b.joins = last.ref
 	}
@@ -75,12 +76,14 @@ func (b *heartbeat) answered() {
 // expired gives the connection up. But the server handles what comes on a
 // connection in order, and a slow join/3 holds up the heartbeats behind it: as
 // long as a join that was written before is not overdue itself, the heartbeat is
-// not either.
+// not either. When one is overdue, the clocks of those behind it start again, but
+// not for the heartbeat: the server has to show some sign of life.
 func (b *heartbeat) expired() {
 	s := b.conn.s
-	for j := b.conn.joins.tail; j != nil; j = j.prev {
+	for j := b.conn.joins.tail; j != nil && !b.waited; j = j.prev {
 		if j.ref <= b.joins && j.channel.joinDue.index > 0 && j.channel.joinDue.at > b.late.at {
 			s.timers.set(&b.late, j.channel.joinDue.at)
+			b.waited = true
 			return
 		}
 	}
