@@ -22,7 +22,6 @@ const (
 // channels. Its fields belong to the goroutine that reads.
 type reader struct {
 	conn *connection
-	env  envelope
 
 	names map[string]string // topics and events seen, so that each is made once
 	topic string            // of the last message
@@ -38,11 +37,18 @@ func (r *reader) handle(f Frame) {
 	if hook := s.set.Trace.FrameIn; hook != nil {
 		hook(f)
 	}
-	e := &r.env
-	if err := s.set.wire.readFrame(f, e); err != nil {
+	var env envelope
+	var err error
+	if s.set.wire == nil {
+		err = env.readV2(f)
+	} else {
+		env, err = s.set.wire.readFrame(f)
+	}
+	if err != nil {
 		r.skip(f, err)
 		return
 	}
+	e := &env
 	isReply := e.status != nil
 	var reply *Reply
 	var msg *Message

@@ -148,7 +148,7 @@ type JoinAttempt struct {
 type settings struct {
 	SocketOptions
 	codec *codec
-	wire  wire
+	wire  *customWire // nil for the built-in serializer
 	vsn   string
 }
 
@@ -180,10 +180,8 @@ func (o *SocketOptions) resolve() (*settings, error) {
 		set.Serializer = V2()
 	}
 	set.vsn = set.Serializer.Version()
-	if w, ok := set.Serializer.(wire); ok {
-		set.wire = w
-	} else {
-		set.wire = customWire{set.Serializer}
+	if _, ok := set.Serializer.(v2); !ok {
+		set.wire = &customWire{set.Serializer}
 	}
 	if set.ReconnectBackoff == nil {
 		set.ReconnectBackoff = exponential(250*time.Millisecond, 30*time.Second)

@@ -58,19 +58,21 @@ type outgoing struct {
 	cast    *call // that it was taken from, if nobody waits for its reply
 }
 
-// A wire is a Serializer as the hot paths use it: without a string made for a
-// ref or an event.
-type wire interface {
-	appendFrame(dst []byte, m *outgoing) ([]byte, bool, error)
-	readFrame(f Frame, e *envelope) error
+// appendFrame appends the frame of m to dst, with the built-in serializer as the
+// hot paths need it: without a string made for a ref or an event.
+func (set *settings) appendFrame(dst []byte, m *outgoing) ([]byte, bool, error) {
+	if set.wire == nil {
+		return appendV2(dst, m)
+	}
+	return set.wire.appendFrame(dst, m)
 }
 
-// customWire makes a wire of a Serializer of the user's.
+// customWire makes of a Serializer of the user's what the hot paths need.
 type customWire struct {
 	Serializer
 }
 
-func (w customWire) appendFrame(dst []byte, m *outgoing) ([]byte, bool, error) {
+func (w *customWire) appendFrame(dst []byte, m *outgoing) ([]byte, bool, error) {
 	f, err := w.Encode(dst, &Message{
 		JoinRef: refString(m.joinRef),
 		Ref:     refString(m.ref),
@@ -81,17 +83,17 @@ func (w customWire) appendFrame(dst []byte, m *outgoing) ([]byte, bool, error) {
 	return f.Data, f.Binary, err
 }
 
-func (w customWire) readFrame(f Frame, e *envelope) error {
+func (w *customWire) readFrame(f Frame) (envelope, error) {
 	var m Message
 	if err := w.Decode(f, &m); err != nil {
-		return err
+		return envelope{}, err
 	}
-	*e = envelope{
+	e := envelope{
 		joinRef: nullable(m.JoinRef), ref: nullable(m.Ref),
 		topic: []byte(m.Topic), event: []byte(m.Event),
 		payload: m.Payload.Bytes(), binary: m.Payload.binary,
 	}
-	return e.splitReply()
+	return e, e.splitReply()
 }
 
 func nullable(s string) []byte {

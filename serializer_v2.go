@@ -30,7 +30,7 @@ const (
 // length is one byte.
 const maxBinaryField = 255
 
-func (s v2) Encode(dst []byte, m *Message) (Frame, error) {
+func (v2) Encode(dst []byte, m *Message) (Frame, error) {
 	joinRef, err := refNumber("JoinRef", m.JoinRef)
 	if err != nil {
 		return Frame{}, err
@@ -39,7 +39,7 @@ func (s v2) Encode(dst []byte, m *Message) (Frame, error) {
 	if err != nil {
 		return Frame{}, err
 	}
-	data, binary, err := s.appendFrame(dst, &outgoing{
+	data, binary, err := appendV2(dst, &outgoing{
 		joinRef: joinRef, ref: ref, topic: m.Topic, event: m.Event,
 		payload: m.Payload.Bytes(), binary: m.Payload.binary,
 	})
@@ -54,9 +54,9 @@ func refNumber(field, s string) (uint64, error) {
 	return n, nil
 }
 
-func (s v2) Decode(f Frame, m *Message) error {
+func (v2) Decode(f Frame, m *Message) error {
 	var e envelope
-	if err := s.readFrame(f, &e); err != nil {
+	if err := e.readV2(f); err != nil {
 		return err
 	}
 	*m = Message{
@@ -69,7 +69,7 @@ func (s v2) Decode(f Frame, m *Message) error {
 	return nil
 }
 
-func (v2) appendFrame(dst []byte, m *outgoing) ([]byte, bool, error) {
+func appendV2(dst []byte, m *outgoing) ([]byte, bool, error) {
 	if m.binary {
 		dst, err := appendBinaryPush(dst, m)
 		return dst, true, err
@@ -150,8 +150,8 @@ func checkBinaryHeader(topic, event string) error {
 	return nil
 }
 
-func (v2) readFrame(f Frame, e *envelope) error {
-	*e = envelope{}
+// readV2 sets the fields of a zero envelope.
+func (e *envelope) readV2(f Frame) error {
 	var err error
 	if f.Binary {
 		err = e.readBinary(f.Data)

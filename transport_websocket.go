@@ -132,14 +132,17 @@ func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
 	if client.CheckRedirect == nil {
 		client.CheckRedirect = sameHostRedirect
 	}
-	base, ok := client.Transport.(*http.Transport)
-	if client.Transport == nil {
-		base, ok = &http.Transport{Proxy: http.ProxyFromEnvironment}, true
+	tr := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	if client.Transport != nil {
+		base, ok := client.Transport.(*http.Transport)
+		if !ok {
+			return client, func() {}
+		}
+		tr = base.Clone()
 	}
-	if !ok {
-		return client, func() {}
-	}
-	tr := base.Clone()
+	// One request, of HTTP/1.1: spare the machinery for more.
+	tr.DisableKeepAlives = true
+	tr.ForceAttemptHTTP2, tr.TLSNextProto = false, map[string]func(string, *tls.Conn) http.RoundTripper{}
 	if dialTLS := tr.DialTLSContext; dialTLS != nil {
 		tr.DialTLSContext = d.dial(dialTLS)
 	}

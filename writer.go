@@ -83,7 +83,7 @@ func (s *Socket) tryDirect(c *call) (*connection, outgoing, bool) {
 // writeDirect writes what tryDirect took. A peer that does not read cannot keep
 // it: what is left over goes to a drainer. The lock is not held.
 func (s *Socket) writeDirect(conn *connection, out outgoing) {
-	data, binary, err := s.set.wire.appendFrame(conn.buf[:0], &out)
+	data, binary, err := s.set.appendFrame(conn.buf[:0], &out)
 	if err != nil {
 		s.lock()
 		s.encodeFailed(&out, err)
@@ -150,7 +150,7 @@ func (s *Socket) writeBatch(conn *connection) {
 	for i := range conn.batch {
 		out := &conn.batch[i]
 		start := len(buf)
-		data, binary, err := s.set.wire.appendFrame(buf, out)
+		data, binary, err := s.set.appendFrame(buf, out)
 		if err != nil {
 			s.lock()
 			s.encodeFailed(out, err)
