@@ -3,6 +3,7 @@ package phoenix
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 )
@@ -73,14 +74,16 @@ type customWire struct {
 }
 
 func (w *customWire) appendFrame(dst []byte, m *outgoing) ([]byte, bool, error) {
-	f, err := w.Encode(dst, &Message{
+	// It gets the room behind dst, not dst, so that one that appends and one
+	// that makes its own slice are both right.
+	f, err := w.Encode(dst[len(dst):], &Message{
 		JoinRef: refString(m.joinRef),
 		Ref:     refString(m.ref),
 		Topic:   m.topic,
 		Event:   m.event,
 		Payload: Payload{data: m.payload, binary: m.binary},
 	})
-	return f.Data, f.Binary, err
+	return append(dst, f.Data...), f.Binary, err
 }
 
 func (w *customWire) readFrame(f Frame) (envelope, error) {
@@ -162,11 +165,14 @@ func (e *envelope) splitReply() error {
 	return e.splitReplySlow()
 }
 
+// A replyPayload is the payload of a reply.
+type replyPayload struct {
+	Status   json.RawMessage `json:"status"`
+	Response json.RawMessage `json:"response"`
+}
+
 func (e *envelope) splitReplySlow() error {
-	var r struct {
-		Status   json.RawMessage `json:"status"`
-		Response json.RawMessage `json:"response"`
-	}
+	var r replyPayload
 	if err := json.Unmarshal(e.payload, &r); err != nil {
 		return fmt.Errorf("reply payload: %w", err)
 	}
@@ -199,8 +205,10 @@ func scalarText(raw json.RawMessage) ([]byte, error) {
 			return nil, err
 		}
 		return []byte(s), nil
-	case raw[0] == '{' || raw[0] == '[':
-		return nil, fmt.Errorf("want a string, got %s", quoteShort(string(raw)))
+	case raw[0] == '{':
+		return nil, errors.New("want a string, got an object") // which is not quoted: it may hold anything
+	case raw[0] == '[':
+		return nil, errors.New("want a string, got an array")
 	}
 	return raw, nil
 }
