@@ -1,0 +1,193 @@
+package phoenix
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// These frames are what a real Phoenix 1.8.9 sent.
+func TestV2DecodesWhatPhoenixSends(t *testing.T) {
+	t.Parallel()
+	type msg = Message
+	text := func(s string) Payload { return NewPayload([]byte(s), false) }
+	binary := func(s string) Payload { return NewPayload([]byte(s), true) }
+	for name, tc := range map[string]struct {
+		frame  string
+		binary bool
+		want   Message
+	}{
+		"reply":            {`["1","1","room:a","phx_reply",{"response":{"echo":{"x":1}},"status":"ok"}]`, false, msg{"1", "1", "room:a", "phx_reply", text(`{"response":{"echo":{"x":1}},"status":"ok"}`)}},
+		"null response":    {`["1","3","room:a","phx_reply",{"response":null,"status":"ok"}]`, false, msg{"1", "3", "room:a", "phx_reply", text(`{"response":null,"status":"ok"}`)}},
+		"other status":     {`["1","5","room:a","phx_reply",{"response":[1],"status":"my_status"}]`, false, msg{"1", "5", "room:a", "phx_reply", text(`{"response":[1],"status":"my_status"}`)}},
+		"push":             {`["1",null,"room:a","pushed",{"z":1}]`, false, msg{"1", "", "room:a", "pushed", text(`{"z":1}`)}},
+		"broadcast":        {`[null,null,"room:a","bc",{"q":1}]`, false, msg{"", "", "room:a", "bc", text(`{"q":1}`)}},
+		"phx_error":        {`["1","1","room:a","phx_error",{}]`, false, msg{"1", "1", "room:a", "phx_error", text(`{}`)}},
+		"phx_error 1.8.12": {`["1","1","room:a","phx_error",{"reason":"channel_crash"}]`, false, msg{"1", "1", "room:a", "phx_error", text(`{"reason":"channel_crash"}`)}},
+		"phx_close":        {`["50","50","room:d","phx_close",{}]`, false, msg{"50", "50", "room:d", "phx_close", text(`{}`)}},
+		"unmatched topic":  {`[null,"18","room:a","phx_reply",{"response":{"reason":"unmatched topic"},"status":"error"}]`, false, msg{"", "18", "room:a", "phx_reply", text(`{"response":{"reason":"unmatched topic"},"status":"error"}`)}},
+		"heartbeat reply":  {`[null,"7","phoenix","phx_reply",{"response":{},"status":"ok"}]`, false, msg{"", "7", "phoenix", "phx_reply", text(`{"response":{},"status":"ok"}`)}},
+		"binary push":      {"\x00\x01\x06\x061room:apushed\x01\x02\xff", true, msg{"1", "", "room:a", "pushed", binary("\x01\x02\xff")}},
+		"binary broadcast": {"\x02\x06\x03room:abcb\x09\x09", true, msg{"", "", "room:a", "bcb", binary("\x09\x09")}},
+		"escapes":          {`["1",null,"room:\u00e9\"","e\n",{}]`, false, msg{"1", "", "room:é\"", "e\n", text(`{}`)}},
+		"blanks":           {" [ \"1\" , null , \"t\" , \"e\" , { \"a\" : 1 } ] ", false, msg{"1", "", "t", "e", text(`{ "a" : 1 }`)}},
+		"numeric refs":     {`[30,31,"t","e",{}]`, false, msg{"30", "31", "t", "e", text(`{}`)}},
+		"extra elements":   {`[ null,null,"t","e",{"a":1},"more",[]]`, false, msg{"", "", "t", "e", text(`{"a":1}`)}},
+		"payload string":   {`[null,null,"t","e","a \"b\""]`, false, msg{"", "", "t", "e", text(`"a \"b\""`)}},
+		"payload null":     {`[null,null,"t","e",null]`, false, msg{"", "", "t", "e", text(`null`)}},
+	} {
+		var got Message
+		if err := V2().Decode(Frame{Data: []byte(tc.frame), Binary: tc.binary}, &got); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got.JoinRef != tc.want.JoinRef || got.Ref != tc.want.Ref || got.Topic != tc.want.Topic || got.Event != tc.want.Event ||
+			string(got.Payload.Bytes()) != string(tc.want.Payload.Bytes()) || got.Payload.IsBinary() != tc.want.Payload.IsBinary() {
+			t.Errorf("%s: got %+v, want %+v", name, got, tc.want)
+		}
+	}
+}
+
+func TestV2TakesRepliesApart(t *testing.T) {
+	t.Parallel()
+	for frame, want := range map[string][2]string{
+		`["1","1","t","phx_reply",{"response":{"a":1},"status":"ok"}]`:                  {"ok", `{"a":1}`},
+		`["1","1","t","phx_reply",{"status":"error","response":{"a":1}}]`:               {"error", `{"a":1}`},
+		`["1","1","t","phx_reply",{"response":null,"status":null}]`:                     {"null", "null"},
+		`["1","1","t","phx_reply",{"response":1,"status":true}]`:                        {"true", "1"},
+		`["1","1","t","phx_reply",{"response":1,"status":"\u006fk"}]`:                   {"ok", "1"},
+		`["1","1","t","phx_reply",{"response":{},"status":""}]`:                         {"", "{}"},
+		`["1","1","t","phx_reply",{ "response" : [1, 2] , "status" : "ok" }]`:           {"ok", "[1, 2]"},
+		`["1","1","t","phx_reply",{"status":"ok"}]`:                                     {"ok", "null"},
+		`["1","1","t","phx_reply",{}]`:                                                  {"null", "null"},
+		`["1","1","t","phx_reply",{"response":{"status":"error"},"status":"ok"}]`:       {"ok", `{"status":"error"}`},
+		`["1","1","t","phx_reply",{"response":"x\",\"status\":\"error","status":"ok"}]`: {"ok", `"x\",\"status\":\"error"`},
+	} {
+		var e envelope
+		if err := e.readV2(Frame{Data: []byte(frame)}); err != nil {
+			t.Errorf("%s: %v", frame, err)
+			continue
+		}
+		if string(e.status) != want[0] || string(e.payload) != want[1] || e.status == nil {
+			t.Errorf("%s: status %q, response %s; want %q, %s", frame, e.status, e.payload, want[0], want[1])
+		}
+	}
+	for frame, want := range map[string][3]string{
+		"\x01\x01\x02\x06\x02115room:aok\x07":       {"15", "ok", "\x07"},
+		"\x01\x02\x02\x08\x027272room:binokjoined":  {"72", "ok", "joined"},
+		"\x01\x00\x01\x01\x001t":                    {"1", "", ""},
+		"\x01\x01\x01\x01\x0911tmy_statusrest\x00r": {"1", "my_status", "rest\x00r"},
+	} {
+		var e envelope
+		if err := e.readV2(Frame{Data: []byte(frame), Binary: true}); err != nil {
+			t.Errorf("%q: %v", frame, err)
+			continue
+		}
+		if string(e.ref) != want[0] || string(e.status) != want[1] || string(e.payload) != want[2] || string(e.event) != EventReply || e.status == nil {
+			t.Errorf("%q: ref %q, status %q, response %q; want %q", frame, e.ref, e.status, e.payload, want)
+		}
+	}
+}
+
+func TestV2EncodesWhatPhoenixExpects(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("é", 127) // 254 bytes
+	for want, m := range map[string]Message{
+		`["1","1","room:a","phx_join",{"x":1}]`:   {"1", "1", "room:a", "phx_join", NewPayload([]byte(`{"x":1}`), false)},
+		`[null,"9","phoenix","heartbeat",{}]`:     {"", "9", "phoenix", "heartbeat", Payload{}},
+		`["1","3","room:a","echo",null]`:          {"1", "3", "room:a", "echo", NewPayload([]byte(`null`), false)},
+		`["1","2","r\"\\\n\u0000é","e\u2028",[]]`: {"1", "2", "r\"\\\n\x00é", "e\u2028", NewPayload([]byte(`[]`), false)},
+		`["18446744073709551","2","t","e",{}]`:    {"18446744073709551", "2", "t", "e", Payload{}},
+	} {
+		if f, err := V2().Encode(nil, &m); err != nil || f.Binary || string(f.Data) != want {
+			t.Errorf("Encode(%+v) = %s, %v, %v; want %s", m, f.Data, f.Binary, err, want)
+		}
+	}
+	for want, m := range map[string]Message{
+		"\x00\x01\x02\x06\x04115room:aecho\x01\x02\xff":        {"1", "15", "room:a", "echo", NewPayload([]byte("\x01\x02\xff"), true)},
+		"\x00\x00\x01\x01\x017te":                              {"", "7", "t", "e", NewPayload(nil, true)},
+		"\x00\x01\x01\xfe\xfe11" + long + long + "\x00payload": {"1", "1", long, long, NewPayload([]byte("\x00payload"), true)},
+	} {
+		f, err := V2().Encode([]byte("before"), &m)
+		if err != nil || !f.Binary || string(f.Data) != "before"+want {
+			t.Errorf("Encode(%+v) = %q, %v, %v; want %q", m, f.Data, f.Binary, err, want)
+		}
+	}
+}
+
+func TestV2RefusesToEncodeWhatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("é", 128) // 256 bytes
+	for field, m := range map[string]Message{
+		"topic":   {"1", "1", long, "e", NewPayload(nil, true)},
+		"event":   {"1", "1", "t", long, NewPayload(nil, true)},
+		"JoinRef": {"stale", "1", "t", "e", Payload{}},
+		"Ref":     {"1", "-1", "t", "e", Payload{}},
+	} {
+		_, err := V2().Encode(nil, &m)
+		if ie := (*InputError)(nil); !errors.As(err, &ie) || ie.Field != field {
+			t.Errorf("Encode with a bad %s: %v, want an InputError that names it", field, err)
+		}
+	}
+}
+
+func TestV2RefusesWhatIsNoMessage(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		frame  string
+		binary bool
+	}{
+		{``, false}, {` `, false},
+		{`x`, false},
+		{`{}`, false},
+		{`null`, false},
+		{`"a"`, false},
+		{`[]`, false},
+		{`[null,null,"t","e"]`, false},
+		{`[1,2,3,4]`, false},
+		{`["1","1","t","e",]`, false},
+		{`["1","1","t","e"`, false},
+		{`["1","1","t",`, false},
+		{`["1","1","t","e",{}`, false},
+		{`{"topic":"t","event":"e","payload":{},"ref":"1"}`, false},
+		{`[{},null,"t","e",{}]`, false},
+		{`[null,[1],"t","e",{}]`, false},
+		{`[null,null,{"a":1},"e",{}]`, false},
+		{`[null,null,"t",[],{}]`, false},
+		{`["1","1","t","phx_reply","ok"]`, false},
+		{`["1","1","t","phx_reply",[1]]`, false},
+		{`["1","1","t","phx_reply",{"status":{"a":1},"response":{}}]`, false},
+		{"", true}, {"\x00", true}, {"\x00\x01\x01", true}, {"\x00\x01\x01\x01", true}, {"\x00\x01\x01\x051te", true},
+		{"\x01\x00\x00\x00", true}, {"\x01\xff\xff\xff\xffabc", true},
+		{"\x02", true}, {"\x02\x01", true}, {"\x02\x01\x01t", true},
+		{"\x03\x00\x00\x00\x00", true}, {"\xff", true}, {`[null,null,"t","e",{}]`, true},
+	} {
+		var m Message
+		err := V2().Decode(Frame{Data: []byte(tc.frame), Binary: tc.binary}, &m)
+		pe := (*ProtocolError)(nil)
+		if !errors.As(err, &pe) || pe.Size != len(tc.frame) || pe.Binary != tc.binary {
+			t.Errorf("Decode(%q) = %+v, %v; want a ProtocolError", tc.frame, m, err)
+		}
+	}
+}
+
+// What cannot be understood may hold anything, a token too, and the error goes
+// into logs.
+func TestProtocolErrorsDoNotQuoteTheFrame(t *testing.T) {
+	t.Parallel()
+	for _, frame := range []string{
+		`["1","1",{"token":"hunter2"},"e",{}]`,
+		`["1","1","t","phx_reply",{"status":{"token":"hunter2"},"response":{}}]`,
+		`["1","1","t","phx_reply","hunter2"]`,
+		`["1","1","t","phx_reply",["hunter2"]]`,
+		`["hunter2"]`,
+		`{"hunter2":1}`,
+		`hunter2`,
+	} {
+		var m Message
+		err := V2().Decode(Frame{Data: []byte(frame)}, &m)
+		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "struct {") {
+			t.Errorf("Decode(%s): %v", frame, err)
+		}
+	}
+}
