@@ -101,11 +101,11 @@ func (p *process) callEvent(c *Context, event string, payload Payload) (r Reply,
 	return r, crash
 }
 
-// protect calls fn and returns why it did not come back, or "".
+const goexitCrash = "the function called runtime.Goexit"
+
+// protect calls fn and returns why it panicked, or "". Goexit cannot be stopped,
+// so it ends the caller too; those have a deferred function for that.
 func protect(fn func()) (crash string) {
-	// runtime.Goexit cannot be recovered from, only noticed: it unwinds this
-	// goroutine after crash is set, so the caller's own defer has to go on.
-	crash = "the function called runtime.Goexit"
 	defer func() {
 		if v := recover(); v != nil {
 			crash = fmt.Sprintf("panic: %v", v)

@@ -87,7 +87,7 @@ func (c *client) read() {
 func (c *client) send(t testing.TB, text string) {
 	t.Helper()
 	if err := c.ws.Write(context.Background(), websocket.MessageText, []byte(text)); err != nil {
-		t.Errorf("send %s: %v", text, err)
+		t.Errorf("send %.100s: %v", text, err)
 	}
 }
 

@@ -73,8 +73,9 @@ func (m Message) String() string {
 // may be kept. Given as a value to reply, push or broadcast with, it is sent
 // as it came. The zero Payload is the JSON text {}.
 type Payload struct {
-	data   string
-	binary bool
+	data    string
+	binary  bool
+	invalid bool
 }
 
 // Binary is a binary payload: a reply, push or broadcast of it is a binary
@@ -85,11 +86,11 @@ type Binary []byte
 // literal null, which nil as a value is not. Text that is not JSON fails where
 // it is sent.
 func JSON(text string) Payload {
-	if text == "" {
-		text = " " // invalid, whereas the zero Payload means {}
-	}
-	return Payload{data: text}
+	return Payload{data: text, invalid: !json.Valid([]byte(text))}
 }
+
+// BinaryPayload returns a payload of bytes, for a [Message] made by hand.
+func BinaryPayload(data []byte) Payload { return Payload{data: string(data), binary: true} }
 
 // IsBinary reports whether the payload is binary rather than JSON.
 func (p Payload) IsBinary() bool { return p.binary }
@@ -137,7 +138,7 @@ func (p Payload) Decode(v any) error {
 }
 
 func (p Payload) text() string {
-	if p.data == "" {
+	if p.data == "" && !p.invalid {
 		return "{}"
 	}
 	return p.data
@@ -154,12 +155,12 @@ func payloadOf(v any) (Payload, error) {
 	case nil:
 		return Payload{}, nil
 	case Payload:
-		if !v.binary && v.data != "" && !json.Valid([]byte(v.data)) {
+		if v.invalid {
 			return Payload{}, errNotJSON
 		}
 		return v, nil
 	case Binary:
-		return Payload{data: string(v), binary: true}, nil
+		return BinaryPayload(v), nil
 	case json.RawMessage:
 		if !json.Valid(v) {
 			return Payload{}, errNotJSON

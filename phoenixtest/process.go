@@ -104,31 +104,27 @@ func (p *process) post(l letter) {
 
 func (p *process) run(payload Payload) {
 	defer p.cancel()
-	normal := false
+	answered, ended := false, false
 	defer func() {
-		if !normal {
-			p.goexit()
+		switch {
+		case ended:
+		case answered:
+			p.end(crashes, goexitCrash)
+		default:
+			p.joinResult <- joinResult{crash: goexitCrash}
 		}
 	}()
 	reply, crash := p.callJoin(payload)
-	if crash == "" && reply.status == "ok" {
+	ok := crash == "" && reply.status == "ok"
+	if ok {
 		p.conn.register(p)
 	}
 	p.joinResult <- joinResult{reply: reply, crash: crash}
-	if crash == "" && reply.status == "ok" {
+	answered = true
+	if ok {
 		p.loop()
 	}
-	normal = true
-}
-
-// goexit ends a process whose function called runtime.Goexit.
-func (p *process) goexit() {
-	const why = "the function called runtime.Goexit"
-	select {
-	case p.joinResult <- joinResult{crash: why}:
-	default:
-		p.end(crashes, why)
-	}
+	ended = true
 }
 
 func (p *process) loop() {

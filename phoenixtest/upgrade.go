@@ -174,8 +174,16 @@ func (u *upgrade) connect() *refusal {
 	}
 }
 
+// callConnect calls the function in a goroutine of its own, because one that
+// calls runtime.Goexit would take the HTTP response with it.
 func (u *upgrade) callConnect() (err error, crash string) { //nolint:revive // the crash is the graver of the two
-	crash = protect(func() { err = u.server.opts.Connect(u.info) })
+	crash = goexitCrash
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		crash = protect(func() { err = u.server.opts.Connect(u.info) })
+	}()
+	<-done
 	return err, crash
 }
 

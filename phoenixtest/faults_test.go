@@ -1,0 +1,410 @@
+package phoenixtest_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/phxgo/phoenix/phoenixtest"
+)
+
+const heartbeat = `[null,"9","phoenix","heartbeat",{}]`
+const heartbeatReply = `[null,"9","phoenix","phx_reply",{"response":{},"status":"ok"}]`
+
+// onBoth runs a test in memory, in a bubble, and over TCP, outside of one.
+func onBoth(t *testing.T, opts phoenixtest.Options, fn func(t *testing.T, s *phoenixtest.Server)) {
+	t.Run("memory", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := phoenixtest.NewServer(t, &opts)
+			s.Handle("room:*", phoenixtest.Channel{Events: phoenixtest.Events{"echo": echo}})
+			fn(t, s)
+		})
+	})
+	t.Run("tcp", func(t *testing.T) {
+		opts := opts
+		opts.Network = phoenixtest.TCP
+		s := phoenixtest.NewServer(t, &opts)
+		s.Handle("room:*", phoenixtest.Channel{Events: phoenixtest.Events{"echo": echo}})
+		fn(t, s)
+	})
+}
+
+func dialError(t *testing.T, s *phoenixtest.Server, limit time.Duration) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	ws, _, err := websocket.Dial(ctx, s.URL()+"/websocket?vsn=2.0.0", &websocket.DialOptions{HTTPClient: s.HTTPClient()})
+	if err == nil {
+		ws.CloseNow()
+	}
+	return err
+}
+
+func TestRefuseDials(t *testing.T) {
+	onBoth(t, phoenixtest.Options{}, func(t *testing.T, s *phoenixtest.Server) {
+		c := open(t, s)
+		want := errors.New("no route to host")
+		s.RefuseDials(want)
+		if err := dialError(t, s, time.Minute); !errors.Is(err, want) {
+			t.Errorf("got %v", err)
+		}
+		var op *net.OpError
+		if _, err := s.DialContext(context.Background(), "tcp", "x:1"); !errors.As(err, &op) {
+			t.Errorf("got %T", err)
+		}
+		c.send(t, heartbeat)
+		c.want(t, heartbeatReply)
+		s.RefuseDials(nil)
+		if err := dialError(t, s, time.Minute); err != nil {
+			t.Error(err)
+		}
+		refused := 0
+		for _, f := range s.Frames() {
+			if f.Kind == phoenixtest.ConnRefused {
+				refused++
+			}
+		}
+		if refused != 2 {
+			t.Errorf("the log has %d refusals", refused)
+		}
+	})
+}
+
+func TestRefuseDialsClosesThePort(t *testing.T) {
+	s := phoenixtest.NewServer(t, &phoenixtest.Options{Network: phoenixtest.TCP})
+	addr := strings.TrimSuffix(strings.TrimPrefix(s.URL(), "ws://"), "/socket")
+	s.RefuseDials(errors.New("x"))
+	if nc, err := net.Dial("tcp", addr); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Fatalf("got %v, %v", nc, err)
+	}
+	s.RefuseDials(nil)
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+}
+
+func TestHangDials(t *testing.T) {
+	onBoth(t, phoenixtest.Options{}, func(t *testing.T, s *phoenixtest.Server) {
+		s.HangDials(true)
+		if err := dialError(t, s, 50*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- dialError(t, s, time.Minute) }()
+		time.Sleep(10 * time.Millisecond)
+		s.HangDials(false)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		// Nobody takes this one: Close has to release it.
+		s.HangDials(true)
+		go s.DialContext(context.Background(), "tcp", "")
+	})
+}
+
+func TestHangUpgrades(t *testing.T) {
+	onBoth(t, phoenixtest.Options{}, func(t *testing.T, s *phoenixtest.Server) {
+		s.HangUpgrades(true)
+		if err := dialError(t, s, 50*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- dialError(t, s, time.Minute) }()
+		time.Sleep(10 * time.Millisecond)
+		s.HangUpgrades(false)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		s.HangUpgrades(true)
+		go dialError(t, s, time.Minute)
+		time.Sleep(10 * time.Millisecond)
+	})
+}
+
+func TestRefuseNext(t *testing.T) {
+	onBoth(t, phoenixtest.Options{}, func(t *testing.T, s *phoenixtest.Server) {
+		s.RefuseNext(2, 503, http.Header{"Retry-After": {"3"}}, "later")
+		for range 2 {
+			res := checkDial(t, s, "/socket/websocket?vsn=2.0.0", 503)
+			body, _ := io.ReadAll(res.Body)
+			if string(body) != "later" || res.Header.Get("Retry-After") != "3" {
+				t.Errorf("got %q %v", body, res.Header)
+			}
+		}
+		checkDial(t, s, "/socket/websocket?vsn=2.0.0", 101)
+		s.RefuseNext(-1, 401, nil, "")
+		for range 3 {
+			checkDial(t, s, "/socket/websocket?vsn=2.0.0", 401)
+		}
+		s.RefuseNext(0, 0, nil, "")
+		checkDial(t, s, "/socket/websocket?vsn=2.0.0", 101)
+	})
+}
+
+func TestSwallowFrames(t *testing.T) {
+	onBoth(t, phoenixtest.Options{IdleTimeout: 20 * time.Millisecond}, func(t *testing.T, s *phoenixtest.Server) {
+		s.SwallowFrames(true)
+		c := open(t, s)
+		s.SwallowFrames(false)
+		c.send(t, heartbeat)
+		c.send(t, "no message at all")
+		time.Sleep(100 * time.Millisecond)
+		c.want(t)
+		if !c.alive() {
+			t.Error("closed")
+		}
+		if got := s.Received("phoenix", "heartbeat"); len(got) != 1 {
+			t.Errorf("received %v", got)
+		}
+		if err := s.Conns()[0].Send(phoenixtest.Message{Topic: "x", Event: "y"}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCut(t *testing.T) {
+	onBoth(t, phoenixtest.Options{}, func(t *testing.T, s *phoenixtest.Server) {
+		c := open(t, s)
+		conn := s.Conns()[0]
+		conn.Cut()
+		if code := c.code(); code != 1006 {
+			t.Errorf("code %d", code)
+		}
+		<-conn.Done()
+		if got := s.Conns(); len(got) != 0 {
+			t.Errorf("open: %v", got)
+		}
+		if err := conn.Send(phoenixtest.Message{}); !errors.Is(err, phoenixtest.ErrConnClosed) {
+			t.Errorf("got %v", err)
+		}
+		if err := conn.SendBytes(nil); !errors.Is(err, phoenixtest.ErrConnClosed) {
+			t.Errorf("got %v", err)
+		}
+		conn.Close(1000, "")
+		conn.Stall()
+		conn.Resume()
+	})
+}
+
+func TestClose(t *testing.T) {
+	onBoth(t, phoenixtest.Options{}, func(t *testing.T, s *phoenixtest.Server) {
+		for code, want := range map[int]int{1000: 1000, 1001: 1001, 1012: 1012, 4321: 4321, 1005: 1005, 1006: 1006} {
+			c := open(t, s)
+			conn := s.Conns()[0]
+			conn.Send(phoenixtest.Message{Topic: "t", Event: "last"})
+			conn.Close(code, strings.Repeat("é", 100))
+			conn.Close(3000, "not any more")
+			if got := c.code(); got != want {
+				t.Errorf("got %d, want %d", got, want)
+			}
+			if want != 1006 {
+				c.want(t, `[null,null,"t","last",{}]`)
+			}
+			<-conn.Done()
+		}
+	})
+}
+
+func TestCloseOfADeafClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := phoenixtest.NewServer(t, &phoenixtest.Options{BufferSize: 512})
+		s.Handle("room:*", phoenixtest.Channel{})
+		rawDial(t, s)
+		for range 100 {
+			s.Broadcast("room:a", "x", strings.Repeat("x", 100))
+		}
+		start := time.Now()
+		conn := s.Conns()[0]
+		conn.Close(1012, "")
+		<-conn.Done()
+		if got := time.Since(start); got != 5*time.Second {
+			t.Errorf("ended after %v", got)
+		}
+	})
+}
+
+func TestBlackhole(t *testing.T) {
+	onBoth(t, phoenixtest.Options{IdleTimeout: 30 * time.Millisecond}, func(t *testing.T, s *phoenixtest.Server) {
+		c := open(t, s)
+		c.send(t, joinA)
+		c.want(t, joinedA)
+		conn := s.Conns()[0]
+		conn.Blackhole()
+		c.send(t, `["1","2","room:a","echo",{}]`)
+		c.send(t, "garbage")
+		s.Broadcast("room:a", "x", nil)
+		s.Disconnect(conn.ID())
+		conn.Close(1000, "")
+		conn.Send(phoenixtest.Message{Topic: "t", Event: "e"})
+		time.Sleep(100 * time.Millisecond)
+		c.want(t, joinedA)
+		if !c.alive() {
+			t.Error("closed")
+		}
+		if got := s.Received("room:a", "echo"); len(got) != 1 {
+			t.Errorf("received %v", got)
+		}
+		c.ws.CloseNow()
+		<-conn.Done()
+	})
+}
+
+func TestBlackholeIgnoresTheClosingHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := phoenixtest.NewServer(t, nil)
+		c := open(t, s)
+		s.Conns()[0].Blackhole()
+		start := time.Now()
+		if err := c.ws.Close(1000, ""); err == nil || time.Since(start) != 5*time.Second {
+			t.Errorf("got %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+func TestStall(t *testing.T) {
+	onBoth(t, phoenixtest.Options{BufferSize: 16 << 10}, func(t *testing.T, s *phoenixtest.Server) {
+		c := open(t, s)
+		c.send(t, joinA)
+		c.want(t, joinedA)
+		conn := s.Conns()[0]
+		conn.Stall()
+		conn.Stall()
+		text := `["1","2","room:a","echo","` + strings.Repeat("x", 4<<20) + `"]`
+		sent := make(chan struct{})
+		go func() {
+			c.send(t, text)
+			close(sent)
+		}()
+		time.Sleep(100 * time.Millisecond)
+		select {
+		case <-sent:
+			t.Error("the write did not wait")
+		default:
+		}
+		s.Broadcast("room:a", "news", nil)
+		c.want(t, joinedA, `[null,null,"room:a","news",{}]`)
+		conn.Resume()
+		conn.Resume()
+		<-sent
+		c.forget()
+		if got := c.wait(1); len(got) != 1 || len(got[0]) < 4<<20 {
+			t.Errorf("got %d frames", len(got))
+		}
+	})
+}
+
+// TestStallStopsAtOnce shows that a Read which waits already does not take
+// more, so that a write backs up after as many bytes as the buffer has.
+func TestStallStopsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := phoenixtest.NewServer(t, &phoenixtest.Options{BufferSize: 300})
+		s.Handle("room:*", phoenixtest.Channel{})
+		nc, _ := rawDial(t, s)
+		synctest.Wait()
+		s.Conns()[0].Stall()
+		nc.SetWriteDeadline(time.Now().Add(time.Second))
+		if n, err := nc.Write(make([]byte, 1000)); n != 300 || err == nil {
+			t.Errorf("wrote %d, %v", n, err)
+		}
+		s.Conns()[0].Cut()
+	})
+}
+
+func TestStallStopsTheIdleTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := phoenixtest.NewServer(t, nil)
+		c := open(t, s)
+		s.Conns()[0].Stall()
+		time.Sleep(time.Hour)
+		s.Conns()[0].Resume()
+		time.Sleep(59 * time.Second)
+		c.send(t, heartbeat)
+		c.want(t, heartbeatReply)
+	})
+}
+
+func TestDownAndUp(t *testing.T) {
+	onBoth(t, phoenixtest.Options{}, func(t *testing.T, s *phoenixtest.Server) {
+		url := s.URL()
+		c := open(t, s)
+		s.HangUpgrades(true)
+		half := make(chan error, 1)
+		go func() { half <- dialError(t, s, time.Minute) }()
+		time.Sleep(10 * time.Millisecond)
+		s.Down()
+		if code := c.code(); code != 1006 {
+			t.Errorf("code %d", code)
+		}
+		if err := <-half; err == nil {
+			t.Error("a connection came up while the server was down")
+		}
+		s.HangUpgrades(false)
+		if err := dialError(t, s, time.Minute); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("got %v", err)
+		}
+		if n := len(s.Conns()); n != 0 {
+			t.Errorf("%d connections", n)
+		}
+		s.Up()
+		if s.URL() != url {
+			t.Errorf("moved to %s", s.URL())
+		}
+		c = open(t, s)
+		c.send(t, heartbeat)
+		c.want(t, heartbeatReply)
+	})
+}
+
+func TestDisconnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := phoenixtest.NewServer(t, &phoenixtest.Options{Connect: func(i *phoenixtest.ConnectInfo) error {
+			i.ID = i.Params.Get("id")
+			return nil
+		}})
+		s.Handle("room:*", phoenixtest.Channel{Join: func(c *Context, _ Payload) Reply {
+			c.Sleep(time.Second)
+			return phoenixtest.OK(nil)
+		}})
+		a, b, busy := open(t, s, "id=1"), open(t, s, "id=2"), open(t, s, "id=1")
+		busy.send(t, joinA)
+		synctest.Wait()
+		start := time.Now()
+		s.Disconnect("")
+		s.Disconnect("1")
+		if a.code() != 1001 || time.Since(start) != 0 {
+			t.Errorf("code %d after %v", a.code(), time.Since(start))
+		}
+		// Its transport process hears of it after the join.
+		if busy.code() != 1001 || time.Since(start) != time.Second {
+			t.Errorf("code %d after %v", busy.code(), time.Since(start))
+		}
+		busy.want(t, joinedA)
+		if !b.alive() {
+			t.Error("the wrong one was closed")
+		}
+	})
+}
+
+func TestCorruptBytes(t *testing.T) {
+	onBoth(t, phoenixtest.Options{}, func(t *testing.T, s *phoenixtest.Server) {
+		c := open(t, s)
+		conn := s.Conns()[0]
+		conn.SendRaw(phoenixtest.OpText, []byte("not a message"))
+		conn.SendBytes([]byte{0xF3, 0x00})
+		if code := c.code(); code == 1000 {
+			t.Errorf("code %d", code)
+		}
+		c.want(t, "not a message")
+	})
+}
