@@ -24,12 +24,13 @@ type connection struct {
 	broken error // why it is given up; once set, nothing is taken any more
 
 	// The writer's token: who holds it writes to c, and owns the buffers.
-	busy   bool
-	rest   bool          // c still holds bytes that it has not written
-	idle   chan struct{} // closed when the token is given back; made by teardown
-	buf    []byte
-	batch  []outgoing
-	frames []Frame
+	busy     bool
+	rest     bool          // c still holds bytes that it has not written
+	restCast *call         // the cast that they are of, if they are of one
+	idle     chan struct{} // closed when the token is given back; made by teardown
+	buf      []byte
+	batch    []outgoing
+	frames   []Frame
 
 	joins    callList // written, in the order in which the server answers them
 	joinWait []*Channel
@@ -120,6 +121,7 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 	s.lock()
 	defer s.unlock()
 	cause := conn.broken
+	conn.restWritten(cause)
 	s.conn = nil
 	s.timers.stop(&conn.beat.due)
 	s.timers.stop(&conn.beat.late)

@@ -86,7 +86,7 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 	data, binary, err := s.set.appendFrame(conn.buf[:0], &out)
 	if err != nil {
 		s.lock()
-		s.encodeFailed(conn, &out, err)
+		s.encodeFailed(&out, err)
 		conn.release()
 		s.unlock()
 		return
@@ -101,8 +101,12 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 	s.stats.framesOut++
 	s.stats.bytesOut += uint64(len(data))
 	conn.rest = !done
-	if out.cast != nil {
+	switch {
+	case out.cast == nil:
+	case done || err != nil:
 		s.castWritten(out.cast, err)
+	default:
+		conn.restCast = out.cast
 	}
 	if err != nil {
 		conn.writeFailed(err)
@@ -153,7 +157,7 @@ func (s *Socket) writeBatch(conn *connection) {
 		data, binary, err := s.set.appendFrame(buf, out)
 		if err != nil {
 			s.lock()
-			s.encodeFailed(conn, out, err)
+			s.encodeFailed(out, err)
 			s.unlock()
 			continue
 		}
@@ -173,6 +177,7 @@ func (s *Socket) writeBatch(conn *connection) {
 	n, err := conn.c.WriteFrames(frames, time.Now().Add(s.set.WriteTimeout))
 	s.lock()
 	conn.rest = false
+	conn.restWritten(err)
 	s.stats.framesOut += uint64(len(frames))
 	s.stats.bytesOut += uint64(len(buf))
 	for i := len(conn.batch) - 1; i >= 0; i-- {
@@ -206,34 +211,40 @@ func (s *Socket) taken(out *outgoing) *call {
 
 // untake puts a push that certainly was not sent back into the queue.
 func (s *Socket) untake(out *outgoing) {
+	c := s.taken(out)
+	if c == nil {
+		return
+	}
+	s.pending.remove(c)
+	c.unlink()
+	c.ref, c.place = 0, placeQueued
+	if c.kind == callCast {
+		// While a writer has it, nothing else ends a cast: neither its timeout
+		// nor the end of its channel.
+		if c.channel.state == ChannelClosed {
+			s.failCall(c, ErrChannelClosed)
+			return
+		}
+		c.channel.expire(c, s.now())
+	}
+	s.queue.pushFront(c)
+}
+
+// encodeFailed ends a push that the serializer would not encode: it was not
+// sent.
+func (s *Socket) encodeFailed(out *outgoing, err error) {
 	if c := s.taken(out); c != nil {
 		s.pending.remove(c)
-		c.unlink()
-		c.ref, c.place = 0, placeQueued
-		s.queue.pushFront(c)
+		c.place = placeQueued
+		s.failCall(c, &InputError{Field: "payload", Reason: "cannot be put into a frame", Err: err})
 	}
 }
 
-// encodeFailed ends what the serializer would not encode: it was not sent.
-func (s *Socket) encodeFailed(conn *connection, out *outgoing, err error) {
-	err = &InputError{Field: "payload", Reason: "cannot be put into a frame", Err: err}
-	c := out.cast
-	if c == nil {
-		c = s.pending.get(out.ref)
-	}
-	switch {
-	case c == nil: // it has its outcome
-	case c.kind == callJoin:
-		c.channel.joinFailed(nil, err)
-	case c.kind == callLeave:
-		c.channel.leaveReplied(c)
-	case c.kind == callBeat:
-		conn.fail(err)
-		s.later(conn.cut)
-	default:
-		s.pending.remove(c)
-		c.place = placeQueued
-		s.failCall(c, err)
+// restWritten ends the cast whose rest the writer had to write.
+func (conn *connection) restWritten(err error) {
+	if c := conn.restCast; c != nil {
+		conn.restCast = nil
+		conn.s.castWritten(c, err)
 	}
 }
 
