@@ -40,6 +40,9 @@ func parseEndpoint(endpoint string) (*url.URL, error) {
 		if ue := (*url.Error)(nil); errors.As(err, &ue) {
 			err = ue.Err
 		}
+		if strings.HasPrefix(err.Error(), "invalid port") {
+			err = errors.New("invalid port") // it may be a part of a password
+		}
 		return nil, &InputError{Field: "endpoint", Reason: "not a URL", Err: err}
 	}
 	switch u.Scheme {
