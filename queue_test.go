@@ -1,0 +1,171 @@
+package phoenix_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/phxgo/phoenix"
+)
+
+func TestAFullBufferRefusesPushAsyncAndCastAndLetsPushWait(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(nil)
+		c := h.joined(s, "room:1", &phoenix.ChannelOptions{MaxBuffer: 3})
+		h.srv.Down()
+		synctest.Wait()
+		for i := 1; i <= 3; i++ {
+			c.PushAsync(t.Context(), "echo", i)
+		}
+		full := c.PushAsync(t.Context(), "echo", "full")
+		select {
+		case <-full.Done():
+		default:
+			t.Error("a push to a full buffer has no outcome")
+		}
+		_, err := full.Wait(t.Context())
+		wantPushError(t, err, false, phoenix.ErrQueueFull)
+		wantPushError(t, c.Cast(t.Context(), "echo", "full"), false, phoenix.ErrQueueFull)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		givenUp := h.goPush(ctx, c, "echo", "given up")
+		waits := h.goPush(t.Context(), c, "echo", 4)
+		o := <-givenUp
+		wantErr(t, o, context.DeadlineExceeded, 500*time.Millisecond)
+		wantPushError(t, o.err, false, phoenix.ErrTimeout)
+		// The buffer is the channel's own.
+		d := h.channel(s, "room:2", nil)
+		join := h.goJoin(t.Context(), d)
+		p := d.PushAsync(t.Context(), "echo", 1)
+		h.srv.Up()
+		wantOK(t, <-waits, time.Second)
+		wantOK(t, <-join, time.Second)
+		if _, err := p.Wait(t.Context()); err != nil {
+			t.Errorf("Wait = %v", err)
+		}
+		h.sleepUntil(2 * time.Second)
+		wantStrings(t, "received", payloads(h.srv.Received("room:1", "echo")), numbers(1, 4)...)
+		if _, err := c.PushAsync(t.Context(), "echo", 5).Wait(t.Context()); err != nil {
+			t.Errorf("Wait = %v", err)
+		}
+	})
+}
+
+func TestAnUnlimitedBuffer(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		c := h.joined(h.connected(nil), "room:1", &phoenix.ChannelOptions{MaxBuffer: -1})
+		h.srv.Down()
+		synctest.Wait()
+		var last *phoenix.Push
+		for i := 1; i <= 3000; i++ {
+			last = c.PushAsync(t.Context(), "echo", i)
+		}
+		h.srv.Up()
+		if _, err := last.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAFullQueueRefusesPushAsyncAndCastAndLetsPushWait(t *testing.T) {
+	inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
+		conn, c, big := stalled(h, &phoenix.SocketOptions{MaxQueue: 1000})
+		s := c.Socket()
+		d, err := s.Channel("room:2", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := phoenix.Binary(make([]byte, 300))
+		var accepted []*phoenix.Push
+		for range 3 {
+			accepted = append(accepted, c.PushAsync(t.Context(), "sleep", text))
+		}
+		if st := s.Stats(); st.Queued != 3 || st.QueuedBytes != 900 {
+			t.Errorf("stats = %+v", st)
+		}
+		_, err = c.PushAsync(t.Context(), "sleep", text).Wait(t.Context())
+		wantPushError(t, err, false, phoenix.ErrQueueFull)
+		wantPushError(t, c.Cast(t.Context(), "sleep", text), false, phoenix.ErrQueueFull)
+		if err := c.Cast(t.Context(), "sleep", text[:100]); err != nil { // there is room for this
+			t.Errorf("Cast = %v", err)
+		}
+		waits := h.goPush(t.Context(), c, "echo", 4)
+		// Joins are not concerned.
+		join := h.goJoin(t.Context(), d)
+		h.sleepUntil(2 * time.Second)
+		conn.Resume()
+		wantOK(t, <-big, 2*time.Second)
+		wantOK(t, <-waits, 2*time.Second)
+		wantOK(t, <-join, 2*time.Second)
+		for _, p := range accepted {
+			if _, err := p.Wait(t.Context()); err != nil {
+				t.Errorf("Wait = %v", err)
+			}
+		}
+		h.wantReceived("room:1", "sleep", 4)
+		if st := s.Stats(); st.Queued != 0 || st.QueuedBytes != 0 {
+			t.Errorf("stats = %+v", st)
+		}
+	})
+}
+
+func TestAPushLargerThanMaxQueueIsSentAlone(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		c := h.joined(h.connected(&phoenix.SocketOptions{MaxQueue: 100}), "room:1", nil)
+		big := string(make([]byte, 5000))
+		silent := h.goPush(t.Context(), c, "silent", nil) // so that the writer collects
+		if _, err := c.PushAsync(t.Context(), "echo", big).Wait(t.Context()); err != nil {
+			t.Errorf("Wait = %v", err)
+		}
+		pending(t, silent)
+	})
+}
+
+func TestCancelledPushesMakeRoom(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		c := h.joined(h.connected(nil), "room:1", &phoenix.ChannelOptions{MaxBuffer: 2})
+		h.srv.Down()
+		synctest.Wait()
+		first := c.PushAsync(t.Context(), "echo", 1)
+		second := c.PushAsync(t.Context(), "echo", 2)
+		first.Cancel()
+		third := c.PushAsync(t.Context(), "echo", 3)
+		h.srv.Up()
+		_, err := first.Wait(t.Context())
+		wantPushError(t, err, false, context.Canceled)
+		for _, p := range []*phoenix.Push{second, third} {
+			if _, err := p.Wait(t.Context()); err != nil {
+				t.Errorf("Wait = %v", err)
+			}
+		}
+		wantStrings(t, "received", payloads(h.srv.Received("room:1", "echo")), "2", "3")
+	})
+}
+
+func TestThePayloadIsTheCallersAgainAfterTheCall(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		c := h.joined(h.connected(nil), "room:1", nil)
+		h.srv.Down()
+		synctest.Wait()
+		buf := phoenix.Binary("first")
+		c.PushAsync(t.Context(), "echo", buf)
+		copy(buf, "other")
+		if err := c.Cast(t.Context(), "echo", buf); err != nil {
+			t.Error(err)
+		}
+		copy(buf, "xxxxx")
+		large := phoenix.Binary(make([]byte, 10_000))
+		last := c.PushAsync(t.Context(), "echo", large)
+		large[0] = 'x'
+		h.srv.Up()
+		if _, err := last.Wait(t.Context()); err != nil {
+			t.Error(err)
+		}
+		got := payloads(h.srv.Received("room:1", "echo"))
+		wantStrings(t, "received", got[:2], "first", "other")
+		if got[2][0] != 0 {
+			t.Error("a large payload was not copied")
+		}
+	})
+}
