@@ -117,7 +117,9 @@ func redactURL(err error) error {
 // A wsDialer gets beneath the WebSocket library for one dial.
 type wsDialer struct {
 	ctx context.Context //nolint:containedctx // lives as long as the dial whose ctx it is
-	got net.Conn        // what the HTTP transport used
+	got net.Conn        // what the HTTP transport used, if it tells
+
+	body io.Closer // of the answer, if it does not
 }
 
 // client returns a client of which every connection is a corkConn, if it can.
@@ -136,6 +138,7 @@ func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
 	if client.Transport != nil {
 		base, ok := client.Transport.(*http.Transport)
 		if !ok {
+			client.Transport = bodyCatcher{client.Transport, d}
 			return client, func() {}
 		}
 		tr = base.Clone()
@@ -157,6 +160,21 @@ func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
 	}
 	client.Transport = tr
 	return client, tr.CloseIdleConnections
+}
+
+// A bodyCatcher keeps the body of the answer that switches protocols: closing it
+// ends the connection, where the HTTP transport does not tell what that is.
+type bodyCatcher struct {
+	http.RoundTripper
+	d *wsDialer
+}
+
+func (b bodyCatcher) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := b.RoundTripper.RoundTrip(req)
+	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
+		b.d.body = resp.Body
+	}
+	return resp, err
 }
 
 // sameHostRedirect follows a redirect on the same host. To another one the
@@ -185,7 +203,7 @@ func (d *wsDialer) dial(next dialFunc) dialFunc {
 }
 
 func (d *wsDialer) conn(ws *websocket.Conn, limit int64) Conn {
-	c := &wsConn{ws: ws, limit: limit, netConn: d.got}
+	c := &wsConn{ws: ws, limit: limit, netConn: d.got, body: d.body}
 	for nc := d.got; nc != nil; {
 		if cork, ok := nc.(*corkConn); ok {
 			c.cork = cork
@@ -208,6 +226,7 @@ func (d *wsDialer) conn(ws *websocket.Conn, limit int64) Conn {
 type wsConn struct {
 	ws      *websocket.Conn
 	netConn net.Conn  // may be nil: a RoundTripper need not tell
+	body    io.Closer // ends the connection where netConn is nil
 	cork    *corkConn // beneath netConn, or nil
 	limit   int64
 	buf     []byte  // of the reader
@@ -349,6 +368,8 @@ func (c *wsConn) cut() error {
 		_ = c.cork.cut() // the library's close reports what there is to report
 	case c.netConn != nil:
 		_ = c.netConn.Close() // as above
+	case c.body != nil:
+		_ = c.body.Close() // as above
 	}
 	return c.ws.CloseNow()
 }
