@@ -1,0 +1,229 @@
+package phoenix_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
+)
+
+// A spill collects everything that the client says.
+type spill struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (s *spill) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.Write(p)
+}
+
+func (s *spill) err(err error) {
+	if err != nil {
+		fmt.Fprintf(s, "%v\n%+v\n%q\n", err, err, err)
+	}
+}
+
+func (s *spill) text() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
+}
+
+func TestSecretsAreInNoErrorEventOrLog(t *testing.T) {
+	const endpoint, param, token, header, join, push = "s3cret-endpoint", "s3cret-param", "s3cret-token~?",
+		"s3cret-header", "s3cret-join", "s3cret-push"
+	secrets := []string{
+		"s3cret", url.QueryEscape(token), base64.RawStdEncoding.EncodeToString([]byte(token))[:12], "vsn=2.0.0",
+	}
+	for name, client := range map[string]func(*phoenixtest.Server) *http.Client{
+		"plain": (*phoenixtest.Server).HTTPClient,
+		"custom RoundTripper": func(s *phoenixtest.Server) *http.Client {
+			rt := s.HTTPClient().Transport
+			return &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) { return rt.RoundTrip(r) })}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, &phoenixtest.Options{AuthToken: true}, func(t *testing.T, h *harness) {
+				var out spill
+				handlers := []slog.Handler{
+					slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}),
+					slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}),
+				}
+				life := func(logger slog.Handler) {
+					s, err := phoenix.NewSocket(strings.Replace(h.srv.URL(), "://", "://user:s3cret-user@", 1)+"?k="+endpoint,
+						&phoenix.SocketOptions{
+							HTTPClient: client(h.srv), Params: url.Values{"p": {param}},
+							Header:    http.Header{"Authorization": {header}},
+							AuthToken: func(context.Context) (string, error) { return token, nil },
+							Timeout:   2 * time.Second, HeartbeatTimeout: 2 * time.Second,
+							ReconnectBackoff: phoenix.Steps(time.Second), RejoinBackoff: phoenix.Steps(time.Second),
+							Logger: slog.New(logger),
+						})
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer s.Close()
+					events := s.Events(t.Context())
+					connect := func() {
+						ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+						defer cancel()
+						out.err(s.Connect(ctx))
+					}
+					// Every way in which an attempt can fail.
+					h.srv.Down()
+					connect()
+					h.srv.Up()
+					h.srv.HangDials(true)
+					connect()
+					h.srv.HangDials(false)
+					h.srv.HangUpgrades(true)
+					connect()
+					h.srv.HangUpgrades(false)
+					h.srv.SwallowFrames(true)
+					connect()
+					h.srv.SwallowFrames(false)
+					for _, status := range []int{200, 302, 307, 403, 404, 500, 503} {
+						h.srv.RefuseNext(1, status, http.Header{"Location": {"http://elsewhere.test/?q=" + param}}, param)
+						connect()
+					}
+					connect()
+
+					c, err := s.Channel("room:1", &phoenix.ChannelOptions{Params: map[string]string{"token": join}})
+					out.err(err)
+					_, err = c.Join(t.Context())
+					out.err(err)
+					for _, event := range []string{"echo", "err", "silent", "crash"} {
+						_, err := c.Push(t.Context(), event, map[string]string{"text": push})
+						out.err(err)
+					}
+					h.srv.Broadcast("room:1", "news", push)
+					deny, err := s.Channel("room:deny", &phoenix.ChannelOptions{Params: map[string]string{"token": join}})
+					out.err(err)
+					_, err = deny.Join(t.Context())
+					out.err(err)
+					_ = h.conn().SendRaw(phoenixtest.OpText, []byte(`{"no message":true}`))
+					time.Sleep(5 * time.Second)
+					h.conn().Close(1011, "")
+					time.Sleep(5 * time.Second)
+					h.conn().Cut()
+					time.Sleep(5 * time.Second)
+					h.conn().Blackhole()
+					out.err(s.Reconnect(t.Context()))
+					fmt.Fprintf(&out, "%+v\n", s.Stats())
+					out.err(s.Disconnect(t.Context()))
+					out.err(s.Close())
+					for ev := range events {
+						fmt.Fprintf(&out, "%v %+v\n", ev, ev)
+						out.err(ev.Err)
+					}
+				}
+				for _, handler := range handlers {
+					life(handler)
+				}
+				synctest.Wait()
+				text := out.text()
+				for _, secret := range secrets {
+					if i := strings.Index(text, secret); i >= 0 {
+						t.Errorf("%q is in: …%s…", secret, text[max(0, i-200):min(len(text), i+100)])
+					}
+				}
+				for _, word := range []string{"refused", "403", "timed out", "1011", "undecodable", "elsewhere"} {
+					if found := strings.Contains(text, word); found == (word == "elsewhere") {
+						t.Errorf("%q is in the output: %v", word, found)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestBadEndpointsAreRefusedWithoutRepeatingThem(t *testing.T) {
+	for _, endpoint := range []string{
+		"", "example.com/socket?token=s3cret", "ftp://example.com/?token=s3cret", "ws://?token=s3cret",
+		"ws://example.com:s3cret/socket", "ws://user:s3cret@/socket", "ws://exa mple.com/?token=s3cret",
+		"ws://example.com/%zz?token=s3cret", "://s3cret", "ws:s3cret", "ws://[::1?token=s3cret",
+	} {
+		s, err := phoenix.NewSocket(endpoint, nil)
+		if err == nil {
+			t.Errorf("NewSocket(%q) took it", endpoint)
+			_ = s.Close()
+			continue
+		}
+		var out spill
+		out.err(err)
+		if strings.Contains(out.text(), "s3cret") {
+			t.Errorf("NewSocket(%q) = %v", endpoint, err)
+		}
+	}
+}
+
+func TestEndpointsOfEveryKindLeadToTheSocket(t *testing.T) {
+	for _, endpoint := range []string{
+		"ws://phoenix.test/socket", "http://phoenix.test/socket", "ws://phoenix.test/socket/",
+		"ws://phoenix.test/socket/websocket", "ws://phoenix.test/socket?a=b", "ws://phoenix.test/socket#fragment",
+		"ws://PHOENIX.test:80/socket",
+	} {
+		t.Run(endpoint, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				s, err := phoenix.NewSocket(endpoint, &phoenix.SocketOptions{HTTPClient: h.srv.HTTPClient()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				if err := s.Connect(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestARedirectIsFollowedOnTheSameHostOnly(t *testing.T) {
+	for _, test := range []struct {
+		location string
+		want     int // status of the error, 0 for none
+	}{
+		{"ws://phoenix.test/socket/websocket?vsn=2.0.0", 0},
+		{"/socket/websocket?vsn=2.0.0", 0},
+		{"http://elsewhere.test/socket/websocket?vsn=2.0.0", 302},
+	} {
+		t.Run(test.location, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				location := strings.Replace(test.location, "ws:", "http:", 1)
+				h.srv.RefuseNext(1, 302, http.Header{"Location": {location}}, "")
+				var hosts recorder[string]
+				rt := h.srv.HTTPClient().Transport
+				s := h.socket(&phoenix.SocketOptions{HTTPClient: &http.Client{
+					Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+						hosts.add(r.URL.Host)
+						return rt.RoundTrip(r)
+					}),
+				}})
+				err := s.Connect(t.Context())
+				if test.want == 0 && err != nil {
+					t.Error(err)
+				} else if test.want != 0 {
+					wantStatus(t, err, test.want)
+				}
+				if slices.Contains(hosts.list(), "elsewhere.test") {
+					t.Errorf("requests went to %v", hosts.list())
+				}
+				h.at(0)
+			})
+		})
+	}
+}
