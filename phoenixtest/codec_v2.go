@@ -1,9 +1,6 @@
 package phoenixtest
 
-import (
-	"encoding/json"
-	"fmt"
-)
+import "fmt"
 
 // codecV2 is Phoenix.Socket.V2.JSONSerializer: arrays of five in text frames,
 // and three kinds of binary frames.
@@ -24,25 +21,9 @@ func (codecV2) decode(op Opcode, data string) (inbound, error) {
 
 // decodeArray takes the first five elements of an array and ignores the rest.
 func decodeArray(data string) (inbound, error) {
-	if !json.Valid([]byte(data)) {
-		return inbound{}, fmt.Errorf("%w: not JSON", errMalformed)
-	}
-	i := skipSpace(data, 0)
-	if data[i] != '[' {
-		return inbound{}, fmt.Errorf("%w: not an array", errMalformed)
-	}
-	i = skipSpace(data, i+1)
-	var parts [5]string
-	for n := range parts {
-		if data[i] == ']' {
-			return inbound{}, fmt.Errorf("%w: an array of %d", errMalformed, n)
-		}
-		end := skipValue(data, i)
-		parts[n] = data[i:end]
-		i = skipSpace(data, end)
-		if data[i] == ',' {
-			i = skipSpace(data, i+1)
-		}
+	parts, err := elements(data)
+	if err != nil {
+		return inbound{}, err
 	}
 	m := inbound{Message: Message{
 		JoinRef: refOf(parts[0]),
@@ -64,50 +45,33 @@ func decodeArray(data string) (inbound, error) {
 	return m, nil
 }
 
-func skipSpace(s string, i int) int {
-	for i < len(s) && (s[i] == ' ' || s[i] == '\n' || s[i] == '\t' || s[i] == '\r') {
-		i++
+// elements returns the texts of the first five elements of an array.
+func elements(data string) (parts [5]string, err error) {
+	i := skipSpace(data, 0)
+	if i == len(data) || data[i] != '[' {
+		return parts, fmt.Errorf("%w: not an array", errMalformed)
 	}
-	return i
-}
-
-// skipValue returns where the value that begins at i ends. The text is valid
-// JSON within an array, so counting brackets and watching strings is enough.
-func skipValue(s string, i int) int {
-	depth := 0
-	for ; ; i++ {
-		switch s[i] {
-		case '"':
-			i = skipString(s, i)
-			if depth == 0 {
-				return i + 1
-			}
-		case '[', '{':
-			depth++
-		case ']', '}':
-			if depth == 0 {
-				return i
-			}
-			depth--
-			if depth == 0 {
-				return i + 1
-			}
-		case ',', ' ', '\n', '\t', '\r':
-			if depth == 0 {
-				return i
-			}
+	i = skipSpace(data, i+1)
+	for n := 0; ; n++ {
+		end, ok := skipValue(data, i, maxDepth)
+		if !ok {
+			return parts, fmt.Errorf("%w: not JSON", errMalformed)
+		}
+		if n < len(parts) {
+			parts[n] = data[i:end]
+		}
+		i = skipSpace(data, end)
+		switch {
+		case i < len(data) && data[i] == ',':
+			i = skipSpace(data, i+1)
+		case i == len(data) || data[i] != ']' || skipSpace(data, i+1) != len(data):
+			return parts, fmt.Errorf("%w: not JSON", errMalformed)
+		case n < len(parts)-1:
+			return parts, fmt.Errorf("%w: an array of %d", errMalformed, n+1)
+		default:
+			return parts, nil
 		}
 	}
-}
-
-// skipString returns where the closing quote of the string at i is.
-func skipString(s string, i int) int {
-	for i++; s[i] != '"'; i++ {
-		if s[i] == '\\' {
-			i++
-		}
-	}
-	return i
 }
 
 // decodeBinary parses the one kind of binary frame that clients may send: a

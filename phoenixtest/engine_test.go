@@ -253,7 +253,6 @@ func TestCrashes(t *testing.T) {
 				c := open(t, s)
 				c.send(t, joinA)
 				c.send(t, `["1","2","room:a","x",{}]`)
-				c.send(t, `["1","3","room:a","x",{}]`)
 				c.wait(2)
 				synctest.Wait()
 				c.send(t, joinA)

@@ -86,7 +86,7 @@ type Binary []byte
 // literal null, which nil as a value is not. Text that is not JSON fails where
 // it is sent.
 func JSON(text string) Payload {
-	return Payload{data: text, invalid: !json.Valid([]byte(text))}
+	return Payload{data: text, invalid: !validJSON(text)}
 }
 
 // BinaryPayload returns a payload of bytes, for a [Message] made by hand.
@@ -162,10 +162,7 @@ func payloadOf(v any) (Payload, error) {
 	case Binary:
 		return BinaryPayload(v), nil
 	case json.RawMessage:
-		if !json.Valid(v) {
-			return Payload{}, errNotJSON
-		}
-		return Payload{data: string(v)}, nil
+		return payloadOf(JSON(string(v)))
 	case []byte:
 		return Payload{}, errByteSlice
 	}

@@ -80,6 +80,7 @@ func newProcess(c *Conn, def *Channel, m *inbound) *process {
 		joinRef:    m.JoinRef,
 		joinResult: make(chan joinResult, 1),
 		wake:       make(chan struct{}, 1),
+		current:    "join",
 		assigns:    maps.Clone(c.assigns),
 	}
 	if p.joinRef == "" {
@@ -288,9 +289,6 @@ func (p *process) setCurrent(what string) {
 func (p *process) busyWith() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.current == "" {
-		return ""
-	}
 	return fmt.Sprintf("%s in channel %q", p.current, p.topic.text)
 }
 

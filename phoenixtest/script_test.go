@@ -196,21 +196,6 @@ func TestFrameLogIsBounded(t *testing.T) {
 	}
 }
 
-func TestFrameLogForgetsLargeFrames(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := phoenixtest.NewServer(t, nil)
-		c := open(t, s)
-		for range 20 {
-			s.Conns()[0].SendRaw(phoenixtest.OpText, make([]byte, 4<<20))
-			c.wait(1)
-			c.forget()
-		}
-		if got := len(s.Frames()); got != 16 {
-			t.Errorf("%d frames of 4 MiB are kept", got)
-		}
-	})
-}
-
 func TestCloseNamesWhatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := phoenixtest.Start(nil)

@@ -296,5 +296,8 @@ func (s *Server) await() error {
 		busy = append(busy, p.busyWith())
 	}
 	slices.Sort(busy)
+	if len(busy) == 0 {
+		busy = []string{"Options.Connect or a function given to Intercept"}
+	}
 	return fmt.Errorf("phoenixtest: still running after Close: %s", strings.Join(busy, ", "))
 }

@@ -172,6 +172,8 @@ func (w *webSocket) due() (time.Time, error) {
 // sent with its upgrade.
 func (w *webSocket) run(head []byte) {
 	defer w.hangUp()
+	// A function given to Server.Intercept may call runtime.Goexit.
+	defer func() { w.conn.finish(closeAbnormal, goexitCrash) }()
 	code, cause := w.serve(io.MultiReader(bytes.NewReader(head), w))
 	w.conn.finish(code, cause)
 }
