@@ -40,6 +40,9 @@ func (c *Channel) setState(ev ChannelEvent) {
 	for _, w := range c.watchers {
 		w.put(ev)
 	}
+	if c.socket.set.Logger == nil {
+		return
+	}
 	level := slog.LevelInfo
 	attrs := []slog.Attr{slog.String("topic", c.topic), slog.String("state", ev.State.String())}
 	if ev.Err != nil {

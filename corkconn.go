@@ -24,9 +24,12 @@ const (
 	controlWriteTime = 10 * time.Second
 	// keepBuffer is the largest buffer that is kept while nothing happens.
 	keepBuffer = 64 << 10
-	// readAhead is the size of the buffer that a connection gets while reads
-	// come back full, and libraryRead the size of the library's reads.
+	// firstAhead and readAhead are the sizes of the buffer that a connection
+	// gets while more comes in than libraryRead, the size of the library's
+	// reads, and calmReads is after how many smaller ones it is taken back.
 	readAhead   = 64 << 10
+	firstAhead  = 16 << 10
+	calmReads   = 4
 	libraryRead = 4096
 )
 
@@ -55,7 +58,7 @@ type corkConn struct {
 	// Owned by the reader:
 	ahead []byte // read ahead
 	next  int    // where the library has not yet been in ahead
-	full  bool   // the network had at least as much as the library asks for
+	hot   int    // reads ahead that are left until the buffer is given back
 }
 
 func newCorkConn(c net.Conn) *corkConn { return &corkConn{Conn: c} }
@@ -250,24 +253,37 @@ func (c *corkConn) cut() error {
 	return c.Conn.Close()
 }
 
-// Read reads ahead once a read has filled the library's small buffer, and gives
-// the large buffer back when the network has no more than that.
+// Read reads ahead once a read has filled the library's small buffer, into a
+// buffer that grows once if it is filled too, and gives that back after a few
+// reads that did not need it.
 func (c *corkConn) Read(p []byte) (int, error) {
 	if c.next == len(c.ahead) {
-		if !c.full || len(p) > libraryRead {
+		if c.hot == 0 || len(p) > libraryRead {
 			c.ahead, c.next = nil, 0
 			n, err := c.Conn.Read(p)
-			c.full = n >= libraryRead
+			if n >= libraryRead {
+				c.hot = calmReads
+			}
 			return n, err
 		}
 		if c.ahead == nil {
-			c.ahead = make([]byte, readAhead)
+			c.ahead = make([]byte, firstAhead)
 		}
-		n, err := c.Conn.Read(c.ahead[:readAhead])
-		c.ahead, c.next = c.ahead[:n], 0
-		c.full = n > libraryRead
-		if n == 0 {
+		n, err := c.Conn.Read(c.ahead[:cap(c.ahead)])
+		switch {
+		case n == 0:
+			c.ahead, c.next = c.ahead[:0], 0
 			return 0, err // one that came with data will come again
+		case n <= libraryRead:
+			c.hot--
+		default:
+			c.hot = calmReads
+		}
+		c.ahead, c.next = c.ahead[:n], 0
+		if n == firstAhead {
+			grown := make([]byte, n, readAhead)
+			copy(grown, c.ahead)
+			c.ahead = grown
 		}
 	}
 	n := copy(p, c.ahead[c.next:])

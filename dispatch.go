@@ -49,6 +49,9 @@ func (r *reader) handle(f Frame) {
 		return
 	}
 	e := &env
+	if s.debug() {
+		s.logFrame("frame in", string(e.topic), string(e.event), string(e.ref), len(f.Data))
+	}
 	isReply := e.status != nil
 	var reply *Reply
 	var msg *Message

@@ -189,9 +189,6 @@ func (o *SocketOptions) resolve() (*settings, error) {
 	if set.RejoinBackoff == nil {
 		set.RejoinBackoff = exponential(time.Second, 30*time.Second)
 	}
-	if set.Logger == nil {
-		set.Logger = slog.New(slog.DiscardHandler)
-	}
 	if set.Trace == nil {
 		set.Trace = &Trace{}
 	} else {

@@ -33,13 +33,13 @@ const (
 // A runner is the goroutine that dials, reads, and waits to dial again, from
 // Connect to Disconnect. Its fields are guarded by the socket's lock.
 type runner struct {
-	done     chan struct{}           // closed when the goroutine has ended
-	waiters  []chan error            // of Connect and Reconnect; one slot each
-	attempt  context.CancelCauseFunc // ends the dial that is under way
-	pausing  chan struct{}           // one slot; there while the goroutine waits to dial again
-	poked    bool                    // do not wait for the backoff before the next attempt
-	skip     bool                    // and let it be the first of an outage: Reconnect was called
-	opened   bool                    // the connection was open at some time
+	done     chan struct{}      // closed when the goroutine has ended
+	waiters  []chan error       // of Connect and Reconnect; one slot each
+	attempt  context.CancelFunc // ends the dial that is under way
+	pausing  chan struct{}      // one slot; there while the goroutine waits to dial again
+	poked    bool               // do not wait for the backoff before the next attempt
+	skip     bool               // and let it be the first of an outage: Reconnect was called
+	opened   bool               // the connection was open at some time
 	stopping bool
 	cause    error // why it is stopping
 	lastErr  error
@@ -77,13 +77,13 @@ func (r *runner) poke() {
 func (s *Socket) restart(r *runner) {
 	r.skip = true
 	r.poke()
-	s.endAttempt(r, errReconnect)
+	s.endAttempt(r)
 }
 
 // endAttempt ends the dial that is under way.
-func (s *Socket) endAttempt(r *runner, cause error) {
-	if end := r.attempt; end != nil {
-		s.later(func() { end(cause) })
+func (s *Socket) endAttempt(r *runner) {
+	if r.attempt != nil {
+		s.later(r.attempt)
 	}
 }
 
@@ -108,7 +108,7 @@ func (s *Socket) stopRun(r *runner, cause error) {
 		conn.fail(cause)
 		s.later(conn.cut)
 	}
-	s.endAttempt(r, cause)
+	s.endAttempt(r)
 	r.poke()
 }
 
@@ -288,10 +288,8 @@ func (s *Socket) connectOnce(r *runner, attempt int) (stable bool, err error) {
 
 // dial asks for the credentials and dials.
 func (s *Socket) dial(ctx context.Context, r *runner, attempt int) (Conn, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	ctx, cancelTimeout := withTimeout(ctx, s.set.Timeout)
-	defer cancelTimeout()
+	ctx, cancel := attemptContext(ctx, s.set.Timeout)
+	defer cancel()
 
 	s.lock()
 	if r.stopping {
@@ -311,7 +309,7 @@ func (s *Socket) dial(ctx context.Context, r *runner, attempt int) (Conn, error)
 
 	req, err := s.dialRequest(ctx)
 	if err != nil {
-		return nil, attemptError(ctx, err)
+		return nil, s.attemptError(ctx, r, err)
 	}
 	type result struct {
 		c   Conn
@@ -328,25 +326,37 @@ func (s *Socket) dial(ctx context.Context, r *runner, attempt int) (Conn, error)
 	}()
 	res := <-dialed
 	if res.err != nil {
-		return nil, attemptError(ctx, res.err)
+		return nil, s.attemptError(ctx, r, res.err)
 	}
 	if ctx.Err() != nil {
 		_ = res.c.Close(context.Background(), 0, "") // it comes too late
-		return nil, attemptError(ctx, ctx.Err())
+		return nil, s.attemptError(ctx, r, ctx.Err())
 	}
 	return res.c, nil
 }
 
-// attemptError says so if an attempt failed for lack of time.
-func attemptError(ctx context.Context, err error) error {
-	switch cause := context.Cause(ctx); {
-	case cause == nil:
-		return err
-	case errors.Is(cause, ErrTimeout):
-		return fmt.Errorf("%w while connecting: %w", ErrTimeout, err)
-	default:
-		return cause
+func attemptContext(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout == 0 {
+		return context.WithCancel(ctx)
 	}
+	return context.WithTimeoutCause(ctx, timeout, ErrTimeout)
+}
+
+// attemptError says so if an attempt failed for lack of time, or because it was
+// ended.
+func (s *Socket) attemptError(ctx context.Context, r *runner, err error) error {
+	switch {
+	case ctx.Err() == nil:
+		return err
+	case errors.Is(context.Cause(ctx), ErrTimeout):
+		return fmt.Errorf("%w while connecting: %s", ErrTimeout, trimPrefix(err))
+	}
+	s.lock()
+	defer s.unlock()
+	if r.cause != nil {
+		return r.cause
+	}
+	return errReconnect
 }
 
 // dialRequest asks the providers for what goes into a request. They run on a

@@ -74,7 +74,21 @@ func (s *Socket) later(f func()) { s.after = append(s.after, f) }
 
 // log has a record logged after the unlock.
 func (s *Socket) log(level slog.Level, msg string, attrs ...slog.Attr) {
+	if s.set.Logger == nil {
+		return
+	}
 	s.later(func() { s.set.Logger.LogAttrs(context.Background(), level, msg, attrs...) })
+}
+
+// debug reports whether frames are logged.
+func (s *Socket) debug() bool {
+	return s.set.Logger != nil && s.set.Logger.Enabled(context.Background(), slog.LevelDebug)
+}
+
+// logFrame logs a frame, but not its payload. The lock is not held.
+func (s *Socket) logFrame(msg, topic, event, ref string, size int) {
+	s.set.Logger.LogAttrs(context.Background(), slog.LevelDebug, msg, slog.String("topic", topic),
+		slog.String("event", event), slog.String("ref", ref), slog.Int("size", size))
 }
 
 // goUser starts a goroutine that runs code of the user's. The lock is held.
@@ -239,6 +253,9 @@ type SocketEvent struct {
 func (s *Socket) setState(ev SocketEvent) {
 	s.state = ev.State
 	s.emit(ev)
+	if s.set.Logger == nil {
+		return
+	}
 	level := slog.LevelInfo
 	attrs := []slog.Attr{slog.String("state", ev.State.String())}
 	if ev.Err != nil {

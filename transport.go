@@ -33,7 +33,8 @@ type DialRequest struct {
 	// MaxMessageSize is the limit of a received message in bytes; a larger one
 	// is an error that wraps ErrMessageTooBig.
 	MaxMessageSize int64
-	Logger         *slog.Logger
+	// Logger is the user's, or nil.
+	Logger *slog.Logger
 }
 
 // A Conn carries frames. ReadFrame is called from one goroutine, WriteFrames

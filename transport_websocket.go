@@ -114,6 +114,10 @@ func redactURL(err error) error {
 	return fmt.Errorf("phoenix: dial: %w", &clean)
 }
 
+// handshakeBuffer is the size of the buffers of an HTTP transport that makes one
+// request.
+const handshakeBuffer = 2 << 10
+
 // A wsDialer gets beneath the WebSocket library for one dial.
 type wsDialer struct {
 	ctx context.Context //nolint:containedctx // lives as long as the dial whose ctx it is
@@ -146,6 +150,9 @@ func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
 	// One request, of HTTP/1.1: spare the machinery for more.
 	tr.DisableKeepAlives = true
 	tr.ForceAttemptHTTP2, tr.TLSNextProto = false, map[string]func(string, *tls.Conn) http.RoundTripper{}
+	// Its buffers are garbage after the handshake, of the size of the library's
+	// own, among which they would leave holes in the heap.
+	tr.ReadBufferSize, tr.WriteBufferSize = handshakeBuffer, handshakeBuffer
 	if dialTLS := tr.DialTLSContext; dialTLS != nil {
 		tr.DialTLSContext = d.dial(dialTLS)
 	}
@@ -189,12 +196,8 @@ func sameHostRedirect(req *http.Request, via []*http.Request) error {
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 func (d *wsDialer) dial(next dialFunc) dialFunc {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		stop := context.AfterFunc(d.ctx, cancel)
-		defer stop()
-		c, err := next(ctx, network, addr)
+	return func(_ context.Context, network, addr string) (net.Conn, error) {
+		c, err := next(d.ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
@@ -222,6 +225,9 @@ func (d *wsDialer) conn(ws *websocket.Conn, limit int64) Conn {
 	return c
 }
 
+// minReadBuffer holds the replies and events of a quiet connection.
+const minReadBuffer = 256
+
 // A wsConn is a connection of the WebSocket library.
 type wsConn struct {
 	ws      *websocket.Conn
@@ -245,7 +251,7 @@ func (c *wsConn) ReadFrame() (Frame, error) {
 	buf := c.buf[:0]
 	for {
 		if len(buf) == cap(buf) {
-			buf = append(buf, make([]byte, max(512, len(buf)))...)[:len(buf)]
+			buf = append(buf, make([]byte, max(minReadBuffer, len(buf)))...)[:len(buf)]
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]

@@ -92,6 +92,7 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 		return
 	}
 	frame := Frame{Data: data, Binary: binary}
+	s.logOut(&out, frame)
 	if hook := s.set.Trace.FrameOut; hook != nil {
 		hook(frame)
 	}
@@ -169,6 +170,9 @@ func (s *Socket) writeBatch(conn *connection) {
 		kept++
 	}
 	conn.batch = conn.batch[:kept]
+	for i := range frames {
+		s.logOut(&conn.batch[i], frames[i])
+	}
 	if hook := s.set.Trace.FrameOut; hook != nil {
 		for _, f := range frames {
 			hook(f)
@@ -196,6 +200,12 @@ func (s *Socket) writeBatch(conn *connection) {
 	conn.frames = frames[:0]
 	conn.keep(buf)
 	s.unlock()
+}
+
+func (s *Socket) logOut(out *outgoing, f Frame) {
+	if s.debug() {
+		s.logFrame("frame out", out.topic, out.event, refString(out.ref), len(f.Data))
+	}
 }
 
 // taken finds the push that was taken as out, unless it has its outcome.
