@@ -86,7 +86,7 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 	data, binary, err := s.set.appendFrame(conn.buf[:0], &out)
 	if err != nil {
 		s.lock()
-		s.encodeFailed(&out, err)
+		s.encodeFailed(conn, &out, err)
 		conn.release()
 		s.unlock()
 		return
@@ -158,7 +158,7 @@ func (s *Socket) writeBatch(conn *connection) {
 		data, binary, err := s.set.appendFrame(buf, out)
 		if err != nil {
 			s.lock()
-			s.encodeFailed(out, err)
+			s.encodeFailed(conn, out, err)
 			s.unlock()
 			continue
 		}
@@ -240,13 +240,26 @@ func (s *Socket) untake(out *outgoing) {
 	s.queue.pushFront(c)
 }
 
-// encodeFailed ends a push that the serializer would not encode: it was not
-// sent.
-func (s *Socket) encodeFailed(out *outgoing, err error) {
-	if c := s.taken(out); c != nil {
+// encodeFailed ends what the serializer would not encode: it was not sent.
+func (s *Socket) encodeFailed(conn *connection, out *outgoing, err error) {
+	err = &InputError{Field: "payload", Reason: "cannot be put into a frame", Err: err}
+	c := out.cast
+	if c == nil {
+		c = s.pending.get(out.ref)
+	}
+	switch {
+	case c == nil: // it has its outcome
+	case c.kind == callJoin:
+		c.channel.joinFailed(nil, err)
+	case c.kind == callLeave:
+		c.channel.leaveReplied(c)
+	case c.kind == callBeat:
+		conn.fail(err)
+		s.later(conn.cut)
+	default:
 		s.pending.remove(c)
 		c.place = placeQueued
-		s.failCall(c, &InputError{Field: "payload", Reason: "cannot be put into a frame", Err: err})
+		s.failCall(c, err)
 	}
 }
 
