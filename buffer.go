@@ -236,8 +236,8 @@ func (sub *Subscription) makeRoom() bool {
 func (sub *Subscription) countDrop() {
 	s := sub.socket
 	s.stats.dropped++
-	if hook := s.set.Trace.Dropped; hook != nil {
-		s.later(func() { hook(sub.topic, 1) })
+	if tr := s.set.Trace; tr != nil && tr.Dropped != nil {
+		s.later(func() { tr.Dropped(sub.topic, 1) })
 	}
 }
 

@@ -32,6 +32,7 @@ type call struct {
 	kind    callKind
 	place   callPlace
 	binary  bool
+	expires bool // it is in an expiryList
 	ref     uint64
 	joinRef uint64 // of callLeave and callForget; the others get the channel's
 	channel *Channel
@@ -43,8 +44,7 @@ type call struct {
 	list       *callList // that it is in
 	next, prev *call
 
-	expiry       time.Duration // of the socket's own timeout, while in an expiryList
-	expires      bool
+	expiry       time.Duration // of the socket's own timeout
 	later, prior *call
 	deadline     *deadline // of any other timeout
 

@@ -70,8 +70,8 @@ func (c *Channel) call(h *handler, m *Message) {
 	if limit := c.opts.MaxBuffer; limit > 0 && cb.queue.n >= limit {
 		cb.queue.pop()
 		s.stats.dropped++
-		if hook := s.set.Trace.Dropped; hook != nil {
-			s.later(func() { hook(c.topic, 1) })
+		if tr := s.set.Trace; tr != nil && tr.Dropped != nil {
+			s.later(func() { tr.Dropped(c.topic, 1) })
 		}
 		if !cb.dropping {
 			cb.dropping = true
@@ -107,7 +107,7 @@ func (c *Channel) work() {
 
 func (c *Channel) invoke(cb callback, waiting int) {
 	tr := c.socket.set.Trace
-	if tr.CallbackStart == nil && tr.CallbackDone == nil {
+	if tr == nil || tr.CallbackStart == nil && tr.CallbackDone == nil {
 		cb.handler.fn(cb.msg)
 		return
 	}

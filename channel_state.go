@@ -77,7 +77,11 @@ func (c *Channel) startJoin() {
 	attempt := JoinAttempt{Rejoin: c.rejoin, Attempt: c.attempt}
 	c.setState(ChannelEvent{State: ChannelJoining, Attempt: c.attempt})
 	s := c.socket
-	start, done := s.set.Trace.JoinStart, s.set.Trace.JoinDone
+	var start func(context.Context, JoinStartInfo) context.Context
+	var done func(context.Context, JoinDoneInfo)
+	if tr := s.set.Trace; tr != nil {
+		start, done = tr.JoinStart, tr.JoinDone
+	}
 	if start == nil && done == nil && c.opts.ParamsFunc == nil {
 		c.sendJoin(c.params, c.binary)
 		return
@@ -358,7 +362,7 @@ func (c *Channel) retryJoin(reply *Reply, err error) {
 		delay := backoff.Stop
 		if c.worthRejoining(err) {
 			if policy == nil {
-				policy = c.opts.RejoinBackoff()
+				policy = newPolicy(c.opts.RejoinBackoff, firstRejoin)
 			}
 			delay = policy.NextBackOff()
 		}

@@ -94,12 +94,10 @@ func (s *Socket) Connect(ctx context.Context) error {
 			// A Disconnect is at work; start afresh when it is done.
 			r := s.run
 			s.unlock()
-			select {
-			case <-r.done:
-				continue
-			case <-ctx.Done():
-				return ctxErr(ctx)
+			if err := s.await(ctx, r); err != nil {
+				return err
 			}
+			continue
 		}
 		if s.run == nil {
 			s.startRun()
@@ -138,7 +136,7 @@ func (s *Socket) awaitOpen(ctx context.Context, r *runner, w chan error) error {
 	}
 	s.unlock()
 	if abandon {
-		<-r.done
+		_ = s.await(context.Background(), r) // which does not end
 	}
 	return err
 }
@@ -170,7 +168,7 @@ func (s *Socket) Disconnect(ctx context.Context) error {
 	s.lock()
 	s.stopRun(r, ErrDisconnected)
 	s.unlock()
-	<-r.done
+	_ = s.await(context.Background(), r) // which does not end
 	return err
 }
 

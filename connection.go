@@ -135,8 +135,8 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 		s.later(func() { opened(cause) })
 		return false, cause
 	}
-	if hook := s.set.Trace.Disconnected; hook != nil {
-		s.later(func() { hook(cause) })
+	if tr := s.set.Trace; tr != nil && tr.Disconnected != nil {
+		s.later(func() { tr.Disconnected(cause) })
 	}
 	return s.now()-conn.opened >= stableTime, cause
 }

@@ -34,8 +34,8 @@ type reader struct {
 // handle deals with one frame. What can be made before the lock is taken, is.
 func (r *reader) handle(f Frame) {
 	s := r.conn.s
-	if hook := s.set.Trace.FrameIn; hook != nil {
-		hook(f)
+	if tr := s.set.Trace; tr != nil && tr.FrameIn != nil {
+		tr.FrameIn(f)
 	}
 	var env envelope
 	var err error
@@ -92,8 +92,8 @@ func (r *reader) skip(f Frame, err error) {
 	if !errors.As(err, &pe) {
 		pe = &ProtocolError{Reason: "refused by the serializer", Err: err, Size: len(f.Data), Binary: f.Binary}
 	}
-	if hook := s.set.Trace.ProtocolError; hook != nil {
-		hook(pe)
+	if tr := s.set.Trace; tr != nil && tr.ProtocolError != nil {
+		tr.ProtocolError(pe)
 	}
 	s.lock()
 	defer s.unlock()
@@ -235,7 +235,7 @@ func (r *reader) newReply(e *envelope) *Reply {
 	if string(e.status) != statusOK {
 		reply.Status = string(e.status)
 	}
-	reply.Response = Payload{data: data, binary: e.binary, codec: r.conn.s.set.codec}
+	reply.Response = Payload{data: data, binary: e.binary, codec: &r.conn.s.set.codec}
 	return reply
 }
 
@@ -254,7 +254,7 @@ func (r *reader) newMessage(e *envelope) *Message {
 	if string(e.event) != r.event {
 		r.event = r.name(e.event)
 	}
-	*m = Message{Topic: r.topic, Event: r.event, Payload: Payload{binary: e.binary, codec: r.conn.s.set.codec}}
+	*m = Message{Topic: r.topic, Event: r.event, Payload: Payload{binary: e.binary, codec: &r.conn.s.set.codec}}
 	if e.status != nil && !e.binary {
 		m.Payload.data = appendReply(nil, e.status, e.payload)
 	} else {

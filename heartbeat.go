@@ -65,8 +65,8 @@ func (b *heartbeat) answered() {
 		s.pending.shrink()
 	}
 	s.stats.rtt = rtt
-	if hook := s.set.Trace.Heartbeat; hook != nil {
-		s.later(func() { hook(rtt) })
+	if tr := s.set.Trace; tr != nil && tr.Heartbeat != nil {
+		s.later(func() { tr.Heartbeat(rtt) })
 	}
 	if !b.conn.open {
 		b.conn.openLocked(b.attempt, b.opened)

@@ -18,7 +18,7 @@ func defaultCodec(t *testing.T) *codec {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return set.codec
+	return &set.codec
 }
 
 func TestPayloadsThatCannotBeSentAreInputErrors(t *testing.T) {

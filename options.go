@@ -22,6 +22,9 @@ const (
 	defaultMaxQueue          = 1 << 20
 	defaultMaxBuffer         = 1000
 	defaultLimit             = 1024
+	firstReconnect           = 250 * time.Millisecond
+	firstRejoin              = time.Second
+	maxBackoff               = 30 * time.Second
 )
 
 // SocketOptions configure a [Socket]. The zero value of each field means its
@@ -147,7 +150,7 @@ type JoinAttempt struct {
 // settings are SocketOptions after defaulting.
 type settings struct {
 	SocketOptions
-	codec *codec
+	codec codec
 	wire  *customWire // nil for the built-in serializer
 	vsn   string
 }
@@ -160,7 +163,7 @@ func (o *SocketOptions) resolve() (*settings, error) {
 	if err := set.check(); err != nil {
 		return nil, err
 	}
-	set.codec = &codec{marshal: set.Marshal, unmarshal: set.Unmarshal}
+	set.codec = codec{marshal: set.Marshal, unmarshal: set.Unmarshal}
 	if set.Marshal == nil {
 		set.codec.marshal, set.codec.trusted = json.Marshal, true
 	}
@@ -183,15 +186,7 @@ func (o *SocketOptions) resolve() (*settings, error) {
 	if _, ok := set.Serializer.(v2); !ok {
 		set.wire = &customWire{set.Serializer}
 	}
-	if set.ReconnectBackoff == nil {
-		set.ReconnectBackoff = exponential(250*time.Millisecond, 30*time.Second)
-	}
-	if set.RejoinBackoff == nil {
-		set.RejoinBackoff = exponential(time.Second, 30*time.Second)
-	}
-	if set.Trace == nil {
-		set.Trace = &Trace{}
-	} else {
+	if set.Trace != nil {
 		t := *set.Trace
 		set.Trace = &t
 	}
@@ -243,16 +238,19 @@ func cloneValues(v url.Values) url.Values {
 	return url.Values(http.Header(v).Clone())
 }
 
-func exponential(first, most time.Duration) func() backoff.BackOff {
-	return func() backoff.BackOff {
-		return backoff.NewExponentialBackOff(
-			backoff.WithInitialInterval(first),
-			backoff.WithMaxInterval(most),
-			backoff.WithMultiplier(2),
-			backoff.WithRandomizationFactor(0.5),
-			backoff.WithMaxElapsedTime(0), // its own default gives up after 15 minutes
-		)
+// newPolicy makes a policy with the user's factory, or the default one, whose
+// delays begin with first.
+func newPolicy(factory func() backoff.BackOff, first time.Duration) backoff.BackOff {
+	if factory != nil {
+		return factory()
 	}
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(first),
+		backoff.WithMaxInterval(maxBackoff),
+		backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(0.5),
+		backoff.WithMaxElapsedTime(0), // its own default gives up after 15 minutes
+	)
 }
 
 // Steps returns a policy for ReconnectBackoff or RejoinBackoff that waits for

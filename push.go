@@ -65,7 +65,7 @@ func (e *encoded) unshareLarge() {
 // Push returns as soon as ctx is done, even if the network is stuck. It may be
 // called from a callback.
 func (c *Channel) Push(ctx context.Context, event string, payload any) (reply *Reply, err error) {
-	if tr := c.socket.set.Trace; tr.PushStart != nil || tr.PushDone != nil {
+	if c.socket.tracesPushes() {
 		return c.pushTraced(ctx, event, payload)
 	}
 	enc, err := c.prepare(event, payload)
@@ -86,6 +86,11 @@ func (c *Channel) pushTraced(ctx context.Context, event string, payload any) (*R
 	}
 	done(reply, err)
 	return reply, err
+}
+
+func (s *Socket) tracesPushes() bool {
+	tr := s.set.Trace
+	return tr != nil && (tr.PushStart != nil || tr.PushDone != nil)
 }
 
 func (c *Channel) tracePush(ctx context.Context, event string, enc encoded, cast bool) (context.Context, func(*Reply, error)) {
@@ -245,7 +250,7 @@ func (c *Channel) PushAsync(ctx context.Context, event string, payload any) *Pus
 	p := &Push{}
 	p.call = call{kind: callPush, channel: c, event: event, push: p}
 	enc, err := c.prepare(event, payload)
-	if tr := c.socket.set.Trace; tr.PushStart != nil || tr.PushDone != nil {
+	if c.socket.tracesPushes() {
 		ctx, p.finished = c.tracePush(ctx, event, enc, false)
 	}
 	if err == nil && ctx.Err() != nil {
@@ -377,8 +382,7 @@ func (p *Push) cancel(err error) {
 func (c *Channel) Cast(ctx context.Context, event string, payload any) error {
 	enc, err := c.prepare(event, payload)
 	finished := func(*Reply, error) {}
-	tr := c.socket.set.Trace
-	if tr.PushStart != nil || tr.PushDone != nil {
+	if c.socket.tracesPushes() {
 		ctx, finished = c.tracePush(ctx, event, enc, true)
 	}
 	if err == nil && ctx.Err() != nil {
@@ -412,7 +416,7 @@ func (c *Channel) cast(event string, enc encoded, finished func(*Reply, error)) 
 		if p.err != nil {
 			s.stats.castsLost++
 		}
-		if s.set.Trace.PushDone != nil {
+		if s.tracesPushes() {
 			err := p.err
 			s.later(func() { finished(nil, err) })
 		}

@@ -33,7 +33,8 @@ const (
 // A runner is the goroutine that dials, reads, and waits to dial again, from
 // Connect to Disconnect. Its fields are guarded by the socket's lock.
 type runner struct {
-	done     chan struct{}      // closed when the goroutine has ended
+	ended    bool
+	done     chan struct{}      // closed when it has ended; made when somebody asks
 	waiters  []chan error       // of Connect and Reconnect; one slot each
 	attempt  context.CancelFunc // ends the dial that is under way
 	pausing  chan struct{}      // one slot; there while the goroutine waits to dial again
@@ -88,14 +89,38 @@ func (s *Socket) endAttempt(r *runner) {
 }
 
 func (s *Socket) startRun() {
-	r := &runner{done: make(chan struct{})}
+	r := &runner{}
 	s.run = r
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
-		defer close(r.done)
 		s.runLoop(r)
+		s.lock()
+		defer s.unlock()
+		if r.ended = true; r.done != nil {
+			close(r.done)
+		}
 	}()
+}
+
+// await waits until the runner has ended, or ctx is done. The lock is not held.
+func (s *Socket) await(ctx context.Context, r *runner) error {
+	s.lock()
+	if r.ended {
+		s.unlock()
+		return nil
+	}
+	if r.done == nil {
+		r.done = make(chan struct{})
+	}
+	done := r.done
+	s.unlock()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctxErr(ctx)
+	}
 }
 
 // stopRun makes the runner end, with cause as the reason.
@@ -133,7 +158,7 @@ func (s *Socket) runLoop(r *runner) {
 		}
 		first := policy == nil
 		if first {
-			policy = s.set.ReconnectBackoff()
+			policy = newPolicy(s.set.ReconnectBackoff, firstReconnect)
 		}
 		delay := policy.NextBackOff()
 		if delay == backoff.Stop {
@@ -270,12 +295,13 @@ func (s *Socket) endRun(r *runner, cause error, giveUp bool) {
 func (s *Socket) connectOnce(r *runner, attempt int) (stable bool, err error) {
 	info := ConnectStartInfo{Endpoint: displayURL(s.endpoint), Attempt: attempt}
 	ctx := context.Background()
-	if s.set.Trace.ConnectStart != nil {
-		ctx = s.set.Trace.ConnectStart(ctx, info)
+	tr := s.set.Trace
+	if tr != nil && tr.ConnectStart != nil {
+		ctx = tr.ConnectStart(ctx, info)
 	}
 	done := func(err error) {
-		if s.set.Trace.ConnectDone != nil {
-			s.set.Trace.ConnectDone(ctx, ConnectDoneInfo{Endpoint: info.Endpoint, Attempt: info.Attempt, Err: err})
+		if tr != nil && tr.ConnectDone != nil {
+			tr.ConnectDone(ctx, ConnectDoneInfo{Endpoint: info.Endpoint, Attempt: info.Attempt, Err: err})
 		}
 	}
 	c, err := s.dial(ctx, r, attempt)

@@ -93,8 +93,8 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 	}
 	frame := Frame{Data: data, Binary: binary}
 	s.logOut(&out, frame)
-	if hook := s.set.Trace.FrameOut; hook != nil {
-		hook(frame)
+	if tr := s.set.Trace; tr != nil && tr.FrameOut != nil {
+		tr.FrameOut(frame)
 	}
 	done, err := conn.soft.writeSoft(frame)
 	s.lock()
@@ -173,9 +173,9 @@ func (s *Socket) writeBatch(conn *connection) {
 	for i := range frames {
 		s.logOut(&conn.batch[i], frames[i])
 	}
-	if hook := s.set.Trace.FrameOut; hook != nil {
+	if tr := s.set.Trace; tr != nil && tr.FrameOut != nil {
 		for _, f := range frames {
-			hook(f)
+			tr.FrameOut(f)
 		}
 	}
 	n, err := conn.c.WriteFrames(frames, time.Now().Add(s.set.WriteTimeout))
