@@ -107,6 +107,7 @@ func runOperations(t *testing.T, data []byte) {
 		for i := range 3 {
 			w.topics = append(w.topics, h.channel(w.s, fmt.Sprintf("op:%d", i), &phoenix.ChannelOptions{MaxBuffer: 20}))
 		}
+		w.joinAll()
 		for len(data) >= 2 {
 			w.do(int(data[0]), int(data[1]))
 			data = data[2:]
@@ -156,12 +157,25 @@ func (w *world) within(arg int) (context.Context, context.CancelFunc) {
 	return context.WithCancel(w.ctx)
 }
 
+// joinAll joins what is not joined.
+func (w *world) joinAll() {
+	for _, c := range w.topics {
+		w.call(func() {
+			ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
+			defer cancel()
+			_, _ = c.Join(ctx)
+		})
+	}
+}
+
 // do makes one operation.
 func (w *world) do(op, arg int) {
 	c := w.topics[arg%3]
 	arg /= 3
 	switch op % 20 {
-	case 0, 14:
+	case 14:
+		w.joinAll()
+	case 0:
 		w.call(func() {
 			ctx, cancel := w.within(arg)
 			defer cancel()
@@ -208,6 +222,9 @@ func (w *world) do(op, arg int) {
 			_ = c.Leave(ctx)
 		})
 	case 8:
+		if arg%3 > 0 {
+			return // it would be rather often
+		}
 		w.call(func() {
 			ctx, cancel := context.WithTimeout(w.ctx, time.Second)
 			defer cancel()

@@ -179,6 +179,61 @@ func TestLeaveAndCloseWhileThePeerDoesNotRead(t *testing.T) {
 	})
 }
 
+func TestDisconnectWhileThePeerDoesNotReadKeepsWhatWasNotTaken(t *testing.T) {
+	inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
+		conn, c, big := stalled(h, nil)
+		s := c.Socket()
+		async := c.PushAsync(t.Context(), "echo", 1)
+		push := h.goPush(t.Context(), c, "echo", 2)
+		if err := c.Cast(t.Context(), "echo", 3); err != nil {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := s.Disconnect(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Disconnect = %v", err)
+		}
+		h.at(2 * time.Second)
+		wantPushError(t, (<-big).err, true, phoenix.ErrDisconnected)
+		pending(t, push)
+		conn.Cut()
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantOK(t, <-push, 2*time.Second)
+		if _, err := async.Wait(t.Context()); err != nil {
+			t.Errorf("Wait = %v", err)
+		}
+		synctest.Wait()
+		wantStrings(t, "received", payloads(h.srv.Received("room:1", "echo")), "1", "2", "3")
+	})
+}
+
+func TestCloseWhileThePeerDoesNotReadEndsEverythingAtOnce(t *testing.T) {
+	inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
+		_, c, big := stalled(h, nil)
+		s := c.Socket()
+		async := c.PushAsync(t.Context(), "echo", 1)
+		push := h.goPush(t.Context(), c, "echo", 2)
+		if err := c.Cast(t.Context(), "echo", 3); err != nil {
+			t.Error(err)
+		}
+		join := h.goJoin(t.Context(), h.channel(s, "room:2", nil))
+		leave := h.goLeave(t.Context(), c)
+		_ = s.Close()
+		wantPushError(t, (<-big).err, true, phoenix.ErrClosed)
+		wantPushError(t, (<-push).err, false, phoenix.ErrClosed)
+		_, err := async.Wait(t.Context())
+		wantPushError(t, err, false, phoenix.ErrClosed)
+		wantErr(t, <-join, phoenix.ErrClosed, time.Second)
+		wantErr(t, <-leave, nil, time.Second)
+		if st := s.Stats(); st.CastsLost != 1 || st.InFlight != 0 || st.Queued != 0 {
+			t.Errorf("stats = %+v", st)
+		}
+		h.at(time.Second)
+	})
+}
+
 func TestJoinCancelledWhileThePeerDoesNotRead(t *testing.T) {
 	inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
 		conn, c, big := stalled(h, nil)
