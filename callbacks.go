@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// callbacks are the functions given to On, and the calls of them that wait.
+// callbacks are the functions given to On, and the calls of them that wait. A
+// channel has them from the first On on.
 // They are guarded by the socket's lock.
 type callbacks struct {
 	handlers []*handler
@@ -39,6 +40,9 @@ func (c *Channel) On(event string, fn func(*Message)) (off func()) {
 	h := &handler{event: event, fn: fn}
 	s := c.socket
 	s.lock()
+	if c.callbacks == nil {
+		c.callbacks = &callbacks{}
+	}
 	c.callbacks.handlers = append(c.callbacks.handlers, h)
 	s.unlock()
 	return func() {
@@ -55,6 +59,9 @@ func (c *Channel) deliver(m *Message) (kept bool) {
 	for _, sub := range c.subs {
 		kept = sub.put(m) || kept
 	}
+	if c.callbacks == nil {
+		return kept
+	}
 	for _, h := range c.callbacks.handlers {
 		if h.event == m.Event {
 			c.call(h, m)
@@ -66,7 +73,7 @@ func (c *Channel) deliver(m *Message) (kept bool) {
 
 // call queues a call of a handler, and starts the worker if it is not there.
 func (c *Channel) call(h *handler, m *Message) {
-	s, cb := c.socket, &c.callbacks
+	s, cb := c.socket, c.callbacks
 	if limit := c.opts.MaxBuffer; limit > 0 && cb.queue.n >= limit {
 		cb.queue.pop()
 		s.stats.dropped++
@@ -87,7 +94,7 @@ func (c *Channel) call(h *handler, m *Message) {
 
 // work calls handlers until none is left to be called.
 func (c *Channel) work() {
-	s, cb := c.socket, &c.callbacks
+	s, cb := c.socket, c.callbacks
 	for {
 		s.mu.Lock()
 		next, ok := cb.queue.pop()
@@ -123,4 +130,8 @@ func (c *Channel) invoke(cb callback, waiting int) {
 }
 
 // clear drops the calls that wait.
-func (cb *callbacks) clear() { cb.queue = ring[callback]{} }
+func (cb *callbacks) clear() {
+	if cb != nil {
+		cb.queue = ring[callback]{}
+	}
+}

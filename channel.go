@@ -95,7 +95,7 @@ type Channel struct {
 	inFlight   callList
 	parked     callList
 	subs       []*Subscription
-	callbacks  callbacks
+	callbacks  *callbacks
 	watchers   []*watcher[ChannelEvent]
 }
 
