@@ -204,13 +204,13 @@ func TestNoLimitForMessagesTakesAny(t *testing.T) {
 
 func TestCorruptBytesEndTheConnection(t *testing.T) {
 	for name, data := range map[string]string{
-		"reserved bits":        "\xf1\x02{}",
-		"unknown opcode":       "\x83\x00",
-		"fragmented ping":      "\x09\x00",
-		"long ping":            "\x89\x7e\x01\x00",
-		"negative length":      "\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff",
-		"close of one byte":    "\x88\x01x",
-		"stray continuation":   "\x80\x01x",
+		"reserved bits":      "\xf1\x02{}",
+		"unknown opcode":     "\x83\x00",
+		"fragmented ping":    "\x09\x00",
+		"long ping":          "\x89\x7e\x01\x00",
+		"negative length":    "\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff",
+		"close of one byte":  "\x88\x01x",
+		"stray continuation": "\x80\x01x",
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, nil, func(t *testing.T, h *harness) {

@@ -184,10 +184,12 @@ func (b bodyCatcher) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// sameHostRedirect follows a redirect on the same host. To another one the
-// auth token would go along: net/http does not know that this header is secret.
+// sameHostRedirect follows a redirect on the same host. To another one, or from
+// TLS to plain text, the auth token would go along: net/http does not know that
+// this header is secret.
 func sameHostRedirect(req *http.Request, via []*http.Request) error {
-	if len(via) >= 10 || req.URL.Host != via[0].URL.Host {
+	first := via[0].URL
+	if len(via) >= 10 || req.URL.Host != first.Host || first.Scheme == "https" && req.URL.Scheme != "https" {
 		return http.ErrUseLastResponse
 	}
 	return nil
