@@ -82,12 +82,13 @@ type Subscription struct {
 	opts    SubscribeOptions
 
 	// Guarded by the socket's lock.
-	queue   ring[item]
-	dropped int       // messages that are missing in front of the queue
-	gap     *GapError // the last gap among them
-	err     error     // why it ended
-	waiting int       // consumers that wait
-	wake    chan struct{}
+	queue    ring[item]
+	messages int       // in the queue, where errors are too
+	dropped  int       // messages that are missing in front of the queue
+	gap      *GapError // the last gap among them
+	err      error     // why it ended
+	waiting  int       // consumers that wait
+	wake     chan struct{}
 }
 
 // An item is a message, or an error in the place of messages.
@@ -164,18 +165,22 @@ func (sub *Subscription) Next(ctx context.Context) (*Message, error) {
 }
 
 // take takes the next item.
-func (sub *Subscription) take() (item, bool) {
-	if n := sub.dropped; n > 0 {
+func (sub *Subscription) take() (it item, ok bool) {
+	switch {
+	case sub.dropped > 0:
+		it, ok = item{err: &DroppedError{N: sub.dropped}}, true
 		sub.dropped = 0
-		return item{err: &DroppedError{N: n}}, true
-	}
-	if gap := sub.gap; gap != nil {
+	case sub.gap != nil:
+		it, ok = item{err: sub.gap}, true
 		sub.gap = nil
-		return item{err: gap}, true
+	default:
+		it, ok = sub.queue.pop()
+		if it.msg != nil {
+			sub.messages--
+		}
 	}
-	it, ok := sub.queue.pop()
-	if ok && sub.queue.n > 0 {
-		sub.signal()
+	if ok && (sub.queue.n > 0 || sub.err != nil) {
+		sub.signal() // for the next one who waits
 	}
 	return it, ok
 }
@@ -196,10 +201,11 @@ func (sub *Subscription) put(m *Message) bool {
 	if len(sub.opts.Events) > 0 && !slices.Contains(sub.opts.Events, m.Event) {
 		return false
 	}
-	if sub.opts.Limit > 0 && sub.queue.n >= sub.opts.Limit && !sub.makeRoom() {
+	if sub.opts.Limit > 0 && sub.messages >= sub.opts.Limit && !sub.makeRoom() {
 		return false
 	}
 	sub.queue.push(item{msg: m})
+	sub.messages++
 	sub.signal()
 	return true
 }
@@ -223,14 +229,17 @@ func (sub *Subscription) makeRoom() bool {
 		return false
 	case DropOldest:
 	}
-	old, _ := sub.queue.pop()
-	if gap, ok := old.err.(*GapError); ok { //nolint:errorlint // as above
-		sub.gap = gap
+	for {
+		old, _ := sub.queue.pop()               // there is a message: the limit is at least one
+		if gap, ok := old.err.(*GapError); ok { //nolint:errorlint // as above
+			sub.gap = gap
+			continue
+		}
+		sub.messages--
+		sub.dropped++
+		sub.countDrop()
 		return true
 	}
-	sub.dropped++
-	sub.countDrop()
-	return true
 }
 
 func (sub *Subscription) countDrop() {
@@ -257,6 +266,7 @@ func (sub *Subscription) end(why error) {
 	if c := sub.channel; c != nil {
 		// Copies: whoever ended it may be ranging over them.
 		c.subs = slices.DeleteFunc(slices.Clone(c.subs), is)
+		c.unstray()
 	} else {
 		sub.socket.taps = slices.DeleteFunc(slices.Clone(sub.socket.taps), is)
 		sub.socket.tapped.Store(len(sub.socket.taps) > 0)
@@ -297,7 +307,7 @@ func inBand(err error) bool {
 func (sub *Subscription) Len() int {
 	sub.socket.lock()
 	defer sub.socket.unlock()
-	return sub.queue.n
+	return sub.messages
 }
 
 // Close ends the subscription; what is queued is dropped. It may be called any
@@ -308,7 +318,7 @@ func (sub *Subscription) Close() {
 	defer s.unlock()
 	sub.end(ErrChannelClosed)
 	sub.queue = ring[item]{}
-	sub.dropped, sub.gap = 0, nil
+	sub.messages, sub.dropped, sub.gap = 0, 0, nil
 }
 
 // Messages subscribes to events of the channel, all by default, and returns an

@@ -34,6 +34,13 @@ func (c *Channel) stray() {
 	s.strays[c] = struct{}{}
 }
 
+// unstray forgets a channel that nobody waits for any more.
+func (c *Channel) unstray() {
+	if len(c.subs) == 0 && len(c.watchers) == 0 {
+		delete(c.socket.strays, c)
+	}
+}
+
 func (c *Channel) setState(ev ChannelEvent) {
 	c.state = ev.State
 	ev.Rejoin = c.rejoin

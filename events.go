@@ -133,5 +133,6 @@ func (c *Channel) Events(ctx context.Context) iter.Seq[ChannelEvent] {
 		defer s.unlock()
 		w.end()
 		c.watchers = slices.DeleteFunc(c.watchers, func(x *watcher[ChannelEvent]) bool { return x == w })
+		c.unstray()
 	})
 }
