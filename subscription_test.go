@@ -180,45 +180,6 @@ func TestConsumersOfOneSubscriptionShareItsMessages(t *testing.T) {
 	})
 }
 
-func TestNoConsumerSleepsWhileSomethingIsThere(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(nil)
-		for name, provoke := range map[string]func(*phoenix.Channel){
-			// One who takes the note of the drops and goes must wake the next.
-			"drops": func(*phoenix.Channel) { h.say("a", "b", "c", "d") },
-			// One who takes the last message must hand on that it is the end.
-			"end": func(c *phoenix.Channel) {
-				h.srv.Broadcast("room:1", "a", nil)
-				h.srv.Broadcast("room:1", "phx_close", nil)
-				synctest.Wait()
-			},
-		} {
-			for range 20 {
-				c := h.channel(s, "room:1", nil)
-				sub := c.Subscribe(&phoenix.SubscribeOptions{Limit: 2})
-				if _, err := c.Join(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				var got recorder[string]
-				for range 3 {
-					go func() {
-						m, err := sub.Next(t.Context())
-						got.add(fmt.Sprint(m, err))
-					}()
-				}
-				synctest.Wait()
-				provoke(c)
-				if n := len(got.list()); n != 3 {
-					t.Fatalf("%s: %d of 3 consumers were woken: %q", name, n, got.list())
-				}
-				if err := c.Leave(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-	})
-}
-
 func TestNextEndsWithItsCtxAndLosesNothing(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		_, _, subs := subscribed(t, h, nil)
