@@ -88,6 +88,7 @@ type Channel struct {
 	policy     backoff.BackOff
 	joinDue    deadline // the reply to the join has to be there
 	rejoinDue  deadline
+	untold     *ChannelEvent      // errored, but RejoinBackoff is not asked yet for when
 	stopAsk    context.CancelFunc // ends a ParamsFunc that is at work
 	joinDone   func(*Reply, error)
 	leaving    *call

@@ -42,7 +42,7 @@ func (c *Channel) unstray() {
 }
 
 func (c *Channel) setState(ev ChannelEvent) {
-	c.state = ev.State
+	c.state, c.untold = ev.State, nil
 	ev.Rejoin = c.rejoin
 	for _, w := range c.watchers {
 		w.put(ev)
@@ -360,6 +360,7 @@ func (c *Channel) dropParked(err error) {
 // code, so that it is asked on a goroutine of its own.
 func (c *Channel) retryJoin(reply *Reply, err error) {
 	c.state = ChannelErrored
+	c.untold = &ChannelEvent{State: ChannelErrored, Reply: reply, Err: err, Attempt: c.attempt}
 	epoch, s := c.epoch, c.socket
 	policy := c.policy
 	if s.closed {
@@ -474,6 +475,9 @@ func (c *Channel) connectionLost(cause error) {
 			c.setState(ChannelEvent{State: ChannelErrored, Err: cause})
 		}
 	case ChannelErrored:
+		if c.untold != nil { // the connection was lost before the policy was asked
+			c.setState(*c.untold)
+		}
 		c.voidJoin()
 	case ChannelClosed:
 	}

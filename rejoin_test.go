@@ -84,6 +84,24 @@ func TestChannelRejoinsAfterACrashWithBackoff(t *testing.T) {
 	})
 }
 
+func TestACrashShowsInEventsEvenIfTheConnectionEndsWithIt(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(nil)
+		c := h.joined(s, "room:1", nil)
+		events := h.watch(c)
+		conn := h.accept()
+		proc, _ := conn.Channel("room:1")
+		_ = conn.Send(phoenixtest.Message{JoinRef: proc.JoinRef(), Ref: proc.JoinRef(), Topic: "room:1", Event: "phx_error"})
+		conn.Close(1001, "")
+		h.sleepUntil(time.Second)
+		list := events.list()
+		wantStrings(t, "states", states(list), "errored", "joining", "joined")
+		if ev := list[0]; ev.at != 0 || !errors.Is(ev.Err, phoenix.ErrChannelCrashed) {
+			t.Errorf("event = %+v", ev)
+		}
+	})
+}
+
 func TestRefusedRejoinsBackOffAndShowInEvents(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{RejoinBackoff: phoenix.Steps(time.Second, 2*time.Second, 5*time.Second)})
