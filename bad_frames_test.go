@@ -195,9 +195,9 @@ func TestAFrameOverMaxMessageSizeEndsTheConnection(t *testing.T) {
 func TestNoLimitForMessagesTakesAny(t *testing.T) {
 	inBubble(t, &phoenixtest.Options{MaxFrameSize: -1}, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(&phoenix.SocketOptions{MaxMessageSize: -1}), "room:1", nil)
-		big := strings.Repeat("x", 20<<20)
+		big := strings.Repeat("x", 17<<20)
 		if reply, err := c.Push(t.Context(), "echo", big); err != nil || len(reply.Response.Bytes()) != len(big)+2 {
-			t.Errorf("Push of 20 MiB: %v", err)
+			t.Errorf("Push of 17 MiB: %v", err)
 		}
 	})
 }

@@ -1,0 +1,192 @@
+package phoenix_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/phxgo/phoenix"
+)
+
+func TestCallbacksOfAChannelRunInOrderOneAtATime(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		_, c, _ := subscribed(t, h)
+		var got recorder[string]
+		var running atomic.Int32
+		handler := func(name string) func(*phoenix.Message) {
+			return func(m *phoenix.Message) {
+				if running.Add(1) != 1 {
+					t.Error("two callbacks run at once")
+				}
+				time.Sleep(time.Millisecond)
+				got.add(name + m.Payload.String())
+				running.Add(-1)
+			}
+		}
+		c.On("a", handler("a"))
+		c.On("b", handler("b"))
+		c.On("a", handler("A"))
+		for i := range 3 {
+			h.srv.Broadcast("room:1", "a", i)
+			h.srv.Broadcast("room:1", "b", i)
+			h.srv.Broadcast("room:1", "c", i)
+		}
+		time.Sleep(time.Second)
+		wantItems(t, "calls", got.list(), "a0", "A0", "b0", "a1", "A1", "b1", "a2", "A2", "b2")
+	})
+}
+
+func TestNoCallbackBeginsAfterItsEnd(t *testing.T) {
+	for name, end := range map[string]func(*phoenix.Socket, *phoenix.Channel, func()){
+		"off":   func(_ *phoenix.Socket, _ *phoenix.Channel, off func()) { off(); off() },
+		"Leave": func(_ *phoenix.Socket, c *phoenix.Channel, _ func()) { c.Leave(context.Background()) },
+		"Close": func(s *phoenix.Socket, _ *phoenix.Channel, _ func()) { s.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				for _, inside := range []bool{true, false} {
+					s, c, _ := subscribed(t, h)
+					release := make(chan struct{})
+					calls := 0
+					var off func()
+					off = c.On("a", func(*phoenix.Message) {
+						calls++
+						if inside {
+							end(s, c, off)
+						}
+						<-release
+					})
+					h.say("a", "a", "a")
+					if !inside {
+						end(s, c, off)
+					}
+					close(release)
+					h.say("a")
+					synctest.Wait()
+					if calls != 1 {
+						t.Errorf("inside %v: %d calls, want the one that had begun", inside, calls)
+					}
+					s.Close()
+				}
+			})
+		})
+	}
+}
+
+func TestABlockingCallbackHoldsNothingUp(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s, c, _ := subscribed(t, h)
+		other := h.joined(s, "room:2", nil)
+		release := make(chan struct{})
+		c.On("a", func(*phoenix.Message) { <-release })
+		called := make(chan struct{}, 1)
+		other.On("a", func(*phoenix.Message) { called <- struct{}{} })
+		h.say("a")
+		for range 5 {
+			if _, err := c.Push(t.Context(), "echo", nil); err != nil {
+				t.Errorf("Push: %v", err)
+			}
+			time.Sleep(time.Minute)
+		}
+		h.srv.Broadcast("room:2", "a", nil)
+		<-called
+		if got := s.Stats().Connects; got != 1 {
+			t.Errorf("%d connections", got)
+		}
+		s.Close()
+		select {
+		case <-s.Done():
+			t.Error("Done does not wait for a callback")
+		default:
+		}
+		close(release)
+		<-s.Done()
+	})
+}
+
+func TestACallbackMayPushLeaveAndClose(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s, c, _ := subscribed(t, h)
+		done := make(chan struct{})
+		c.On("a", func(*phoenix.Message) {
+			defer close(done)
+			if _, err := c.Push(t.Context(), "echo", nil); err != nil {
+				t.Errorf("Push: %v", err)
+			}
+			if err := c.Leave(t.Context()); err != nil {
+				t.Errorf("Leave: %v", err)
+			}
+			if _, err := c.Join(t.Context()); err != nil {
+				t.Errorf("Join: %v", err)
+			}
+			if err := s.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+		h.say("a")
+		<-done
+		<-s.Done()
+		h.at(0)
+	})
+}
+
+func TestCallbacksThatAreTooSlowDropTheOldest(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		var log bytes.Buffer
+		var dropped recorder[string]
+		s := h.connected(&phoenix.SocketOptions{
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Trace:  &phoenix.Trace{Dropped: func(topic string, n int) { dropped.add(fmt.Sprint(topic, " ", n)) }},
+		})
+		c := h.joined(s, "room:1", &phoenix.ChannelOptions{MaxBuffer: 3})
+		var got recorder[string]
+		release := make(chan struct{})
+		c.On("a", func(m *phoenix.Message) {
+			got.add(m.Payload.String())
+			<-release
+		})
+		for round := 1; round <= 2; round++ {
+			for i := range 8 {
+				h.srv.Broadcast("room:1", "a", i)
+				synctest.Wait()
+			}
+			// One runs, three wait, four are gone.
+			if n := s.Stats().Dropped; n != uint64(4*round) || len(dropped.list()) != 4*round || dropped.list()[0] != "room:1 1" {
+				t.Errorf("%d dropped, traced %q", n, dropped.list())
+			}
+			for range 4 {
+				release <- struct{}{}
+			}
+			synctest.Wait()
+			if n := strings.Count(log.String(), "too slow"); n != round {
+				t.Errorf("%d lines in the log, want %d:\n%s", n, round, &log)
+			}
+		}
+		wantItems(t, "calls", got.list(), "0", "5", "6", "7", "0", "5", "6", "7")
+	})
+}
+
+func TestCallbacksGoOnAfterARejoin(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		_, c, _ := subscribed(t, h)
+		var got recorder[string]
+		c.On("a", func(m *phoenix.Message) { got.add(m.Payload.String()) })
+		for i := range 3 {
+			h.srv.Broadcast("room:1", "a", i)
+			time.Sleep(time.Second)
+			if i == 0 {
+				h.srv.Conns()[0].Cut()
+			} else if err := c.Cast(t.Context(), "crash", nil); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		wantItems(t, "calls", got.list(), "0", "1", "2")
+	})
+}
