@@ -7,11 +7,13 @@ import (
 	"slices"
 )
 
-// A ring is a queue that grows from a few slots and shrinks when it is empty.
+// A ring is a queue that grows from a few slots. When it runs empty it shrinks,
+// unless it had use for its slots since the last time.
 type ring[T any] struct {
 	slots []T
 	head  int
 	n     int
+	peak  int // the most that were queued since it was last empty
 }
 
 const minRing = 8
@@ -28,6 +30,7 @@ func (r *ring[T]) push(v T) {
 	}
 	*r.at(r.n) = v
 	r.n++
+	r.peak = max(r.peak, r.n)
 }
 
 func (r *ring[T]) pop() (v T, ok bool) {
@@ -39,8 +42,11 @@ func (r *ring[T]) pop() (v T, ok bool) {
 	v, *slot = *slot, zero
 	r.head = (r.head + 1) & (len(r.slots) - 1)
 	r.n--
-	if r.n == 0 && len(r.slots) > 16*minRing {
-		r.slots, r.head = nil, 0
+	if r.n == 0 {
+		if r.peak <= len(r.slots)/4 && len(r.slots) > minRing {
+			r.slots, r.head = make([]T, len(r.slots)/2), 0
+		}
+		r.peak = 0
 	}
 	return v, true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 )
 
 const (
@@ -79,9 +80,15 @@ func (r *reader) handle(f Frame) {
 			kept = s.handleMessage(e, msg) || kept
 		}
 	}
+	lull := isReply && s.pending.n == 0
 	s.unlock()
 	if msg != nil && !kept {
 		r.unmake(msg)
+	}
+	if lull {
+		// Whoever waited for this reply is likely to push again, and nothing
+		// else is awaited: let it, before asking the network in vain.
+		runtime.Gosched()
 	}
 }
 
