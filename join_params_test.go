@@ -45,8 +45,11 @@ func TestParamsFuncIsAskedBeforeEveryJoin(t *testing.T) {
 		h.sleepUntil(4 * time.Second) // connected at 2 s, joins at 2, 3 and 4 s
 		wantChannel(t, c, phoenix.ChannelJoined)
 		want := []phoenix.JoinAttempt{
-			{Attempt: 1}, {Rejoin: true, Attempt: 1},
-			{Rejoin: true, Attempt: 1}, {Rejoin: true, Attempt: 2}, {Rejoin: true, Attempt: 3},
+			{Attempt: 1},
+			{Rejoin: true, Attempt: 1},
+			{Rejoin: true, Attempt: 1},
+			{Rejoin: true, Attempt: 2},
+			{Rejoin: true, Attempt: 3},
 		}
 		if got := fmt.Sprint(attempts.list()); got != fmt.Sprint(want) {
 			t.Errorf("attempts %v, want %v", got, want)

@@ -43,6 +43,7 @@ func TestLeaveEndsOnItsReply(t *testing.T) {
 }
 
 func TestLeaveEndsOnWhatEndsTheChannelWithoutAReply(t *testing.T) {
+	t.Parallel()
 	for _, end := range []struct {
 		name string
 		end  func(*harness, *phoenix.Socket, *phoenixtest.Conn, phoenixtest.Message)

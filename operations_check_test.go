@@ -74,8 +74,8 @@ func (w *world) checkOrder(t *testing.T, log []wireMessage) map[int]bool {
 		if id < 0 {
 			continue // the last ones
 		}
-		before, any := last[m.topic]
-		if any && id <= before {
+		before, seen := last[m.topic]
+		if seen && id <= before {
 			t.Errorf("%s got push %d after %d", m.topic, id, before)
 		}
 		last[m.topic] = id
@@ -163,7 +163,9 @@ func checkJoinRefs(t *testing.T, log []wireMessage) {
 				delete(live, k)
 			}
 		case m.event == phoenix.EventReply && m.ref == live[k]:
-			var reply struct{ Status string }
+			var reply struct {
+				Status string `json:"status"`
+			}
 			if json.Unmarshal(m.payload, &reply) != nil || reply.Status != "ok" {
 				delete(live, k)
 			}

@@ -20,6 +20,7 @@ import (
 // between. What must hold whatever happens is in operations_check_test.go.
 
 func TestRandomOperations(t *testing.T) {
+	t.Parallel()
 	seeds := 200
 	if testing.Short() {
 		seeds = 20
@@ -62,7 +63,7 @@ func randomOperations(seed uint64) []byte {
 type world struct {
 	h      *harness
 	s      *phoenix.Socket
-	ctx    context.Context //nolint:containedctx // of all calls
+	ctx    context.Context // of all calls
 	topics []*phoenix.Channel
 	closed bool
 	down   bool
@@ -214,7 +215,7 @@ func (w *world) do(op, arg int) {
 			}
 		}
 	case 6:
-		w.mode.Store(int32(arg % 5)) //nolint:gosec // below 5
+		w.mode.Store(int32(arg % 5))
 	case 7:
 		w.call(func() {
 			ctx, cancel := w.within(arg)

@@ -172,7 +172,7 @@ func TestPushTimesOut(t *testing.T) {
 		for _, w := range []struct {
 			name string
 			c    *phoenix.Channel
-			ctx  context.Context //nolint:containedctx // a row of a table
+			ctx  context.Context
 			at   time.Duration
 		}{
 			{"the socket's Timeout", c, t.Context(), 7 * time.Second},
@@ -240,9 +240,16 @@ func TestWhatCannotBeSentFailsBeforeAnythingIsSent(t *testing.T) {
 			event   string
 			payload any
 		}{
-			{"", nil}, {"\xff", nil}, {"phx_join", nil}, {"phx_leave", nil}, {"phx_close", nil},
-			{"echo", []byte("x")}, {"echo", json.RawMessage(`{"a":`)}, {"echo", json.RawMessage("\"\xff\"")},
-			{"echo", make(chan int)}, {string(make([]byte, 256)), phoenix.Binary("x")},
+			{"", nil},
+			{"\xff", nil},
+			{"phx_join", nil},
+			{"phx_leave", nil},
+			{"phx_close", nil},
+			{"echo", []byte("x")},
+			{"echo", json.RawMessage(`{"a":`)},
+			{"echo", json.RawMessage("\"\xff\"")},
+			{"echo", make(chan int)},
+			{string(make([]byte, 256)), phoenix.Binary("x")},
 		} {
 			var ie *phoenix.InputError
 			_, err := c.Push(t.Context(), bad.event, bad.payload)
