@@ -1,0 +1,184 @@
+package phoenix_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
+)
+
+func TestErrorTexts(t *testing.T) {
+	t.Parallel()
+	payload := func(s string) phoenix.Payload { return phoenix.NewPayload([]byte(s), false) }
+	for want, err := range map[string]error{
+		"phoenix: socket closed":                                                                               phoenix.ErrClosed,
+		"phoenix: timed out":                                                                                   phoenix.ErrTimeout,
+		"phoenix: bad SocketOptions.X: too small":                                                              &phoenix.InputError{Field: "SocketOptions.X", Reason: "too small"},
+		"phoenix: bad payload: no: unexpected EOF":                                                             &phoenix.InputError{Field: "payload", Reason: "no", Err: io.ErrUnexpectedEOF},
+		`phoenix: join on "t": status "error": unauthorized`:                                                   &phoenix.ReplyError{Topic: "t", Event: "phx_join", Status: "error", Response: payload(`{"reason":"unauthorized"}`)},
+		`phoenix: push "e" on "t": status "busy"`:                                                              &phoenix.ReplyError{Topic: "t", Event: "e", Status: "busy", Response: payload(`[1]`)},
+		`phoenix: push "e\n" on "t": status "error"`:                                                           &phoenix.ReplyError{Topic: "t", Event: "e\n", Status: "error", Response: phoenix.NewPayload([]byte(`{"reason":"x"}`), true)},
+		`phoenix: push "e" on "t": never sent: timed out`:                                                      &phoenix.PushError{Topic: "t", Event: "e", Err: phoenix.ErrTimeout},
+		`phoenix: push "e" on "t": sent, outcome unknown: EOF`:                                                 &phoenix.PushError{Topic: "t", Event: "e", Sent: true, Err: io.EOF},
+		"phoenix: connection refused with HTTP status 403 Forbidden":                                           &phoenix.HandshakeError{StatusCode: 403, Header: http.Header{"Token": {"hunter2"}}, Body: []byte("hunter2")},
+		"phoenix: connection refused with HTTP status 599":                                                     &phoenix.HandshakeError{StatusCode: 599},
+		"phoenix: connection refused with HTTP status 101 Switching Protocols: EOF":                            &phoenix.HandshakeError{StatusCode: 101, Err: io.EOF},
+		"phoenix: connection closed by the server with code 1000":                                              &phoenix.CloseError{Code: 1000},
+		`phoenix: connection closed by the server with code 1001 ("going\n")`:                                  &phoenix.CloseError{Code: 1001, Reason: "going\n"},
+		"phoenix: slow consumer: 3 messages dropped here":                                                      &phoenix.DroppedError{N: 3},
+		"phoenix: messages may be missing here: the channel was rejoined after: channel crashed on the server": &phoenix.GapError{Err: phoenix.ErrChannelCrashed},
+		"phoenix: undecodable text frame of 7 bytes: why: EOF":                                                 &phoenix.ProtocolError{Reason: "why", Err: io.EOF, Size: 7},
+		"phoenix: undecodable binary frame of 0 bytes: why":                                                    &phoenix.ProtocolError{Reason: "why", Binary: true},
+	} {
+		if got := err.Error(); got != want {
+			t.Errorf("%T: %q, want %q", err, got, want)
+		}
+	}
+}
+
+func TestErrorsUnwrapToTheirCause(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("cause")
+	for _, err := range []error{
+		&phoenix.InputError{Err: cause}, &phoenix.PushError{Err: cause}, &phoenix.HandshakeError{Err: cause},
+		&phoenix.GapError{Err: cause}, &phoenix.ProtocolError{Err: cause},
+	} {
+		if !errors.Is(err, cause) {
+			t.Errorf("%T does not wrap its cause", err)
+		}
+	}
+	if !errors.Is(phoenix.ErrTimeout, context.DeadlineExceeded) || errors.Is(context.DeadlineExceeded, phoenix.ErrTimeout) {
+		t.Error("ErrTimeout has to match context.DeadlineExceeded, and not the other way round")
+	}
+	var timeout interface{ Timeout() bool }
+	if !errors.As(phoenix.ErrTimeout, &timeout) || !timeout.Timeout() {
+		t.Error("ErrTimeout is no timeout in the sense of package net")
+	}
+	for err, want := range map[error]bool{
+		nil:                   false,
+		phoenix.ErrTimeout:    false,
+		&phoenix.PushError{}:  true,
+		&phoenix.ReplyError{}: false,
+		&phoenix.PushError{Sent: true, Err: phoenix.ErrTimeout}:                           false,
+		fmt.Errorf("wrapped: %w", &phoenix.PushError{Err: phoenix.ErrQueueFull}):          true,
+		errors.Join(errors.New("other"), &phoenix.PushError{Err: phoenix.ErrClosed}):      true,
+		errors.Join(errors.New("other"), &phoenix.PushError{Sent: true, Err: io.EOF}):     false,
+		&phoenix.GapError{Err: &phoenix.PushError{Sent: true, Err: phoenix.ErrNotJoined}}: false,
+	} {
+		if got := phoenix.SafeToRetry(err); got != want {
+			t.Errorf("SafeToRetry(%v) = %v, want %v", err, got, want)
+		}
+	}
+}
+
+func TestTimeoutsAndCancellationsMatchWhatTheyAre(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		c := h.joined(h.connected(&phoenix.SocketOptions{Timeout: 3 * time.Second}), "room:1", nil)
+		cause := errors.New("the user went away")
+		for name, tc := range map[string]struct {
+			ctx     func() (context.Context, context.CancelFunc)
+			is, not []error
+		}{
+			"Timeout":  {func() (context.Context, context.CancelFunc) { return t.Context(), func() {} }, []error{phoenix.ErrTimeout, context.DeadlineExceeded}, []error{context.Canceled}},
+			"deadline": {func() (context.Context, context.CancelFunc) { return context.WithTimeout(t.Context(), time.Second) }, []error{phoenix.ErrTimeout, context.DeadlineExceeded}, []error{context.Canceled}},
+			"deadline with a cause": {func() (context.Context, context.CancelFunc) {
+				return context.WithTimeoutCause(t.Context(), time.Second, cause)
+			}, []error{phoenix.ErrTimeout, context.DeadlineExceeded, cause}, nil},
+			"cancellation": {func() (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				stop := time.AfterFunc(time.Second, func() { cancel(cause) })
+				return ctx, func() { stop.Stop() }
+			}, []error{context.Canceled, cause}, []error{phoenix.ErrTimeout, context.DeadlineExceeded}},
+		} {
+			ctx, cancel := tc.ctx()
+			_, err := c.Push(ctx, "silent", nil)
+			cancel()
+			var pe *phoenix.PushError
+			if !errors.As(err, &pe) || !pe.Sent || phoenix.SafeToRetry(err) {
+				t.Errorf("%s: %v", name, err)
+			}
+			for _, target := range tc.is {
+				if !errors.Is(err, target) {
+					t.Errorf("%s: %v is not %v", name, err, target)
+				}
+			}
+			for _, target := range tc.not {
+				if errors.Is(err, target) {
+					t.Errorf("%s: %v is %v", name, err, target)
+				}
+			}
+		}
+	})
+}
+
+func TestTooManyChannelsIsRecognized(t *testing.T) {
+	inBubble(t, &phoenixtest.Options{MaxChannels: 1}, func(t *testing.T, h *harness) {
+		s := h.connected(nil)
+		h.joined(s, "room:1", nil)
+		_, err := h.channel(s, "room:2", nil).Join(t.Context())
+		if !phoenix.IsTooManyChannels(err) || !phoenix.IsTooManyChannels(fmt.Errorf("join: %w", err)) {
+			t.Errorf("Join = %v", err)
+		}
+		_, err = h.channel(s, "room:deny", nil).Join(t.Context())
+		var re *phoenix.ReplyError
+		if !errors.As(err, &re) || phoenix.IsTooManyChannels(nil) {
+			t.Errorf("Join = %v", err)
+		}
+	})
+}
+
+func TestTheJSONLibraryIsTheUsers(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		var marshalled, unmarshalled recorder[string]
+		out := "[\n1]"
+		s := h.connected(&phoenix.SocketOptions{
+			Marshal: func(v any) ([]byte, error) {
+				marshalled.add(fmt.Sprint(v))
+				if v == "fail" {
+					return nil, io.ErrUnexpectedEOF
+				}
+				if v == "broken" {
+					return []byte("{"), nil
+				}
+				if v == "latin" {
+					return []byte("\"\xe9\""), nil
+				}
+				return []byte(out), nil
+			},
+			Unmarshal: func(data []byte, v any) error {
+				unmarshalled.add(string(data))
+				return json.Unmarshal(data, v)
+			},
+		})
+		c := h.joined(s, "room:1", &phoenix.ChannelOptions{Params: "params"})
+		got, err := phoenix.PushFor[[]int](t.Context(), c, "echo", "a")
+		if err != nil || len(got) != 1 || got[0] != 1 {
+			t.Errorf("PushFor = %v, %v", got, err)
+		}
+		if _, err := phoenix.PushFor[string](t.Context(), c, "echo", "b"); err == nil {
+			t.Error("PushFor decoded an array into a string")
+		}
+		for _, payload := range []string{"fail", "broken", "latin"} {
+			_, err := c.Push(t.Context(), "echo", payload)
+			checkUnsent(t, payload, err, "payload")
+			if payload == "fail" && !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%v does not wrap Marshal's error", err)
+			}
+		}
+		// What is JSON already needs no library.
+		for _, payload := range []any{nil, json.RawMessage("{}"), phoenix.Binary("x")} {
+			if _, err := c.Push(t.Context(), "echo", payload); err != nil {
+				t.Errorf("Push(%v): %v", payload, err)
+			}
+		}
+		wantItems(t, "Marshal", marshalled.list(), "params", "a", "b", "fail", "broken", "latin")
+		wantItems(t, "Unmarshal", unmarshalled.list(), "[1]", "[1]")
+	})
+}

@@ -1,0 +1,173 @@
+package phoenix_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/phxgo/phoenix"
+)
+
+type traceKey struct{}
+
+// A tracer notes what the hooks of a Trace get, and checks that the ctx of each
+// Done is the one that its Start returned.
+type tracer struct {
+	t   *testing.T
+	log recorder[string]
+}
+
+func (tr *tracer) start(ctx context.Context, format string, args ...any) context.Context {
+	what := fmt.Sprintf(format, args...)
+	tr.log.add(what)
+	if ctx.Value(traceKey{}) != nil {
+		tr.t.Errorf("%s began in the ctx of %v", what, ctx.Value(traceKey{}))
+	}
+	return context.WithValue(ctx, traceKey{}, what)
+}
+
+func (tr *tracer) done(ctx context.Context, format string, args ...any) {
+	tr.log.add(fmt.Sprintf("%s => %s", ctx.Value(traceKey{}), fmt.Sprintf(format, args...)))
+}
+
+func (tr *tracer) trace() *phoenix.Trace {
+	return &phoenix.Trace{
+		ConnectStart: func(ctx context.Context, i phoenix.ConnectStartInfo) context.Context {
+			return tr.start(ctx, "connect %s %d", i.Endpoint, i.Attempt)
+		},
+		ConnectDone: func(ctx context.Context, i phoenix.ConnectDoneInfo) {
+			tr.done(ctx, "%s %d %v", i.Endpoint, i.Attempt, i.Err)
+		},
+		JoinStart: func(ctx context.Context, i phoenix.JoinStartInfo) context.Context {
+			return tr.start(ctx, "join %s %v %d", i.Topic, i.Rejoin, i.Attempt)
+		},
+		JoinDone: func(ctx context.Context, i phoenix.JoinDoneInfo) {
+			tr.done(ctx, "%s %v %v", i.Topic, i.Reply != nil, i.Err)
+		},
+		PushStart: func(ctx context.Context, i phoenix.PushStartInfo) context.Context {
+			return tr.start(ctx, "push %s %s %d %v %v", i.Topic, i.Event, i.Size, i.Binary, i.Cast)
+		},
+		PushDone: func(ctx context.Context, i phoenix.PushDoneInfo) {
+			tr.done(ctx, "%s %v %v", i.Event, i.Reply != nil, i.Err)
+		},
+		CallbackStart: func(ctx context.Context, i phoenix.CallbackInfo) context.Context {
+			return tr.start(ctx, "callback %s %s %d", i.Topic, i.Event, i.Queued)
+		},
+		CallbackDone: func(ctx context.Context, i phoenix.CallbackInfo) { tr.done(ctx, "%s", i.Event) },
+		Disconnected: func(err error) { tr.log.add(fmt.Sprint("disconnected ", err != nil)) },
+		Heartbeat:    func(rtt time.Duration) { tr.log.add(fmt.Sprint("heartbeat ", rtt)) },
+	}
+}
+
+// take returns what was noted since the last time.
+func (tr *tracer) take() []string {
+	synctest.Wait()
+	tr.log.mu.Lock()
+	defer tr.log.mu.Unlock()
+	all := tr.log.all
+	tr.log.all = nil
+	return all
+}
+
+func (tr *tracer) want(what string, want ...string) {
+	tr.t.Helper()
+	wantItems(tr.t, what, tr.take(), want...)
+}
+
+func TestTraceTellsWhatHappens(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		tr := &tracer{t: t}
+		h.srv.RefuseNext(1, 503, nil, "")
+		s := h.connected(&phoenix.SocketOptions{Trace: tr.trace()})
+		const refused = "phoenix: connection refused with HTTP status 503 Service Unavailable"
+		const endpoint = "ws://phoenix.test/socket"
+		tr.want("connect",
+			"connect "+endpoint+" 1", "connect "+endpoint+" 1 => "+endpoint+" 1 "+refused,
+			"connect "+endpoint+" 2", "heartbeat 0s", "connect "+endpoint+" 2 => "+endpoint+" 2 <nil>")
+
+		c := h.joined(s, "room:1", nil)
+		tr.want("join", "join room:1 false 1", "join room:1 false 1 => room:1 true <nil>")
+		if _, err := h.channel(s, "room:deny", nil).Join(t.Context()); err == nil {
+			t.Error("Join succeeded")
+		}
+		tr.want("refused join", "join room:deny false 1", `join room:deny false 1 => room:deny true phoenix: join on "room:deny": status "error": unauthorized`)
+
+		c.Push(t.Context(), "echo", "12")
+		tr.want("push", "push room:1 echo 4 false false", "push room:1 echo 4 false false => echo true <nil>")
+		c.PushAsync(t.Context(), "echo", phoenix.Binary("123"))
+		tr.want("async", "push room:1 echo 3 true false", "push room:1 echo 3 true false => echo true <nil>")
+		c.Cast(t.Context(), "silent", nil)
+		tr.want("cast", "push room:1 silent 2 false true", "push room:1 silent 2 false true => silent false <nil>")
+		c.Push(t.Context(), "err", nil)
+		tr.want("error reply", "push room:1 err 2 false false", `push room:1 err 2 false false => err true phoenix: push "err" on "room:1": status "error"`)
+		const bad = `phoenix: push "e" on "room:1": never sent: bad payload: a []byte is ambiguous: use phoenix.Binary for a binary message or json.RawMessage for JSON text`
+		c.Push(t.Context(), "e", []byte("x"))
+		tr.want("bad push", "push room:1 e 0 false false", "push room:1 e 0 false false => e false "+bad)
+		c.PushAsync(t.Context(), "e", []byte("x"))
+		tr.want("bad async", "push room:1 e 0 false false", "push room:1 e 0 false false => e false "+bad)
+		c.Cast(t.Context(), "e", []byte("x"))
+		tr.want("bad cast", "push room:1 e 0 false true", "push room:1 e 0 false true => e false "+bad)
+
+		c.On("shout", func(*phoenix.Message) {})
+		h.srv.Broadcast("room:1", "shout", nil)
+		tr.want("callback", "callback room:1 shout 0", "callback room:1 shout 0 => shout")
+
+		p := c.PushAsync(t.Context(), "silent", nil)
+		tr.take()
+		h.srv.Conns()[0].Cut()
+		_, err := p.Wait(t.Context())
+		synctest.Wait()
+		if all := tr.take(); len(all) < 2 || !errors.Is(err, phoenix.ErrConnectionLost) {
+			t.Errorf("after a cut: %v, %v", all, err)
+		}
+		time.Sleep(5 * time.Second)
+		// The connection had not lasted, so that the attempts are counted on.
+		tr.want("reconnect", "connect "+endpoint+" 3", "heartbeat 0s", "connect "+endpoint+" 3 => "+endpoint+" 3 <nil>",
+			"join room:1 true 1", "join room:1 true 1 => room:1 true <nil>")
+		s.Close()
+		tr.want("close", "disconnected true")
+	})
+}
+
+func TestProvidersRunInTheCtxOfTheirTrace(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		tr := &tracer{t: t}
+		var seen recorder[string]
+		s := h.connected(&phoenix.SocketOptions{Trace: tr.trace(), AuthToken: func(ctx context.Context) (string, error) {
+			seen.add(fmt.Sprint(ctx.Value(traceKey{})))
+			return "", nil
+		}})
+		h.joined(s, "room:1", &phoenix.ChannelOptions{ParamsFunc: func(ctx context.Context, _ phoenix.JoinAttempt) (any, error) {
+			seen.add(fmt.Sprint(ctx.Value(traceKey{})))
+			return nil, nil
+		}})
+		wantItems(t, "providers", seen.list(), "connect ws://phoenix.test/socket 1", "join room:1 false 1")
+	})
+}
+
+func TestFramesAreTracedInBothDirections(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		var log recorder[string]
+		s := h.connected(&phoenix.SocketOptions{Trace: &phoenix.Trace{
+			FrameIn:  func(f phoenix.Frame) { log.add(fmt.Sprintf("< %v %q", f.Binary, f.Data)) },
+			FrameOut: func(f phoenix.Frame) { log.add(fmt.Sprintf("> %v %q", f.Binary, f.Data)) },
+		}})
+		c := h.joined(s, "room:1", nil)
+		c.Push(t.Context(), "echo", phoenix.Binary("x"))
+		wantItems(t, "frames", log.list(),
+			`> false "[null,\"1\",\"phoenix\",\"heartbeat\",{}]"`,
+			`< false "[null,\"1\",\"phoenix\",\"phx_reply\",{\"response\":{},\"status\":\"ok\"}]"`,
+			`> false "[\"2\",\"2\",\"room:1\",\"phx_join\",{}]"`,
+			`< false "[\"2\",\"2\",\"room:1\",\"phx_reply\",{\"response\":{},\"status\":\"ok\"}]"`,
+			`> true "\x00\x01\x01\x06\x0423room:1echox"`,
+			`< true "\x01\x01\x01\x06\x0223room:1okx"`,
+		)
+		st := s.Stats()
+		if st.FramesIn != 3 || st.FramesOut != 3 || st.BytesIn == 0 || st.BytesOut == 0 || st.Joined != 1 || st.Channels != 1 {
+			t.Errorf("Stats = %+v", st)
+		}
+	})
+}
