@@ -1,0 +1,189 @@
+package phoenix_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
+)
+
+// These tests count what the client allocates. The server is another process,
+// a copy of this test binary, so that what it allocates does not count.
+
+const serverProcess = "PHOENIX_TEST_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serverProcess) != "" {
+		serveProcess()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// serveProcess is the server's process. It ends with its standard input.
+func serveProcess() {
+	srv, err := phoenixtest.Start(&phoenixtest.Options{Network: phoenixtest.TCP, FrameLog: -1})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	ch := roomChannel()
+	ch.Events["flood"] = func(c *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply {
+		var order struct{ Count, Size int }
+		if err := p.Decode(&order); err != nil {
+			return phoenixtest.Error(err.Error())
+		}
+		payload := phoenixtest.JSON(`{"pad":"` + strings.Repeat("x", order.Size-10) + `"}`)
+		for range order.Count {
+			c.Broadcast("flood", payload)
+		}
+		return phoenixtest.OK(nil)
+	}
+	srv.Handle("room:*", ch)
+	fmt.Println(srv.URL())
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the test ends
+	_ = srv.Close()
+}
+
+// startServerProcess returns the URL of a server in a process of its own.
+func startServerProcess(t *testing.T) string {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("the race detector allocates too")
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), serverProcess+"=1")
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error("server process:", err)
+		}
+	})
+	url, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal("server process:", err)
+	}
+	return strings.TrimSpace(url)
+}
+
+// joinedOver connects a socket and joins room:1.
+func joinedOver(t *testing.T, url string) (*phoenix.Socket, *phoenix.Channel) {
+	t.Helper()
+	s, err := phoenix.NewSocket(url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	if err := s.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Channel("room:1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Join(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s, c
+}
+
+// mallocs returns how many allocations f makes.
+func mallocs(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.Mallocs - before.Mallocs
+}
+
+func TestAPushAllocatesAtMostFourTimes(t *testing.T) {
+	_, c := joinedOver(t, startServerProcess(t))
+	for _, size := range []int{20, 1000} {
+		payload := json.RawMessage(`"` + strings.Repeat("x", size) + `"`)
+		push := func() {
+			if _, err := c.Push(t.Context(), "echo", payload); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := testing.AllocsPerRun(2000, push); got > 4 {
+			t.Errorf("a push of %d bytes allocates %v times, want at most 4", size, got)
+		}
+	}
+}
+
+func TestAReceivedBroadcastHardlyAllocates(t *testing.T) {
+	_, c := joinedOver(t, startServerProcess(t))
+	sub := c.Subscribe(&phoenix.SubscribeOptions{Limit: -1, Events: []string{"flood"}})
+	const count = 20_000
+	receive := func(size int) func() {
+		return func() {
+			p := c.PushAsync(t.Context(), "flood", json.RawMessage(fmt.Sprintf(`{"Count":%d,"Size":%d}`, count, size)))
+			for range count {
+				if m, err := sub.Next(t.Context()); err != nil || len(m.Payload.Bytes()) != size {
+					t.Fatalf("Next = %v, %v", m, err)
+				}
+			}
+			if _, err := p.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for size, limit := range map[int]float64{100: 0.1, 2048: 0.3} {
+		receive(size)() // warm
+		if got := float64(mallocs(receive(size))) / count; got > limit {
+			t.Errorf("a broadcast of %d bytes allocates %.3f times, want at most %v", size, got, limit)
+		}
+	}
+}
+
+func TestAnIdleSocketHasAtMostTwoGoroutines(t *testing.T) {
+	url := startServerProcess(t)
+	const sockets = 100
+	before := runtime.NumGoroutine()
+	var all []*phoenix.Socket
+	for range sockets {
+		s, c := joinedOver(t, url)
+		c.On("e", func(*phoenix.Message) {})
+		c.Subscribe(nil)
+		if _, err := c.Push(t.Context(), "echo", 1); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	// A goroutine that has done its work may need a moment to be gone.
+	for range 1000 {
+		if runtime.NumGoroutine()-before <= sockets {
+			break
+		}
+		runtime.Gosched()
+	}
+	if got := runtime.NumGoroutine() - before; got > 2*sockets {
+		t.Errorf("%d goroutines for %d idle sockets, want at most 2 each", got, sockets)
+	} else {
+		t.Logf("%d goroutines for %d idle sockets", got, sockets)
+	}
+	for _, s := range all {
+		s.Close()
+		<-s.Done()
+	}
+}
