@@ -250,7 +250,16 @@ func (c *corkConn) cut() error {
 	c.mu.Lock()
 	c.fail(net.ErrClosed)
 	c.mu.Unlock()
-	return c.Conn.Close()
+	return cutNet(c.Conn)
+}
+
+// cutNet closes a connection at once. That of TLS alone would wait five seconds
+// for a deaf peer to take its farewell.
+func cutNet(c net.Conn) error {
+	if t, ok := c.(*tls.Conn); ok {
+		_ = t.NetConn().Close() // the next Close reports what there is to report
+	}
+	return c.Close()
 }
 
 // Read reads ahead once a read has filled the library's small buffer, into a

@@ -375,7 +375,7 @@ func (c *wsConn) cut() error {
 	case c.cork != nil:
 		_ = c.cork.cut() // the library's close reports what there is to report
 	case c.netConn != nil:
-		_ = c.netConn.Close() // as above
+		_ = cutNet(c.netConn) // as above
 	case c.body != nil:
 		_ = c.body.Close() // as above
 	}
