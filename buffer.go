@@ -281,14 +281,15 @@ func (sub *Subscription) end(why error) {
 }
 
 // All returns an iterator over what Next returns, until ctx is done or the
-// subscription ends; neither is yielded as an error, but ErrSlowConsumer is. A
-// *DroppedError or *GapError comes with a nil message, and the loop goes on.
+// subscription ends. A *DroppedError or *GapError comes with a nil message, and
+// the loop goes on. The end is yielded as an error only if it was nobody's wish:
+// ErrSlowConsumer, or why the channel could not be rejoined.
 func (sub *Subscription) All(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for {
 			m, err := sub.Next(ctx)
 			if m == nil && !inBand(err) {
-				if err == ErrSlowConsumer { //nolint:errorlint // as end stored it
+				if ctx.Err() == nil && err != ErrChannelClosed && err != ErrClosed { //nolint:errorlint // with a cause it is worth telling
 					yield(nil, err)
 				}
 				return

@@ -167,7 +167,7 @@ type pendingTable struct {
 }
 
 func (t *pendingTable) slot(ref uint64) **call {
-	return &t.ring[ref&uint64(len(t.ring)-1)]
+	return &t.ring[ref%uint64(len(t.ring))]
 }
 
 func (t *pendingTable) put(c *call) {

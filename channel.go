@@ -239,8 +239,9 @@ func (c *Channel) joinable() error {
 // Leave leaves the channel. Whatever it returns, the channel is closed then and
 // no longer registered, and its subscriptions end with ErrChannelClosed. Pushes
 // that are in flight when the server answers fail with ErrChannelClosed, and so
-// do those that still waited for the channel to be joined. The channel may be
-// joined again with Join.
+// do those that still waited for the channel to be joined. Messages that come in
+// from the call on are dropped. The channel may be joined again with Join;
+// functions given to On are called again then.
 //
 // It waits for the server's answer, the end of the connection, the end of ctx,
 // or, without a deadline in ctx, for the channel's Timeout. The last two are the

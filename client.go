@@ -87,7 +87,7 @@ func (s *Socket) Connect(ctx context.Context) error {
 		case ctx.Err() != nil:
 			s.unlock()
 			return ctxErr(ctx)
-		case s.state == SocketOpen && s.run != nil && !s.run.stopping:
+		case s.state == SocketOpen && s.conn != nil && s.conn.broken == nil:
 			s.unlock()
 			return nil
 		case s.run != nil && s.run.stopping:
@@ -127,7 +127,7 @@ func (s *Socket) awaitOpen(ctx context.Context, r *runner, w chan error) error {
 	r.removeWaiter(w)
 	err := ctxErr(ctx)
 	if r.lastErr != nil {
-		err = fmt.Errorf("%w; the last attempt failed: %w", err, r.lastErr)
+		err = &connectError{err, r.lastErr}
 	}
 	// Nobody else waits for this connection, and it never was: give it up.
 	abandon := !r.opened && len(r.waiters) == 0
@@ -144,6 +144,8 @@ func (s *Socket) awaitOpen(ctx context.Context, r *runner, w chan error) error {
 // Disconnect takes leave of the server, until ctx is done, and stops
 // reconnecting. Pushes in flight fail (Sent: true, ErrDisconnected); those not
 // yet sent stay queued. Channels stay too, and rejoin after the next Connect.
+// A server that does not answer the closing handshake is waited for until ctx
+// is done, or for about five seconds if it has no deadline.
 // It waits until the connection is gone, and returns the ctx's error if the
 // server did not answer before. On a socket that is not connected it does
 // nothing.
@@ -189,7 +191,8 @@ const closeNormal = 1000
 
 // Shutdown closes the socket for good, as gently as ctx allows: it takes no new
 // pushes and joins, sends what is queued, awaits the replies, leaves the
-// channels, and takes leave of the server. When ctx is done it closes the socket
+// channels, and takes leave of the server. Messages that come in while it leaves
+// are dropped. When ctx is done it closes the socket
 // at once and returns the ctx's error. It does not wait for callbacks: Done
 // does. While the connection is down it waits for its return.
 func (s *Socket) Shutdown(ctx context.Context) error {
@@ -238,13 +241,11 @@ func (s *Socket) leaveAll(ctx context.Context) error {
 	for _, c := range channels {
 		go func() { errs <- c.Leave(ctx) }()
 	}
+	var err error
 	for range channels {
-		<-errs // each ends at the latest with ctx; the channel is left in any case
+		err = errors.Join(err, <-errs)
 	}
-	if ctx.Err() != nil {
-		return ctxErr(ctx)
-	}
-	return nil
+	return err
 }
 
 // Close closes the socket for good, at once, without a closing handshake. All

@@ -121,6 +121,9 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 	s.lock()
 	defer s.unlock()
 	cause := conn.broken
+	if conn.open && !isOurs(cause) {
+		cause = connectionLost(cause)
+	}
 	conn.restWritten(cause)
 	s.conn = nil
 	s.timers.stop(&conn.beat.due)
@@ -148,9 +151,6 @@ var errWrite = errors.New("phoenix: write failed")
 // connectionLost gives what was under way its outcome: what was taken by a
 // writer fails, what was not stays queued until the channel is joined again.
 func (s *Socket) connectionLost(conn *connection, cause error) {
-	if !isOurs(cause) {
-		cause = connectionLost(cause)
-	}
 	s.repark(nil)
 	for c := s.queue.pop(); c != nil; c = s.queue.pop() {
 		// Joins, leaves and heartbeats are for one connection only.

@@ -117,16 +117,14 @@ func (c *corkConn) Write(p []byte) (int, error) {
 // flushing is true.
 func (c *corkConn) flushLater() {
 	c.flushing = true
-	c.controls.Add(1)
-	go func() {
-		defer c.controls.Done()
+	c.controls.Go(func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		done, err := c.flushLocked(time.Now().Add(controlWriteTime))
 		if !done && err == nil {
 			c.fail(os.ErrDeadlineExceeded)
 		}
-	}()
+	})
 }
 
 // cork starts a batch.
@@ -174,7 +172,7 @@ func (c *corkConn) progress() (appended, flushed int64) {
 func (c *corkConn) flushLocked(deadline time.Time) (done bool, err error) {
 	defer c.endFlush()
 	if c.err == nil {
-		if err := c.Conn.SetWriteDeadline(deadline); err != nil {
+		if err := c.SetWriteDeadline(deadline); err != nil {
 			c.fail(err)
 		}
 	}

@@ -135,6 +135,7 @@ func (s *Socket) handleReply(conn *connection, e *envelope, reply *Reply) {
 		c.channel.leaveReplied(c)
 	case callPush:
 		s.pushReplied(c, e, reply)
+	case callCast, callForget: // never in the table
 	}
 }
 
@@ -201,7 +202,7 @@ func (s *Socket) topicLost(e *envelope) {
 // are no reply to it.
 func (s *Socket) handleMessage(e *envelope, msg *Message) (kept bool) {
 	c := s.channels.get(msg.Topic)
-	if c == nil || e.joinRef != nil && parseRef(e.joinRef) != c.joinRef {
+	if c == nil || e.joinRef != nil && (c.joinRef == 0 || parseRef(e.joinRef) != c.joinRef) {
 		// Of a channel that was left, or of an earlier join of this one, whose
 		// phx_close comes after the reply to the new join.
 		return false

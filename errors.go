@@ -270,6 +270,17 @@ func connectionLost(cause error) error {
 	return &connectionError{cause}
 }
 
+// A connectError is the end of a Connect whose ctx ended, with the last failure.
+type connectError struct {
+	err  error
+	last error
+}
+
+func (e *connectError) Error() string {
+	return e.err.Error() + "; the last attempt failed: " + trimPrefix(e.last)
+}
+func (e *connectError) Unwrap() []error { return []error{e.err, e.last} }
+
 // A ctxError is the error of a ctx that ended a call. One that ran into its
 // deadline also matches ErrTimeout, so that there is one way to ask.
 type ctxError struct {
@@ -278,7 +289,7 @@ type ctxError struct {
 }
 
 func (e *ctxError) Error() string {
-	if e.cause == e.err {
+	if e.cause == e.err { //nolint:errorlint // the very same error has no more to tell
 		return "phoenix: " + e.err.Error()
 	}
 	return "phoenix: " + e.err.Error() + ": " + trimPrefix(e.cause)

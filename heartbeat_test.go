@@ -207,7 +207,7 @@ func TestADeadServerIsNoticedWhenTheJoinExpires(t *testing.T) {
 		h.until(25 * time.Second)
 		h.conn().Blackhole()
 		c := h.channel(s, "room:1", &phoenix.ChannelOptions{Timeout: 30 * time.Second})
-		go c.Join(t.Context()) //nolint:errcheck // it fails
+		go c.Join(t.Context())
 		wantLoss(t, h, s, 55*time.Second)
 	})
 }
@@ -219,7 +219,7 @@ func TestAJoinBehindTheHeartbeatDoesNotDelayIt(t *testing.T) {
 		h.conn().Blackhole()
 		h.until(31 * time.Second)
 		c := h.channel(s, "room:1", &phoenix.ChannelOptions{Timeout: 30 * time.Second})
-		go c.Join(t.Context()) //nolint:errcheck // it is made again
+		go c.Join(t.Context())
 		wantLoss(t, h, s, 40*time.Second)
 	})
 }
@@ -233,7 +233,7 @@ func TestADeadServerIsNoticedInSpiteOfManyJoins(t *testing.T) {
 		h.conn().Blackhole()
 		for i := range 20 {
 			c := h.channel(s, fmt.Sprintf("room:%d", i), nil)
-			go c.Join(t.Context()) //nolint:errcheck // it fails
+			go c.Join(t.Context())
 		}
 		at, err := h.lossAt(s)
 		if at > 50*time.Second {

@@ -79,7 +79,8 @@ type SocketOptions struct {
 	// ReconnectBackoff makes the policy for one outage: how long to wait before
 	// each attempt. A policy's Stop ends the attempts. Default: exponential
 	// from 250 ms to 30 s, ±50 %, without end. A new one is made for each
-	// outage that follows a connection of at least 10 s.
+	// outage that follows a connection of at least 10 s. Close waits for a
+	// policy that is at work: it must not block.
 	ReconnectBackoff func() backoff.BackOff
 	// RejoinBackoff does the same for rejoining a channel. Default: exponential
 	// from 1 s to 30 s, ±50 %, without end.
@@ -96,8 +97,10 @@ type SocketOptions struct {
 	// MaxMessageSize is the limit of a message in bytes, in both directions. A
 	// larger one from the server ends the connection. Default: 16 MiB.
 	MaxMessageSize int64
-	// MaxQueue is how many bytes of payloads may wait for the network before
-	// PushAsync and Cast report ErrQueueFull. Default: 1 MiB.
+	// MaxQueue is how many bytes may wait for the network before PushAsync and
+	// Cast report ErrQueueFull; each message counts as its payload and 64
+	// bytes. A Push may always wait: it is bounded by its caller. Default:
+	// 1 MiB.
 	MaxQueue int
 
 	// Marshal and Unmarshal are the JSON library for payloads. They must be

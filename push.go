@@ -57,7 +57,8 @@ func (e *encoded) unshareLarge() {
 // A reply with another status is returned together with a *ReplyError. Anything
 // else is a *PushError, whose Sent says whether the push may have reached the
 // server, and which wraps the cause: ErrConnectionLost, ErrDisconnected,
-// ErrChannelCrashed, ErrChannelClosed, ErrClosed, ErrNotConnected, ErrNotJoined,
+// ErrChannelCrashed, ErrChannelClosed, ErrClosed, ErrNotConnected, ErrNotJoined
+// (which wraps the *ReplyError of the join, if that was refused meanwhile),
 // ErrMessageTooBig, an *InputError for what cannot be sent at all, ErrTimeout,
 // or the ctx's error. Without a deadline in ctx the channel's Timeout applies.
 // A server that replies with :noreply never answers: use Cast for such events.
@@ -191,9 +192,9 @@ func (c *Channel) pushable() error {
 // expire gives a push the channel's timeout.
 func (c *Channel) expire(p *call, now time.Duration) {
 	s, d := c.socket, c.opts.Timeout
-	switch {
-	case d == 0:
-	case d == s.set.Timeout:
+	switch d {
+	case 0:
+	case s.set.Timeout:
 		s.timers.pushes.push(p, now+d)
 	default:
 		p.deadline = &deadline{fire: func() { s.failCall(p, ErrTimeout) }}
@@ -220,14 +221,17 @@ func (c *Channel) handIn(p *call, borrowed bool) (*connection, outgoing, bool) {
 	return nil, outgoing{}, false
 }
 
+// envelopeSize is what a message in the queue counts for besides its payload.
+const envelopeSize = 64
+
 // full reports whether there is no room for a push whose caller does not wait.
 // One whose caller does may always queue: it takes no more room than its caller
 // does.
 func (c *Channel) full(size int) bool {
 	if c.state == ChannelJoined {
 		limit := c.socket.set.MaxQueue
-		queued := c.socket.queue.bytes
-		return limit > 0 && queued > 0 && queued+size > limit
+		queue := &c.socket.queue
+		return limit > 0 && queue.n > 0 && queue.bytes+size+(queue.n+1)*envelopeSize > limit
 	}
 	return c.opts.MaxBuffer > 0 && c.parked.n >= c.opts.MaxBuffer
 }
@@ -375,7 +379,8 @@ func (p *Push) cancel(err error) {
 // Cast sends an event for which no reply is awaited: the right way to push to a
 // handler that returns :noreply. It returns nil when the message is queued,
 // which does not say that it arrived, or even left: a later loss shows in Stats
-// and Trace only. Its errors are a *PushError with Sent false; ErrQueueFull if
+// and Trace only. While the channel is not joined a cast waits as a push does,
+// for the channel's Timeout at most. Its errors are a *PushError with Sent false; ErrQueueFull if
 // the buffer of the channel or the queue of the socket is full. ctx bounds
 // nothing but the call, which does not block, but for about a millisecond if the
 // network is stuck.

@@ -70,7 +70,8 @@ func TestAnUnlimitedBuffer(t *testing.T) {
 
 func TestAFullQueueRefusesPushAsyncAndCastAndLetsPushWait(t *testing.T) {
 	inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
-		conn, c, big := stalled(h, &phoenix.SocketOptions{MaxQueue: 1000})
+		// Room for 1,000 bytes of payload in four messages.
+		conn, c, big := stalled(h, &phoenix.SocketOptions{MaxQueue: 1000 + 4*64})
 		s := c.Socket()
 		d, err := s.Channel("room:2", nil)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -91,16 +92,14 @@ func (s *Socket) endAttempt(r *runner) {
 func (s *Socket) startRun() {
 	r := &runner{}
 	s.run = r
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
+	s.wg.Go(func() {
 		s.runLoop(r)
 		s.lock()
 		defer s.unlock()
 		if r.ended = true; r.done != nil {
 			close(r.done)
 		}
-	}()
+	})
 }
 
 // await waits until the runner has ended, or ctx is done. The lock is not held.
@@ -344,12 +343,10 @@ func (s *Socket) dial(ctx context.Context, r *runner, attempt int) (Conn, error)
 	// A goroutine of its own, so that the runner's stack, which stays for as
 	// long as the connection does, need not grow for it.
 	dialed := make(chan result, 1)
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
+	s.wg.Go(func() {
 		c, err := s.set.Transport.Dial(ctx, req)
 		dialed <- result{c, err}
-	}()
+	})
 	res := <-dialed
 	if res.err != nil {
 		return nil, s.attemptError(ctx, r, res.err)
@@ -437,9 +434,7 @@ func (s *Socket) askProviders(ctx context.Context) (*DialRequest, error) {
 func (s *Socket) newDialRequest(params url.Values, header http.Header, token string) *DialRequest {
 	u := *s.endpoint
 	query := u.Query()
-	for k, v := range params {
-		query[k] = v
-	}
+	maps.Copy(query, params)
 	// A missing vsn would silently mean protocol 1.0.0.
 	query.Set("vsn", s.set.vsn)
 	u.RawQuery = query.Encode()

@@ -48,8 +48,8 @@ func TestReconnectFollowsTheStepsOfPhoenixJS(t *testing.T) {
 		wantSocketState(t, s, phoenix.SocketOpen)
 		want := []time.Duration{0}
 		at := 20 * time.Second
-		for _, d := range []time.Duration{10, 50, 100, 150, 200, 250, 500, 1000, 2000, 5000, 5000, 5000, 5000} {
-			at += d * ms
+		for _, n := range []int{10, 50, 100, 150, 200, 250, 500, 1000, 2000, 5000, 5000, 5000, 5000} {
+			at += time.Duration(n) * ms
 			want = append(want, at)
 		}
 		wantTimes(t, times.list(), want...)

@@ -132,6 +132,7 @@ func appendBinaryPush(dst []byte, m *outgoing) ([]byte, error) {
 		jr = nil
 	}
 	r := strconv.AppendUint(ref[:0], m.ref, 10)
+	//nolint:gosec // checked above; a ref has at most 20 digits
 	dst = append(dst, binaryPush, byte(len(jr)), byte(len(r)), byte(len(m.topic)), byte(len(m.event)))
 	dst = append(dst, jr...)
 	dst = append(dst, r...)
@@ -177,7 +178,8 @@ func (e *envelope) readArray(b []byte) bool {
 	if n < len(`[,,"","",0]`) || b[0] != '[' || b[n-1] != ']' {
 		return false
 	}
-	pos, ok := 1, false
+	pos := 1
+	var ok bool
 	if e.joinRef, pos, ok = readToken(b, pos); !ok {
 		return false
 	}

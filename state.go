@@ -77,7 +77,7 @@ func (s *Socket) log(level slog.Level, msg string, attrs ...slog.Attr) {
 	if s.set.Logger == nil {
 		return
 	}
-	s.later(func() { s.set.Logger.LogAttrs(context.Background(), level, msg, attrs...) })
+	s.later(func() { s.set.Logger.LogAttrs(context.Background(), level, msg, attrs...) }) //nolint:sloglint // msg is a constant of each caller
 }
 
 // debug reports whether frames are logged.
@@ -87,18 +87,13 @@ func (s *Socket) debug() bool {
 
 // logFrame logs a frame, but not its payload. The lock is not held.
 func (s *Socket) logFrame(msg, topic, event, ref string, size int) {
-	s.set.Logger.LogAttrs(context.Background(), slog.LevelDebug, msg, slog.String("topic", topic),
+	s.set.Logger.LogAttrs(context.Background(), slog.LevelDebug, msg, //nolint:sloglint // msg is a constant of each caller
+		slog.String("topic", topic),
 		slog.String("event", event), slog.String("ref", ref), slog.Int("size", size))
 }
 
 // goUser starts a goroutine that runs code of the user's. The lock is held.
-func (s *Socket) goUser(f func()) {
-	s.userWG.Add(1)
-	go func() {
-		defer s.userWG.Done()
-		f()
-	}()
-}
+func (s *Socket) goUser(f func()) { s.userWG.Go(f) }
 
 // settle gives c its outcome: it leaves every list and table and gets its
 // outcome in this one critical section, so that there is exactly one.

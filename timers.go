@@ -23,7 +23,7 @@ func (h deadlineHeap) Swap(i, j int) {
 }
 
 func (h *deadlineHeap) Push(x any) {
-	d := x.(*deadline) //nolint:forcetypeassert // a bug of ours if it is not
+	d := x.(*deadline) //nolint:errcheck,forcetypeassert // a bug of ours if it is not
 	*h = append(*h, d)
 	d.index = len(*h)
 }

@@ -49,7 +49,7 @@ type webSocket struct {
 // authTokenPrefix marks the subprotocol that carries the auth token. In spite
 // of its name the server decodes standard base64 without padding
 // (lib/phoenix/transports/websocket.ex).
-const authTokenPrefix = "base64url.bearer.phx."
+const authTokenPrefix = "base64url.bearer.phx." //nolint:gosec // no credential, but what marks one
 
 func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	d := wsDialer{ctx: ctx}
@@ -257,7 +257,7 @@ func (c *wsConn) ReadFrame() (Frame, error) {
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if err == io.EOF { //nolint:errorlint // the contract of io.Reader
+		if err == io.EOF {
 			c.buf = buf
 			return Frame{Data: buf, Binary: typ == websocket.MessageBinary}, nil
 		}

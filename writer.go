@@ -20,11 +20,7 @@ func (s *Socket) wakeWriter() {
 		return
 	}
 	conn.busy = true
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
-		s.drain(conn)
-	}()
+	s.wg.Go(func() { s.drain(conn) })
 }
 
 // take makes an outgoing of a call: from now on it counts as sent.
