@@ -1,0 +1,89 @@
+package phoenix_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
+)
+
+// A logRecorder keeps records as text: level, message, attributes.
+type logRecorder struct {
+	recorder[string]
+	level slog.Level
+}
+
+func (r *logRecorder) Enabled(_ context.Context, l slog.Level) bool { return l >= r.level }
+func (r *logRecorder) WithAttrs([]slog.Attr) slog.Handler           { return r }
+func (r *logRecorder) WithGroup(string) slog.Handler                { return r }
+func (r *logRecorder) Handle(_ context.Context, rec slog.Record) error {
+	var b strings.Builder
+	fmt.Fprint(&b, rec.Level, " ", rec.Message)
+	rec.Attrs(func(a slog.Attr) bool {
+		fmt.Fprint(&b, " ", a)
+		return true
+	})
+	r.add(b.String())
+	return nil
+}
+
+func TestTheLogTellsStatesAndFailures(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		log := &logRecorder{}
+		h.srv.RefuseNext(1, 503, nil, "")
+		s := h.connected(&phoenix.SocketOptions{Logger: slog.New(log)})
+		c := h.joined(s, "room:1", nil)
+		h.srv.Conns()[0].SendRaw(phoenixtest.OpText, []byte(`"hunter2"`))
+		synctest.Wait()
+		c.Push(t.Context(), "crash", map[string]string{"secret": "hunter2"})
+		time.Sleep(5 * time.Second)
+		c.Leave(t.Context())
+		s.Close()
+		all := log.list()
+		for _, line := range all {
+			if strings.Contains(line, "hunter2") {
+				t.Errorf("the log holds a payload: %s", line)
+			}
+		}
+		var short []string
+		for _, line := range all {
+			line, _, _ = strings.Cut(line, " err=")
+			short = append(short, line)
+		}
+		wantItems(t, "the log", short,
+			"INFO socket state=connecting attempt=1", "WARN socket state=waiting",
+			"INFO socket state=connecting attempt=2", "INFO socket state=open attempt=2",
+			"INFO channel topic=room:1 state=joining", "INFO channel topic=room:1 state=joined",
+			"WARN frame skipped",
+			"WARN channel topic=room:1 state=errored",
+			"INFO channel topic=room:1 state=joining", "INFO channel topic=room:1 state=joined",
+			"INFO channel topic=room:1 state=leaving", "INFO channel topic=room:1 state=closed",
+			"INFO socket state=closed",
+		)
+	})
+}
+
+func TestTheLogTellsFramesAtLevelDebug(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		log := &logRecorder{level: slog.LevelDebug}
+		c := h.joined(h.connected(&phoenix.SocketOptions{Logger: slog.New(log)}), "room:1", nil)
+		before := len(log.list())
+		c.Push(t.Context(), "echo", "hunter2")
+		synctest.Wait()
+		frames := log.list()[before:]
+		if len(frames) != 2 {
+			t.Errorf("a push and its reply make %d records: %q", len(frames), frames)
+		}
+		for _, line := range frames {
+			if !strings.HasPrefix(line, "DEBUG ") || !strings.Contains(line, "room:1") || strings.Contains(line, "hunter2") {
+				t.Errorf("the log has %q", line)
+			}
+		}
+	})
+}
