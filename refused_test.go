@@ -91,7 +91,11 @@ func TestARedirectToPlainTextDoesNotCarryTheToken(t *testing.T) {
 	}))
 	defer srv.Close()
 	// Both schemes have the same host, as with the default ports.
-	tr := srv.Client().Transport.(*http.Transport).Clone()
+	base, ok := srv.Client().Transport.(*http.Transport)
+	if !ok {
+		t.Fatalf("the client has a %T", srv.Client().Transport)
+	}
+	tr := base.Clone()
 	dials := 0
 	tr.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		dials++

@@ -137,7 +137,8 @@ func TestV2RefusesWhatIsNoMessage(t *testing.T) {
 		frame  string
 		binary bool
 	}{
-		{``, false}, {` `, false},
+		{``, false},
+		{` `, false},
 		{`x`, false},
 		{`{}`, false},
 		{`null`, false},
@@ -157,10 +158,19 @@ func TestV2RefusesWhatIsNoMessage(t *testing.T) {
 		{`["1","1","t","phx_reply","ok"]`, false},
 		{`["1","1","t","phx_reply",[1]]`, false},
 		{`["1","1","t","phx_reply",{"status":{"a":1},"response":{}}]`, false},
-		{"", true}, {"\x00", true}, {"\x00\x01\x01", true}, {"\x00\x01\x01\x01", true}, {"\x00\x01\x01\x051te", true},
-		{"\x01\x00\x00\x00", true}, {"\x01\xff\xff\xff\xffabc", true},
-		{"\x02", true}, {"\x02\x01", true}, {"\x02\x01\x01t", true},
-		{"\x03\x00\x00\x00\x00", true}, {"\xff", true}, {`[null,null,"t","e",{}]`, true},
+		{"", true},
+		{"\x00", true},
+		{"\x00\x01\x01", true},
+		{"\x00\x01\x01\x01", true},
+		{"\x00\x01\x01\x051te", true},
+		{"\x01\x00\x00\x00", true},
+		{"\x01\xff\xff\xff\xffabc", true},
+		{"\x02", true},
+		{"\x02\x01", true},
+		{"\x02\x01\x01t", true},
+		{"\x03\x00\x00\x00\x00", true},
+		{"\xff", true},
+		{`[null,null,"t","e",{}]`, true},
 	} {
 		var m Message
 		err := V2().Decode(Frame{Data: []byte(tc.frame), Binary: tc.binary}, &m)
