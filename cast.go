@@ -1,0 +1,64 @@
+package phoenix
+
+import (
+	"context"
+)
+
+// Cast sends an event for which no reply is awaited: the right way to push to a
+// handler that returns :noreply. It returns nil when the message is queued,
+// which does not say that it arrived, or even left: a later loss shows in Stats
+// and Trace only. While the channel is not joined a cast waits as a push does,
+// for the channel's Timeout at most. Its errors are a *PushError with Sent false; ErrQueueFull if
+// the buffer of the channel or the queue of the socket is full. ctx bounds
+// nothing but the call, which does not block, but for about a millisecond if the
+// network is stuck.
+func (c *Channel) Cast(ctx context.Context, event string, payload any) error {
+	enc, err := c.prepare(event, payload)
+	finished := func(*Reply, error) {}
+	if c.socket.tracesPushes() {
+		ctx, finished = c.tracePush(ctx, event, enc, true)
+	}
+	if err == nil && ctx.Err() != nil {
+		err = ctxErr(ctx)
+	}
+	if err == nil {
+		err = c.cast(event, enc, finished)
+	}
+	if err != nil {
+		err = c.notSent(event, err)
+		finished(nil, err)
+	}
+	return err
+}
+
+func (c *Channel) cast(event string, enc encoded, finished func(*Reply, error)) error {
+	s := c.socket
+	enc.unshareLarge()
+	now := s.now()
+	s.lock()
+	if err := c.pushable(); err != nil {
+		s.unlock()
+		return err
+	}
+	if c.full(len(enc.data)) {
+		s.unlock()
+		return ErrQueueFull
+	}
+	p := &call{kind: callCast, channel: c, event: event, payload: enc.data, binary: enc.binary}
+	p.settled = func() {
+		if p.err != nil {
+			s.stats.castsLost++
+		}
+		if s.tracesPushes() {
+			err := p.err
+			s.later(func() { finished(nil, err) })
+		}
+	}
+	c.expire(p, now)
+	conn, out, direct := c.handIn(p, enc.borrowed)
+	s.unlock()
+	if direct {
+		s.writeDirect(conn, out)
+	}
+	return nil
+}

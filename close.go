@@ -1,0 +1,190 @@
+package phoenix
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// Disconnect takes leave of the server, until ctx is done, and stops
+// reconnecting. Pushes in flight fail (Sent: true, ErrDisconnected); those not
+// yet sent stay queued. Channels stay too, and rejoin after the next Connect.
+// A server that does not answer the closing handshake is waited for until ctx
+// is done, or for about five seconds if it has no deadline.
+// It waits until the connection is gone, and returns the ctx's error if the
+// server did not answer before. On a socket that is not connected it does
+// nothing.
+func (s *Socket) Disconnect(ctx context.Context) error {
+	s.lock()
+	r := s.run
+	if s.closed {
+		s.unlock()
+		return ErrClosed
+	}
+	if r == nil {
+		s.unlock()
+		return nil
+	}
+	r.stopping, r.cause = true, ErrDisconnected
+	conn := s.conn
+	if conn != nil {
+		conn.fail(ErrDisconnected)
+	}
+	s.unlock()
+	err := s.farewell(ctx, conn)
+	s.lock()
+	s.stopRun(r, ErrDisconnected)
+	s.unlock()
+	_ = s.await(context.Background(), r) // which does not end
+	return err
+}
+
+// farewell closes a connection with a closing handshake that is bounded by ctx.
+func (s *Socket) farewell(ctx context.Context, conn *connection) error {
+	if conn == nil {
+		return nil
+	}
+	err := conn.c.Close(ctx, closeNormal, "")
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return ctxErr(ctx)
+	}
+	return nil // a server that does not keep to the handshake is closed all the same
+}
+
+// closeNormal is the code of a WebSocket that has done its work.
+const closeNormal = 1000
+
+// Shutdown closes the socket for good, as gently as ctx allows: it takes no new
+// pushes and joins, sends what is queued, awaits the replies, leaves the
+// channels, and takes leave of the server. Messages that come in while it leaves
+// are dropped. When ctx is done it closes the socket
+// at once and returns the ctx's error. It does not wait for callbacks: Done
+// does. While the connection is down it waits for its return.
+func (s *Socket) Shutdown(ctx context.Context) error {
+	s.lock()
+	if s.closed || s.draining {
+		s.unlock()
+		return ErrClosed
+	}
+	s.draining = true
+	drained := make(chan struct{})
+	s.drained = drained
+	if s.run == nil {
+		// Nothing can be sent any more.
+		s.drained = nil
+		close(drained)
+	}
+	s.unlock()
+	defer s.Close() //nolint:errcheck // always nil
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		return ctxErr(ctx)
+	}
+	if err := s.leaveAll(ctx); err != nil {
+		return err
+	}
+	s.lock()
+	if s.closed {
+		s.unlock()
+		return ErrClosed
+	}
+	conn := s.conn
+	if r := s.run; r != nil {
+		r.stopping, r.cause = true, ErrClosed
+	}
+	if conn != nil {
+		conn.fail(ErrClosed)
+	}
+	s.unlock()
+	return s.farewell(ctx, conn)
+}
+
+func (s *Socket) leaveAll(ctx context.Context) error {
+	channels := s.Channels()
+	errs := make(chan error, len(channels))
+	for _, c := range channels {
+		go func() { errs <- c.Leave(ctx) }()
+	}
+	var err error
+	for range channels {
+		err = errors.Join(err, <-errs)
+	}
+	return err
+}
+
+// Close closes the socket for good, at once, without a closing handshake. All
+// that is under way ends with ErrClosed; the subscriptions end after what they
+// still hold. It returns nil when the goroutines of the socket have ended, but
+// for those that run code of the user's, which Done waits for. So it may be
+// called from a callback. It may be called any number of times.
+func (s *Socket) Close() error {
+	s.lock()
+	if !s.closed {
+		s.closeLocked()
+	}
+	s.unlock()
+	s.wg.Wait()
+	return nil
+}
+
+func (s *Socket) closeLocked() {
+	s.closed = true
+	r, conn := s.run, s.conn
+	if conn != nil {
+		conn.fail(ErrClosed)
+		s.failAll(&conn.pings, ErrClosed)
+	}
+	for _, c := range slices.Clone(s.channels.list) {
+		c.finish(ErrClosed)
+	}
+	for c := range s.strays {
+		c.finish(ErrClosed)
+		for _, w := range c.watchers {
+			w.end()
+		}
+	}
+	s.strays = nil
+	for c := s.queue.pop(); c != nil; c = s.queue.pop() {
+		s.dropCall(c, ErrClosed)
+	}
+	if s.drained != nil {
+		close(s.drained)
+		s.drained = nil
+	}
+	s.timers.stopTimer(s)
+	for _, t := range slices.Clone(s.taps) {
+		t.end(ErrClosed)
+	}
+	s.setState(SocketEvent{State: SocketClosed, Err: ErrClosed})
+	for _, w := range s.watchers {
+		w.end()
+	}
+	s.watchers = nil
+	if r != nil {
+		s.stopRun(r, ErrClosed)
+	}
+	done := s.doneChan()
+	s.later(func() {
+		go func() {
+			s.wg.Wait()
+			s.userWG.Wait()
+			close(done)
+		}()
+	})
+}
+
+// Done returns a channel that is closed when the socket was closed and nothing
+// of it runs any more, the user's callbacks included.
+func (s *Socket) Done() <-chan struct{} {
+	s.lock()
+	defer s.unlock()
+	return s.doneChan()
+}
+
+func (s *Socket) doneChan() chan struct{} {
+	if s.done == nil {
+		s.done = make(chan struct{})
+	}
+	return s.done
+}

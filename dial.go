@@ -1,0 +1,169 @@
+package phoenix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// connectOnce makes one attempt to connect and, if it succeeds, serves the
+// connection until it ends. It returns why it ended, and whether it had lasted.
+func (s *Socket) connectOnce(r *runner, attempt int) (stable bool, err error) {
+	info := ConnectStartInfo{Endpoint: displayURL(s.endpoint), Attempt: attempt}
+	ctx := context.Background()
+	tr := s.set.Trace
+	if tr != nil && tr.ConnectStart != nil {
+		ctx = tr.ConnectStart(ctx, info)
+	}
+	done := func(err error) {
+		if tr != nil && tr.ConnectDone != nil {
+			tr.ConnectDone(ctx, ConnectDoneInfo{Endpoint: info.Endpoint, Attempt: info.Attempt, Err: err})
+		}
+	}
+	c, err := s.dial(ctx, r, attempt)
+	if err != nil {
+		done(err)
+		return false, err
+	}
+	return s.serve(r, c, attempt, done)
+}
+
+// dial asks for the credentials and dials.
+func (s *Socket) dial(ctx context.Context, r *runner, attempt int) (Conn, error) {
+	ctx, cancel := attemptContext(ctx, s.set.Timeout)
+	defer cancel()
+
+	s.lock()
+	if r.stopping {
+		s.unlock()
+		return nil, ErrDisconnected
+	}
+	r.poked = false
+	s.setState(SocketEvent{State: SocketConnecting, Attempt: attempt})
+	s.stats.attempts++
+	r.attempt, r.skip = cancel, false
+	s.unlock()
+	defer func() {
+		s.lock()
+		r.attempt = nil
+		s.unlock()
+	}()
+
+	req, err := s.dialRequest(ctx)
+	if err != nil {
+		return nil, s.attemptError(ctx, r, err)
+	}
+	type result struct {
+		c   Conn
+		err error
+	}
+	// A goroutine of its own, so that the runner's stack, which stays for as
+	// long as the connection does, need not grow for it.
+	dialed := make(chan result, 1)
+	s.wg.Go(func() {
+		c, err := s.set.Transport.Dial(ctx, req)
+		dialed <- result{c, err}
+	})
+	res := <-dialed
+	if res.err != nil {
+		return nil, s.attemptError(ctx, r, res.err)
+	}
+	if ctx.Err() != nil {
+		_ = res.c.Close(context.Background(), 0, "") // it comes too late
+		return nil, s.attemptError(ctx, r, ctx.Err())
+	}
+	return res.c, nil
+}
+
+func attemptContext(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, timeout, ErrTimeout)
+}
+
+// attemptError says so if an attempt failed for lack of time, or because it was
+// ended.
+func (s *Socket) attemptError(ctx context.Context, r *runner, err error) error {
+	switch {
+	case ctx.Err() == nil:
+		return err
+	case errors.Is(context.Cause(ctx), ErrTimeout):
+		return fmt.Errorf("%w while connecting: %s", ErrTimeout, trimPrefix(err))
+	}
+	s.lock()
+	defer s.unlock()
+	if r.cause != nil {
+		return r.cause
+	}
+	return errReconnect
+}
+
+// dialRequest asks the providers for what goes into a request. They run on a
+// goroutine of their own, which may outlive the attempt: one that ignores its
+// ctx cannot hold up the socket.
+func (s *Socket) dialRequest(ctx context.Context) (*DialRequest, error) {
+	set := s.set
+	if set.ParamsFunc == nil && set.AuthToken == nil && set.HeaderFunc == nil {
+		return s.newDialRequest(set.Params, set.Header.Clone(), ""), nil
+	}
+	type result struct {
+		req *DialRequest
+		err error
+	}
+	asked := make(chan result, 1)
+	s.lock()
+	s.goUser(func() {
+		req, err := s.askProviders(ctx)
+		asked <- result{req, err}
+	})
+	s.unlock()
+	select {
+	case res := <-asked:
+		return res.req, res.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (s *Socket) askProviders(ctx context.Context) (*DialRequest, error) {
+	set := s.set
+	params, header, token := set.Params, set.Header, ""
+	var err error
+	if set.ParamsFunc != nil {
+		if params, err = set.ParamsFunc(ctx); err != nil {
+			return nil, fmt.Errorf("phoenix: ParamsFunc: %w", err)
+		}
+	}
+	if set.AuthToken != nil && ctx.Err() == nil {
+		if token, err = set.AuthToken(ctx); err != nil {
+			return nil, fmt.Errorf("phoenix: AuthToken: %w", err)
+		}
+	}
+	if set.HeaderFunc != nil && ctx.Err() == nil {
+		if header, err = set.HeaderFunc(ctx); err != nil {
+			return nil, fmt.Errorf("phoenix: HeaderFunc: %w", err)
+		}
+	}
+	return s.newDialRequest(params, header.Clone(), token), nil
+}
+
+func (s *Socket) newDialRequest(params url.Values, header http.Header, token string) *DialRequest {
+	u := *s.endpoint
+	query := u.Query()
+	maps.Copy(query, params)
+	// A missing vsn would silently mean protocol 1.0.0.
+	query.Set("vsn", s.set.vsn)
+	u.RawQuery = query.Encode()
+	if header == nil {
+		header = http.Header{}
+	}
+	return &DialRequest{
+		URL: &u, Header: header, AuthToken: token,
+		HTTPClient: s.set.HTTPClient, MaxMessageSize: s.set.MaxMessageSize, Logger: s.set.Logger,
+	}
+}

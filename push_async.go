@@ -1,0 +1,145 @@
+package phoenix
+
+import (
+	"context"
+)
+
+// A Push is a push that was made with [Channel.PushAsync]. Its methods are safe
+// for concurrent use.
+type Push struct {
+	call     call
+	done     chan struct{} // made when somebody asks for it
+	stop     func() bool   // ends the watch of the ctx
+	finished func(*Reply, error)
+}
+
+// PushAsync sends an event without waiting for the reply; Wait does. The rules
+// of Push apply, but ctx bounds the push until its outcome, and if the buffer of
+// the channel or the queue of the socket is full, the outcome is ErrQueueFull at
+// once. Pushes of one goroutine are sent in order. It does not block, but for
+// about a millisecond if the network is stuck.
+func (c *Channel) PushAsync(ctx context.Context, event string, payload any) *Push {
+	p := &Push{}
+	p.call = call{kind: callPush, channel: c, event: event, push: p}
+	enc, err := c.prepare(event, payload)
+	if c.socket.tracesPushes() {
+		ctx, p.finished = c.tracePush(ctx, event, enc, false)
+	}
+	if err == nil && ctx.Err() != nil {
+		err = ctxErr(ctx)
+	}
+	if err == nil {
+		err = c.pushAsync(ctx, p, enc)
+	}
+	if err != nil {
+		s := c.socket
+		s.lock()
+		s.failCall(&p.call, err)
+		s.unlock()
+	}
+	return p
+}
+
+func (c *Channel) pushAsync(ctx context.Context, p *Push, enc encoded) error {
+	s := c.socket
+	enc.unshareLarge()
+	p.call.payload, p.call.binary = enc.data, enc.binary
+	_, bounded := ctx.Deadline()
+	now := s.now()
+	s.lock()
+	if err := c.pushable(); err != nil {
+		s.unlock()
+		return err
+	}
+	if c.full(len(enc.data)) {
+		s.unlock()
+		return ErrQueueFull
+	}
+	if !bounded {
+		c.expire(&p.call, now)
+	}
+	conn, out, direct := c.handIn(&p.call, enc.borrowed)
+	s.unlock()
+	if direct {
+		s.writeDirect(conn, out)
+	}
+	if ctx.Done() != nil {
+		p.watch(ctx)
+	}
+	return nil
+}
+
+// watch ends the push when ctx does.
+func (p *Push) watch(ctx context.Context) {
+	s := p.call.channel.socket
+	stop := context.AfterFunc(ctx, func() { p.cancel(ctxErr(ctx)) })
+	s.lock()
+	if p.call.place == placeDone {
+		s.later(func() { stop() })
+	} else {
+		p.stop = stop
+	}
+	s.unlock()
+}
+
+// settled is called with the outcome, under the lock.
+func (p *Push) settled() {
+	if p.done != nil {
+		close(p.done)
+	}
+	if p.stop == nil && p.finished == nil {
+		return
+	}
+	p.call.channel.socket.later(func() {
+		if p.stop != nil {
+			p.stop()
+		}
+		if p.finished != nil {
+			p.finished(p.call.reply, p.call.err)
+		}
+	})
+}
+
+// Done returns a channel that is closed when the push has its outcome.
+func (p *Push) Done() <-chan struct{} {
+	s := p.call.channel.socket
+	s.lock()
+	defer s.unlock()
+	if p.done == nil {
+		p.done = make(chan struct{})
+		if p.call.place == placeDone {
+			close(p.done)
+		}
+	}
+	return p.done
+}
+
+// Wait returns the outcome of the push as Push does, when there is one. If ctx
+// ends before, Wait returns the ctx's error; the push goes on.
+func (p *Push) Wait(ctx context.Context) (*Reply, error) {
+	done := p.Done()
+	select {
+	case <-done:
+		return p.call.reply, p.call.err
+	default:
+	}
+	select {
+	case <-done:
+		return p.call.reply, p.call.err
+	case <-ctx.Done():
+		return nil, ctxErr(ctx)
+	}
+}
+
+// Cancel ends the push, unless it has its outcome, with [context.Canceled]. If
+// it was not sent, it will not be.
+func (p *Push) Cancel() { p.cancel(&ctxError{context.Canceled, context.Canceled}) }
+
+func (p *Push) cancel(err error) {
+	s := p.call.channel.socket
+	s.lock()
+	defer s.unlock()
+	if p.call.place != placeDone {
+		s.failCall(&p.call, err)
+	}
+}
