@@ -15,7 +15,8 @@ import (
 type Channel struct {
 	// Join is join/3; nil accepts with {}. It answers with OK or Error;
 	// anything else crashes the join. The whole connection waits while it
-	// runs, heartbeats included, as in Phoenix.
+	// runs, heartbeats included, as in Phoenix, and it is the connection that
+	// crashes, with code 1011, if the answer cannot be encoded.
 	Join func(c *Context, payload Payload) Reply
 
 	// Events are the handle_in/3 clauses by event.
@@ -76,15 +77,7 @@ func (p *process) callJoin(payload Payload) (r Reply, crash string) {
 	case !r.replies || r.status != "ok" && r.status != "error":
 		crash = fmt.Sprintf("Join returned neither OK nor Error but status %q", r.status)
 	}
-	if crash != "" {
-		return r, crash
-	}
-	response, err := payloadOf(r.value)
-	if err != nil {
-		return r, err.Error()
-	}
-	r.value = response
-	return r, ""
+	return r, crash
 }
 
 // callEvent runs the clause for an event.

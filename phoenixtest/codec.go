@@ -43,6 +43,15 @@ type name struct{ text, json string }
 
 func nameOf(s string) name { return name{text: s, json: string(appendString(nil, s))} }
 
+// raisesOn says why Phoenix would not push or broadcast a payload: its V2
+// serializer takes maps and binary data only.
+func raisesOn(c codec, p Payload) error {
+	if _, ok := c.(codecV2); ok && !p.binary && !p.isObject() {
+		return errNotObject
+	}
+	return nil
+}
+
 var errMalformed = errors.New("malformed message")
 
 // maxHeaderField is the longest field of a binary header: its length is a byte.

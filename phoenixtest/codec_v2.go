@@ -169,7 +169,7 @@ func appendFields(dst []byte, kind byte, data string, fields ...field) (Opcode, 
 		if len(f.text) > maxHeaderField {
 			return 0, nil, tooLong(f.name, f.text)
 		}
-		dst = append(dst, byte(len(f.text)))
+		dst = append(dst, byte(len(f.text))) //nolint:gosec // checked above
 	}
 	for _, f := range fields {
 		dst = append(dst, f.text...)

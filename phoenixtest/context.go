@@ -63,6 +63,12 @@ func (c *Context) Push(event string, v any) {
 		c.p.misused(err.Error())
 		return
 	}
+	if c.p.conn.server.opts.Strict {
+		if err := raisesOn(c.p.conn.codec, payload); err != nil {
+			c.p.misused(err.Error())
+			return
+		}
+	}
 	op, frame, err := c.p.conn.codec.appendPush(nil, c.p.joinRef, c.p.topic, event, payload)
 	if err != nil {
 		c.p.misused(err.Error())

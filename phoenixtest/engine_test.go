@@ -54,8 +54,7 @@ func TestPushDuringJoinCrashesIt(t *testing.T) {
 func TestBadJoinReturns(t *testing.T) {
 	for name, r := range map[string]Reply{
 		"no reply": phoenixtest.NoReply(), "status": phoenixtest.Status("maybe", nil),
-		"stop": phoenixtest.Stop(), "crash": phoenixtest.Crash(), "unencodable": phoenixtest.OK(func() {}),
-		"bytes": phoenixtest.OK([]byte("x")), "not JSON": phoenixtest.OK(phoenixtest.JSON("{")),
+		"stop": phoenixtest.Stop(), "crash": phoenixtest.Crash(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			ch := phoenixtest.Channel{Join: func(*Context, Payload) Reply { return r }}
@@ -65,6 +64,26 @@ func TestBadJoinReturns(t *testing.T) {
 				c.want(t, `["1","1","room:a","phx_reply",{"response":{"reason":"join crashed"},"status":"error"}]`)
 				if got := s.Conns()[0].Channels(); len(got) != 0 {
 					t.Errorf("joined: %q", got)
+				}
+			})
+		})
+	}
+}
+
+// The transport process encodes the reply to a join.
+func TestJoinReplyThatCannotBeEncodedCrashesTheConnection(t *testing.T) {
+	for name, v := range map[string]any{
+		"unencodable": func() {}, "bytes": []byte("x"), "not JSON": phoenixtest.JSON("{"),
+		"not JSON inside":      map[string]any{"a": phoenixtest.JSON("{")},
+		"binary inside a list": []any{phoenixtest.BinaryPayload([]byte("x"))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ch := phoenixtest.Channel{Join: func(*Context, Payload) Reply { return phoenixtest.OK(v) }}
+			bubble(t, ch, func(t *testing.T, s *phoenixtest.Server) {
+				c := open(t, s)
+				c.send(t, joinA)
+				if got := c.code(); got != 1011 {
+					t.Errorf("closed with %d", got)
 				}
 			})
 		})

@@ -17,8 +17,10 @@ import (
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-const heartbeat = `[null,"9","phoenix","heartbeat",{}]`
-const heartbeatReply = `[null,"9","phoenix","phx_reply",{"response":{},"status":"ok"}]`
+const (
+	heartbeat      = `[null,"9","phoenix","heartbeat",{}]`
+	heartbeatReply = `[null,"9","phoenix","phx_reply",{"response":{},"status":"ok"}]`
+)
 
 // onBoth runs a test in memory, in a bubble, and over TCP, outside of one.
 func onBoth(t *testing.T, opts phoenixtest.Options, fn func(t *testing.T, s *phoenixtest.Server)) {

@@ -122,7 +122,7 @@ func (r *frameReader) length(h *frameHeader, b []byte) error {
 		}
 		n = binary.BigEndian.Uint64(b)
 	default:
-		n = uint64(h.length)
+		n = uint64(h.length) //nolint:gosec // seven bits
 	}
 	const most = 1 << 31
 	switch {
@@ -231,7 +231,7 @@ func appendHeader(dst []byte, op Opcode, length int) []byte {
 	dst = append(dst, 0x80|byte(op))
 	switch {
 	case length < 126:
-		return append(dst, byte(length))
+		return append(dst, byte(length)) //nolint:gosec // seven bits
 	case length <= 0xFFFF:
 		return binary.BigEndian.AppendUint16(append(dst, 126), uint16(length))
 	default:
@@ -248,5 +248,6 @@ func closePayload(code int, reason string) []byte {
 		_, size := utf8.DecodeLastRuneInString(reason)
 		reason = reason[:len(reason)-size]
 	}
+	//nolint:gosec // a code that a test makes up may be anything
 	return append(binary.BigEndian.AppendUint16(nil, uint16(code)), reason...)
 }

@@ -137,6 +137,25 @@ func (p Payload) Decode(v any) error {
 	return nil
 }
 
+// MarshalJSON returns the JSON text, so that a payload may be a part of a value
+// to reply with. It fails for binary data, as in Phoenix.
+func (p Payload) MarshalJSON() ([]byte, error) {
+	switch {
+	case p.binary:
+		return nil, errBinaryInside
+	case p.invalid:
+		return nil, errNotJSON
+	}
+	return []byte(p.text()), nil
+}
+
+// isObject reports whether the payload is a map to Phoenix.
+func (p Payload) isObject() bool {
+	text := p.text()
+	i := skipSpace(text, 0)
+	return !p.binary && i < len(text) && text[i] == '{'
+}
+
 func (p Payload) text() string {
 	if p.data == "" && !p.invalid {
 		return "{}"
@@ -145,8 +164,10 @@ func (p Payload) text() string {
 }
 
 var (
-	errNotJSON   = errors.New("phoenixtest: the value is not valid JSON text")
-	errByteSlice = errors.New("phoenixtest: a []byte is ambiguous: use Binary or json.RawMessage")
+	errNotJSON      = errors.New("phoenixtest: the value is not valid JSON text")
+	errNotObject    = errors.New("phoenixtest: Phoenix pushes and broadcasts objects and binary data only")
+	errBinaryInside = errors.New("phoenixtest: binary data cannot be a part of JSON")
+	errByteSlice    = errors.New("phoenixtest: a []byte is ambiguous: use Binary or json.RawMessage")
 )
 
 // payloadOf turns a value into what is sent; nil is {}.

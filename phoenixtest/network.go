@@ -47,7 +47,7 @@ func (n *memoryNetwork) refuse(err error) error {
 }
 
 func (n *memoryNetwork) hang(on bool) { n.lis.Hang(on) }
-func (n *memoryNetwork) close()       { n.lis.Close() } //nolint:errcheck // a second close is harmless
+func (n *memoryNetwork) close()       { n.lis.Close() } //nolint:errcheck,gosec // a second close is harmless
 
 // tcpNetwork is a loopback listener. To refuse it closes the port, so that
 // clients which do not dial through the server are refused too.
@@ -120,7 +120,7 @@ func (n *tcpNetwork) refuse(err error) error {
 	case n.done:
 		return nil
 	case err != nil && n.lis != nil:
-		n.lis.Close() //nolint:errcheck // it is not used any more
+		n.lis.Close() //nolint:errcheck,gosec // it is not used any more
 		n.lis = nil
 		return nil
 	case err == nil && n.lis == nil:
@@ -155,7 +155,7 @@ func (n *tcpNetwork) close() {
 	n.done = true
 	close(n.closed)
 	if n.lis != nil {
-		n.lis.Close() //nolint:errcheck // it is not used any more
+		n.lis.Close() //nolint:errcheck,gosec // it is not used any more
 	}
 }
 
@@ -172,9 +172,9 @@ func (c *netConn) cut() {
 	case *memnet.Conn:
 		nc.Cut()
 	case *net.TCPConn:
-		nc.SetLinger(0) //nolint:errcheck // without it the end is merely a polite one
+		nc.SetLinger(0) //nolint:errcheck,gosec // without it the end is merely a polite one
 	}
-	c.Close() //nolint:errcheck // cut already
+	c.Close() //nolint:errcheck,gosec // cut already
 }
 
 // Close closes the connection and forgets it.
@@ -249,8 +249,8 @@ func (l trackingListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if tc, ok := nc.(*net.TCPConn); ok && l.buffer > 0 {
-			tc.SetReadBuffer(l.buffer)  //nolint:errcheck // a request, not more
-			tc.SetWriteBuffer(l.buffer) //nolint:errcheck // a request, not more
+			tc.SetReadBuffer(l.buffer)  //nolint:errcheck,gosec // a request, not more
+			tc.SetWriteBuffer(l.buffer) //nolint:errcheck,gosec // a request, not more
 		}
 		if c := l.tracker.add(nc); c != nil {
 			return c, nil

@@ -44,6 +44,9 @@ type Options struct {
 	// transport's suffix "/websocket" is added to it.
 	Path string
 
+	// Profile is the release of Phoenix to behave as: 1.8.12 by default.
+	Profile Profile
+
 	// Connect is the socket's connect/3; nil accepts everybody. Any error
 	// refuses with status 403 and an empty body, one made by [Refuse] as it
 	// says; a panic is a 500. It is called from several goroutines at once,
@@ -51,8 +54,14 @@ type Options struct {
 	Connect func(*ConnectInfo) error
 
 	// AuthToken is the mount's auth_token: true. Without it a token that a
-	// client offers as a subprotocol is lost silently.
+	// client offers as a subprotocol is lost silently, and so it is with the
+	// profile of 1.7, which has no such option.
 	AuthToken bool
+
+	// Strict makes a push or broadcast of anything but an object or binary data
+	// crash its channel, as in Phoenix, where such a payload is a mistake.
+	// Without it any JSON can be sent, which is handy for counters.
+	Strict bool
 
 	// IdleTimeout closes a connection on which nothing was received for so
 	// long, with code 1002 as Bandit does: 60 s by default, negative never.
@@ -98,6 +107,9 @@ func (o *Options) withDefaults() (Options, error) {
 		return c, fmt.Errorf("phoenixtest: Options.Path: %q does not begin with a slash", c.Path)
 	}
 	c.Path = strings.TrimRight(c.Path, "/")
+	if c.Profile == "" {
+		c.Profile = Phoenix1812
+	}
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = DefaultIdleTimeout
 	}

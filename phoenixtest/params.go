@@ -68,7 +68,7 @@ func nest(into map[string]any, path []string, value string) {
 	case len(path) == 1:
 		into[key] = value
 	case path[1] == "":
-		list, _ := into[key].([]any) //nolint:errcheck // anything else gives way to the list
+		list, _ := into[key].([]any) // anything else gives way to the list
 		into[key] = append(list, element(path[2:], value))
 	default:
 		child, ok := into[key].(map[string]any)

@@ -1,5 +1,23 @@
 package phoenixtest
 
+import "net/http"
+
+// Profile is a release of Phoenix that a [Server] answers as, where releases
+// differ on the wire.
+type Profile string
+
+const (
+	// Phoenix1724 is the last release of 1.7. It has no auth token, delivers
+	// messages with a stale join_ref and closes with 1000 on a disconnect.
+	Phoenix1724 Profile = "1.7.24"
+	// Phoenix189 stands for 1.8.3 to 1.8.11, which drop messages with a null
+	// join_ref silently. (From 1.8.10 on phx_error has a reason, as in 1.8.12.)
+	Phoenix189 Profile = "1.8.9"
+	// Phoenix1812 delivers a null join_ref and says why a channel crashed.
+	// It is the default.
+	Phoenix1812 Profile = "1.8.12"
+)
+
 // profile is what differs on the wire between releases of Phoenix and of the
 // web server under it.
 type profile struct {
@@ -9,19 +27,45 @@ type profile struct {
 	disconnectCode int
 	// idleCode closes a connection from which nothing came.
 	idleCode int
-	// delivers reports whether a message, a leave included, reaches a channel
-	// that was joined with this join_ref; what does not is dropped silently.
-	delivers func(m *inbound, joinRef Ref) bool
+	// delivers reports whether a message reaches a channel that was joined
+	// with joinRef, leaves the same for phx_leave; what does not is dropped
+	// silently.
+	delivers, leaves func(m *inbound, joinRef Ref) bool
+	// authToken says that the mount option auth_token exists.
+	authToken bool
+	// oddVsn answers a vsn that is not a string.
+	oddVsn int
 }
 
-// phoenix1812 is Phoenix 1.8.12 on Bandit 1.12.
-func phoenix1812() profile {
-	return profile{
+// profileOf returns false for a release that there is no profile of.
+func profileOf(name Profile) (profile, bool) {
+	p := profile{
 		crashPayload:   JSON(`{"reason":"channel_crash"}`),
 		disconnectCode: closeGoingAway,
 		idleCode:       closeProtocolError,
-		delivers: func(m *inbound, joinRef Ref) bool {
-			return m.JoinRef == "" || m.JoinRef == joinRef
-		},
+		delivers:       nullOrSame,
+		leaves:         nullOrSame,
+		authToken:      true,
+		oddVsn:         http.StatusForbidden,
 	}
+	switch name {
+	case Phoenix1812:
+	case Phoenix189:
+		p.crashPayload = Payload{}
+		p.delivers, p.leaves = sameOrJoinedWithNull, sameOrJoinedWithNull
+	case Phoenix1724:
+		p.crashPayload = Payload{}
+		p.disconnectCode = closeNormal
+		p.delivers = func(*inbound, Ref) bool { return true }
+		p.leaves = sameOrJoinedWithNull
+		p.authToken = false
+		p.oddVsn = http.StatusInternalServerError
+	default:
+		return p, false
+	}
+	return p, true
 }
+
+func nullOrSame(m *inbound, joinRef Ref) bool { return m.JoinRef == "" || m.JoinRef == joinRef }
+
+func sameOrJoinedWithNull(m *inbound, joinRef Ref) bool { return joinRef == "" || m.JoinRef == joinRef }

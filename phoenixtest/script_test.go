@@ -216,7 +216,7 @@ func TestCloseNamesWhatHangs(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), `handle_in stuck in channel "room:a"`) {
 			t.Errorf("got %v", err)
 		}
-		if time.Since(start) != 10*time.Second || s.Close() != err {
+		if time.Since(start) != 10*time.Second || !errors.Is(s.Close(), err) {
 			t.Errorf("took %v", time.Since(start))
 		}
 		close(release)

@@ -89,15 +89,21 @@ func start(tb testing.TB, opts *Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	prof, ok := profileOf(o.Profile)
+	if !ok {
+		return nil, fmt.Errorf("phoenixtest: Options.Profile: no profile of Phoenix %q", o.Profile)
+	}
+	o.AuthToken = o.AuthToken && prof.authToken
 	s := &Server{
 		opts:     o,
-		profile:  phoenix1812(),
+		profile:  prof,
 		tb:       tb,
 		log:      newFrameLog(o.FrameLog),
 		closing:  make(chan struct{}),
 		closeEnd: make(chan struct{}),
 		arrived:  make(chan struct{}),
 		running:  make(map[*process]struct{}),
+		topics:   topics{strict: o.Strict},
 	}
 	s.http = &http.Server{
 		Handler:  http.HandlerFunc(s.serveHTTP),
@@ -124,8 +130,8 @@ func (s *Server) serve(lis net.Listener) error {
 		buffer = s.opts.BufferSize
 	}
 	tl := trackingListener{Listener: lis, tracker: &s.tracker, buffer: buffer}
-	if !s.goDo(func() { s.http.Serve(tl) }) { //nolint:errcheck // it always ends with the listener's error
-		lis.Close() //nolint:errcheck // nobody has used it
+	if !s.goDo(func() { s.http.Serve(tl) }) { //nolint:errcheck,gosec // it always ends with the listener's error
+		lis.Close() //nolint:errcheck,gosec // nobody has used it
 		return ErrServerClosed
 	}
 	return nil
@@ -266,7 +272,7 @@ func (s *Server) Close() error {
 		c.drop("server closed")
 	}
 	s.tracker.cutAll()
-	s.http.Close() //nolint:errcheck // the listeners are closed already
+	s.http.Close() //nolint:errcheck,gosec // the listeners are closed already
 	s.transport.CloseIdleConnections()
 	err := s.await()
 	s.mu.Lock()

@@ -83,6 +83,10 @@ func (c *Conn) message(m *inbound) {
 		c.answer(m.JoinRef, m, OK(nil))
 	case p == nil:
 		c.unmatched(m)
+	case m.Event == eventLeave && !m.oddEvent:
+		if c.server.profile.leaves(m, p.rawJoinRef) {
+			p.post(letter{message: m})
+		}
 	case c.server.profile.delivers(m, p.rawJoinRef):
 		p.post(letter{message: m})
 	}

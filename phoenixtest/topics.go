@@ -6,6 +6,9 @@ import "sync"
 //
 // Its lock is taken before that of a connection, never after.
 type topics struct {
+	// strict is Options.Strict.
+	strict bool
+
 	mu   sync.Mutex
 	subs map[string][]*process
 }
@@ -58,7 +61,7 @@ func (t *topics) broadcast(topic, event string, v any, from *process) error {
 			p.post(letter{out: &outLetter{event: event, payload: payload}})
 			continue
 		}
-		f, err := encodeOnce(&frames, p.conn.codec, p.topic, event, payload)
+		f, err := t.encodeOnce(&frames, p.conn.codec, p.topic, event, payload)
 		if err != nil {
 			return err
 		}
@@ -75,10 +78,17 @@ type sharedFrame struct {
 	text  string
 }
 
-func encodeOnce(frames *[]sharedFrame, c codec, topic name, event string, payload Payload) (sharedFrame, error) {
+func (t *topics) encodeOnce(
+	frames *[]sharedFrame, c codec, topic name, event string, payload Payload,
+) (sharedFrame, error) {
 	for _, f := range *frames {
 		if f.codec == c {
 			return f, nil
+		}
+	}
+	if t.strict {
+		if err := raisesOn(c, payload); err != nil {
+			return sharedFrame{}, err
 		}
 	}
 	op, data, err := c.appendBroadcast(nil, topic, event, payload)

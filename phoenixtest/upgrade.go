@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -49,16 +50,14 @@ func (s *Server) enter() bool {
 
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, ref *refusal, why string) {
 	s.log.add(Frame{Kind: ConnRefused, Status: ref.status, Note: r.Method + " " + r.URL.Path + ": " + why}, "")
-	for k, v := range ref.header {
-		w.Header()[k] = v
-	}
-	if ref.body == "" && w.Header().Get("Content-Type") == "" {
-		// Nothing to sniff, and Phoenix sends none.
+	maps.Copy(w.Header(), ref.header)
+	if w.Header().Get("Content-Type") == "" {
+		// Phoenix sends none, so net/http shall not guess one.
 		w.Header()["Content-Type"] = nil
 	}
 	w.WriteHeader(ref.status)
 	if ref.body != "" {
-		w.Write([]byte(ref.body)) //nolint:errcheck // the client may be gone
+		w.Write([]byte(ref.body)) //nolint:errcheck,gosec // the client may be gone
 	}
 }
 
@@ -105,7 +104,7 @@ func (u *upgrade) decide() *refusal {
 	return nil
 }
 
-const bearerPrefix = "base64url.bearer.phx."
+const bearerPrefix = "base64url.bearer.phx." //nolint:gosec // no credential, but what precedes one
 
 // negotiateSubprotocol finds the auth token and the subprotocol. Despite its
 // prefix a token is standard base64.
@@ -153,13 +152,16 @@ func (u *upgrade) pass() {
 func (u *upgrade) connect() *refusal {
 	vsn, ok := u.vsn()
 	u.info.Vsn = vsn
-	if u.codec = codecFor(vsn); !ok || u.codec == nil {
+	if !ok {
+		return u.refuse(u.server.profile.oddVsn, "vsn is not a string")
+	}
+	if u.codec = codecFor(vsn); u.codec == nil {
 		return u.refuse(http.StatusForbidden, fmt.Sprintf("vsn %q is not served", vsn))
 	}
 	if u.server.opts.Connect == nil {
 		return nil
 	}
-	err, crash := u.callConnect()
+	crash, err := u.callConnect()
 	var chosen *refusal
 	switch {
 	case crash != "":
@@ -176,7 +178,7 @@ func (u *upgrade) connect() *refusal {
 
 // callConnect calls the function in a goroutine of its own, because one that
 // calls runtime.Goexit would take the HTTP response with it.
-func (u *upgrade) callConnect() (err error, crash string) { //nolint:revive // the crash is the graver of the two
+func (u *upgrade) callConnect() (crash string, err error) {
 	crash = goexitCrash
 	done := make(chan struct{})
 	go func() {
@@ -184,7 +186,7 @@ func (u *upgrade) callConnect() (err error, crash string) { //nolint:revive // t
 		crash = protect(func() { err = u.server.opts.Connect(u.info) })
 	}()
 	<-done
-	return err, crash
+	return crash, err
 }
 
 // vsn returns the version asked for; false if it is not a string.
@@ -253,7 +255,7 @@ func (u *upgrade) accept(w http.ResponseWriter) {
 	}
 	tracked, ok := nc.(*netConn)
 	if !ok {
-		nc.Close() //nolint:errcheck // it is not one of ours
+		nc.Close() //nolint:errcheck,gosec // it is not one of ours
 		return
 	}
 	c := u.newConn()
@@ -269,7 +271,7 @@ func (u *upgrade) accept(w http.ResponseWriter) {
 }
 
 func buffered(r *bufio.Reader) []byte {
-	head, _ := r.Peek(r.Buffered()) //nolint:errcheck // it is there
+	head, _ := r.Peek(r.Buffered())
 	return slices.Clone(head)
 }
 

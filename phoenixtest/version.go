@@ -28,5 +28,5 @@ func matchesPatch(vsn, major, minor string) bool {
 		return false
 	}
 	// A pre-release of the lower bound comes before it.
-	return parts[0] == major && parts[1] == minor && !(patch == "0" && hasPre)
+	return parts[0] == major && parts[1] == minor && (patch != "0" || !hasPre)
 }

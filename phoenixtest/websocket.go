@@ -73,7 +73,7 @@ func (w *webSocket) cut() {
 func (w *webSocket) hangUp() {
 	w.cutOnce.Do(func() {
 		close(w.dead)
-		w.nc.Close() //nolint:errcheck // nothing can be done about it
+		w.nc.Close() //nolint:errcheck,gosec // nothing can be done about it
 	})
 }
 
@@ -102,7 +102,7 @@ func (w *webSocket) resume() {
 // w.mu is held.
 func (w *webSocket) kick() {
 	w.armed = time.Now()
-	w.nc.SetReadDeadline(w.armed) //nolint:errcheck // fails on a closed connection, whose Read has returned
+	w.nc.SetReadDeadline(w.armed) //nolint:errcheck,gosec // fails on a closed connection, whose Read has returned
 }
 
 // Read reads from the network unless it is stalled, and returns an error when

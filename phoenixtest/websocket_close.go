@@ -69,7 +69,7 @@ func (w *webSocket) linger(garbled bool, frames *frameReader) {
 			return
 		}
 		if op == OpClose {
-			code, reason, _ := parseClose(data) //nolint:errcheck // it ends here either way
+			code, reason, _ := parseClose(data)
 			w.conn.logClose(code, reason)
 			return
 		}

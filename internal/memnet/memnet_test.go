@@ -157,7 +157,7 @@ func TestEnds(t *testing.T) {
 								}
 								return
 							}
-							if err := do(); !errors.Is(err, want[op]) && !(waiting && err == nil) {
+							if err := do(); !errors.Is(err, want[op]) && (!waiting || err != nil) {
 								t.Errorf("%s: got %v, want %v", op, err, want[op])
 							}
 						})

@@ -1,0 +1,79 @@
+// Package conformance is the application that the recordings in
+// phoenixtest/testdata/conformance were made with, written for phoenixtest: a
+// server that runs it has to answer as the recorded Phoenix did.
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/phxgo/phoenix/phoenixtest"
+)
+
+// Start starts a server with the application, which the caller has to close.
+// Of the options only the network, the address, the profile and the bounds of
+// the frame log count.
+func Start(opts phoenixtest.Options) (*phoenixtest.Server, error) {
+	s, err := phoenixtest.Start(Options(opts))
+	if err != nil {
+		return nil, err
+	}
+	Mount(s)
+	return s, nil
+}
+
+// Options returns the options with the endpoint's and the socket's settings,
+// for a server to [Mount] the application on.
+func Options(opts phoenixtest.Options) *phoenixtest.Options {
+	opts.AuthToken = true
+	opts.Strict = true
+	opts.Connect = connect
+	return &opts
+}
+
+var errDenied = errors.New("denied")
+
+// connect is connect/3 and id/1. A param that is not a string where one is
+// needed crashes it.
+func connect(info *phoenixtest.ConnectInfo) error {
+	params := info.Nested()
+	if _, ok := params["deny"]; ok {
+		return errDenied
+	}
+	user, err := userOf(info, params)
+	if err != nil {
+		return err
+	}
+	info.Assign("user", user)
+	info.ID = "user_socket:" + user
+	return nil
+}
+
+func userOf(info *phoenixtest.ConnectInfo, params map[string]any) (string, error) {
+	token, given := stringParam(params, "user_token")
+	if !given {
+		token = info.AuthToken
+		given = token != ""
+	}
+	if given {
+		return VerifyUser(token, time.Now())
+	}
+	user, given := stringParam(params, "user")
+	if !given {
+		user = "anon"
+	}
+	return user, nil
+}
+
+func stringParam(params map[string]any, name string) (string, bool) {
+	v, ok := params[name]
+	if !ok {
+		return "", false
+	}
+	s, ok := v.(string)
+	if !ok {
+		panic(fmt.Sprintf("the param %s is not a string", name))
+	}
+	return s, true
+}
