@@ -126,6 +126,15 @@ func refOf(text string) Ref {
 	return RawRef(text)
 }
 
+// nameText returns the topic or event of a JSON text; odd if it is not a
+// string.
+func nameText(text string) (name string, odd bool) {
+	if s, ok := stringOf(text); ok {
+		return s, false
+	}
+	return text, true
+}
+
 // stringOf returns the value of the text of a JSON string; false if it is
 // something else.
 func stringOf(text string) (string, bool) {

@@ -28,20 +28,10 @@ func decodeArray(data string) (inbound, error) {
 	m := inbound{Message: Message{
 		JoinRef: refOf(parts[0]),
 		Ref:     refOf(parts[1]),
-		Topic:   parts[2],
-		Event:   parts[3],
 		Payload: Payload{data: parts[4]},
 	}}
-	if s, ok := stringOf(parts[2]); ok {
-		m.Topic = s
-	} else {
-		m.oddTopic = true
-	}
-	if s, ok := stringOf(parts[3]); ok {
-		m.Event = s
-	} else {
-		m.oddEvent = true
-	}
+	m.Topic, m.oddTopic = nameText(parts[2])
+	m.Event, m.oddEvent = nameText(parts[3])
 	return m, nil
 }
 

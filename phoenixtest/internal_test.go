@@ -69,3 +69,23 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func FuzzDecodeV1(f *testing.F) {
+	f.Add(`{"topic":"room:a","event":"phx_join","payload":{},"ref":"1"}`)
+	f.Add(` { "topic" : 1 , "\u0065vent":null,"payload":[1,{}],"ref":"","join_ref":"x","ref":{} } `)
+	f.Add(`{}`)
+	f.Fuzz(func(t *testing.T, data string) {
+		m, err := codecV1{}.decode(OpText, data)
+		if err != nil {
+			return
+		}
+		var all map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(data), &all); err != nil {
+			t.Fatalf("decoded %q, which is %v", data, err)
+		}
+		_, reply, err := codecV1{}.appendReply(nil, m.JoinRef, m.Ref, m.topicName(), "ok", m.Payload)
+		if err != nil || !json.Valid(reply) {
+			t.Errorf("the reply to %q is %q, %v", data, reply, err)
+		}
+	})
+}

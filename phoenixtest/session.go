@@ -2,6 +2,7 @@ package phoenixtest
 
 import (
 	"fmt"
+	"unicode/utf8"
 )
 
 // Events and topics that the protocol reserves.
@@ -22,6 +23,10 @@ func (c *Conn) receive(op Opcode, data []byte) error {
 	c.server.log.addEntry(Frame{Conn: c.number, Kind: FrameReceived, Opcode: op}, text, c.codec)
 	if c.silent() {
 		return nil
+	}
+	// Text frames were checked by the transport; JSON may come in others.
+	if op != OpText && c.codec == (codecV1{}) && !utf8.ValidString(text) {
+		return fmt.Errorf("%w: not UTF-8", errMalformed)
 	}
 	m, err := c.codec.decode(op, text)
 	if err != nil {

@@ -5,14 +5,18 @@ import (
 	"strings"
 )
 
-// codecFor returns the serializer for a vsn, nil if there is none. A version
-// matches `~> 2.0.0` if it is a strict SemVer of at least 2.0.0 and below
+// codecFor returns the serializer for a vsn, nil if there is none. Versions
+// match `~> 1.0.0` and `~> 2.0.0`: a strict SemVer of at least 2.0.0 and below
 // 2.1.0.
 func codecFor(vsn string) codec {
-	if matchesPatch(vsn, "2", "0") {
+	switch {
+	case matchesPatch(vsn, "2", "0"):
 		return codecV2{}
+	case matchesPatch(vsn, "1", "0"):
+		return codecV1{}
+	default:
+		return nil
 	}
-	return nil
 }
 
 // matchesPatch reports whether vsn is ~> major.minor.0.

@@ -144,7 +144,7 @@ func TestIdleTimeoutDoesNotCountALongJoin(t *testing.T) {
 func TestVsn(t *testing.T) {
 	for query, status := range map[string]int{
 		"vsn=2.0.0": 101, "vsn=2.0.7": 101, "vsn=2.0.1-rc": 101, "vsn=2.0.0%2Bx": 101, "vsn=9&vsn=2.0.0": 101,
-		"vsn=1.0": 403, "vsn=": 403, "vsn=2.1.0": 403, "vsn=3.0.0": 403, "vsn=123.1.1": 403, "vsn=2.0": 403,
+		"x=1": 101, "vsn=1.0.0": 101, "vsn=1.0.9": 101, "vsn=1.1.0": 403, "vsn=1.0": 403, "vsn=": 403, "vsn=2.1.0": 403, "vsn=3.0.0": 403, "vsn=123.1.1": 403, "vsn=2.0": 403,
 		"vsn=2.0.0-rc": 403, "vsn=2.0.01": 403, "vsn=2.0.x": 403, "vsn[]=2.0.0": 403, "vsn[a]=2.0.0": 403, "vsn=2.0.0-": 403,
 		"vsn=2.0.0&x=%": 400,
 	} {
