@@ -256,6 +256,19 @@ func (sub *Subscription) countDrop() {
 	}
 }
 
+// putGap adds a gap. One right behind another takes its place, so that those of
+// a subscription that nobody reads are one.
+func (sub *Subscription) putGap(gap *GapError) {
+	if n := sub.queue.n; n > 0 {
+		last := sub.queue.at(n - 1)
+		if _, ok := last.err.(*GapError); ok { //nolint:errorlint // an item's error is one of ours, never wrapped
+			last.err = gap
+			return
+		}
+	}
+	sub.putErr(gap)
+}
+
 // putErr adds an error in the place of messages; there is always room for it.
 func (sub *Subscription) putErr(err error) {
 	sub.queue.push(item{err: err})
@@ -286,7 +299,7 @@ func (sub *Subscription) end(why error) {
 // ErrSlowConsumer, or why the channel could not be rejoined.
 func (sub *Subscription) All(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
-		for {
+		for ctx.Err() == nil {
 			m, err := sub.Next(ctx)
 			if m == nil && !inBand(err) {
 				if ctx.Err() == nil && err != ErrChannelClosed && err != ErrClosed { //nolint:errorlint // with a cause it is worth telling

@@ -218,7 +218,7 @@ func (c *Channel) joinReplied(j *call, reply *Reply) {
 	if c.rejoin {
 		gap := &GapError{Reply: reply, Err: c.lostWhy}
 		for _, sub := range c.subs {
-			sub.putErr(gap)
+			sub.putGap(gap)
 		}
 	}
 	c.rejoin = true

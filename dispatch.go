@@ -213,7 +213,7 @@ func (s *Socket) handleMessage(e *envelope, msg *Message) (kept bool) {
 	case EventError:
 		c.crashed(ErrChannelCrashed)
 	default:
-		if c.state == ChannelJoined {
+		if c.state == ChannelJoined && !reservedEvent(msg.Event) {
 			return c.deliver(msg)
 		}
 	}
@@ -263,10 +263,14 @@ func (r *reader) newMessage(e *envelope) *Message {
 		r.event = r.name(e.event)
 	}
 	*m = Message{Topic: r.topic, Event: r.event, Payload: Payload{binary: e.binary, codec: &r.conn.s.set.codec}}
-	if e.status != nil && !e.binary {
-		m.Payload.data = appendReply(nil, e.status, e.payload)
-	} else {
+	switch {
+	case e.status == nil:
 		m.Payload.data = r.arena.copy(e.payload)
+	case e.binary:
+		m.Status = string(e.status)
+		m.Payload.data = r.arena.copy(e.payload)
+	default:
+		m.Payload.data = appendReply(nil, e.status, e.payload)
 	}
 	if e.joinRef != nil {
 		m.JoinRef = r.name(e.joinRef)

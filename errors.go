@@ -209,7 +209,8 @@ func (e *DroppedError) Error() string {
 
 // A GapError stands in a Subscription in the place of a time in which the
 // channel was not joined: what the server broadcast meanwhile is missing here.
-// The subscription goes on.
+// The subscription goes on. Of several gaps without a message between them the
+// last one is there.
 type GapError struct {
 	// Reply is the server's reply to the rejoin, from which an application can
 	// tell what was missed.

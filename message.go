@@ -39,6 +39,9 @@ type Message struct {
 	Topic   string
 	Event   string
 	Payload Payload
+	// Status is that of a reply whose payload is binary: it has no other place
+	// for it. "" in every other message.
+	Status string
 }
 
 // Decode stores the payload in v, as [Payload.Decode] does.

@@ -34,7 +34,7 @@ func (c *Channel) PushAsync(ctx context.Context, event string, payload any) *Pus
 	if err != nil {
 		s := c.socket
 		s.lock()
-		s.failCall(&p.call, err)
+		s.settle(&p.call, nil, c.notSent(event, err))
 		s.unlock()
 	}
 	return p

@@ -28,7 +28,8 @@ type Serializer interface {
 	// reply, are copied before that by the caller: they may be views of f. An
 	// error, best a *ProtocolError, skips the frame; the connection lives on.
 	// A reply has the event "phx_reply" and the payload
-	// {"status":…,"response":…}.
+	// {"status":…,"response":…}, or a binary response and the status in
+	// Status.
 	Decode(f Frame, m *Message) error
 }
 
@@ -95,6 +96,9 @@ func (w *customWire) readFrame(f Frame) (envelope, error) {
 		joinRef: nullable(m.JoinRef), ref: nullable(m.Ref),
 		topic: []byte(m.Topic), event: []byte(m.Event),
 		payload: m.Payload.Bytes(), binary: m.Payload.binary,
+	}
+	if e.binary && m.Event == EventReply {
+		e.status = []byte(m.Status)
 	}
 	return e, e.splitReply()
 }

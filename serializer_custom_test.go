@@ -250,3 +250,18 @@ func TestASerializerMaySpeakAnotherLanguage(t *testing.T) {
 		}
 	})
 }
+
+// A wrapped serializer is one that a user has put something around.
+type wrapped struct{ phoenix.Serializer }
+
+func TestBinaryRepliesPassThroughASerializerOfTheUsers(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(&phoenix.SocketOptions{Serializer: wrapped{phoenix.V2()}})
+		c := h.joined(s, "room:1", nil)
+		reply, err := c.Push(t.Context(), "echo", phoenix.Binary("x"))
+		if err != nil || reply.Status != "ok" || string(reply.Response.Bytes()) != "x" {
+			t.Errorf("Push = %v, %v", reply, err)
+		}
+		h.at(0)
+	})
+}

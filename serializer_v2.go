@@ -63,7 +63,11 @@ func (v2) Decode(f Frame, m *Message) error {
 		JoinRef: string(e.joinRef), Ref: string(e.ref), Topic: string(e.topic), Event: string(e.event),
 		Payload: Payload{data: e.payload, binary: e.binary},
 	}
-	if e.status != nil && !e.binary {
+	switch {
+	case e.status == nil:
+	case e.binary:
+		m.Status = string(e.status)
+	default:
 		m.Payload.data = appendReply(nil, e.status, e.payload)
 	}
 	return nil

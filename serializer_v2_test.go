@@ -17,24 +17,25 @@ func TestV2DecodesWhatPhoenixSends(t *testing.T) {
 		binary bool
 		want   Message
 	}{
-		"reply":            {`["1","1","room:a","phx_reply",{"response":{"echo":{"x":1}},"status":"ok"}]`, false, msg{"1", "1", "room:a", "phx_reply", text(`{"response":{"echo":{"x":1}},"status":"ok"}`)}},
-		"null response":    {`["1","3","room:a","phx_reply",{"response":null,"status":"ok"}]`, false, msg{"1", "3", "room:a", "phx_reply", text(`{"response":null,"status":"ok"}`)}},
-		"other status":     {`["1","5","room:a","phx_reply",{"response":[1],"status":"my_status"}]`, false, msg{"1", "5", "room:a", "phx_reply", text(`{"response":[1],"status":"my_status"}`)}},
-		"push":             {`["1",null,"room:a","pushed",{"z":1}]`, false, msg{"1", "", "room:a", "pushed", text(`{"z":1}`)}},
-		"broadcast":        {`[null,null,"room:a","bc",{"q":1}]`, false, msg{"", "", "room:a", "bc", text(`{"q":1}`)}},
-		"phx_error":        {`["1","1","room:a","phx_error",{}]`, false, msg{"1", "1", "room:a", "phx_error", text(`{}`)}},
-		"phx_error 1.8.12": {`["1","1","room:a","phx_error",{"reason":"channel_crash"}]`, false, msg{"1", "1", "room:a", "phx_error", text(`{"reason":"channel_crash"}`)}},
-		"phx_close":        {`["50","50","room:d","phx_close",{}]`, false, msg{"50", "50", "room:d", "phx_close", text(`{}`)}},
-		"unmatched topic":  {`[null,"18","room:a","phx_reply",{"response":{"reason":"unmatched topic"},"status":"error"}]`, false, msg{"", "18", "room:a", "phx_reply", text(`{"response":{"reason":"unmatched topic"},"status":"error"}`)}},
-		"heartbeat reply":  {`[null,"7","phoenix","phx_reply",{"response":{},"status":"ok"}]`, false, msg{"", "7", "phoenix", "phx_reply", text(`{"response":{},"status":"ok"}`)}},
-		"binary push":      {"\x00\x01\x06\x061room:apushed\x01\x02\xff", true, msg{"1", "", "room:a", "pushed", binary("\x01\x02\xff")}},
-		"binary broadcast": {"\x02\x06\x03room:abcb\x09\x09", true, msg{"", "", "room:a", "bcb", binary("\x09\x09")}},
-		"escapes":          {`["1",null,"room:\u00e9\"","e\n",{}]`, false, msg{"1", "", "room:é\"", "e\n", text(`{}`)}},
-		"blanks":           {" [ \"1\" , null , \"t\" , \"e\" , { \"a\" : 1 } ] ", false, msg{"1", "", "t", "e", text(`{ "a" : 1 }`)}},
-		"numeric refs":     {`[30,31,"t","e",{}]`, false, msg{"30", "31", "t", "e", text(`{}`)}},
-		"extra elements":   {`[ null,null,"t","e",{"a":1},"more",[]]`, false, msg{"", "", "t", "e", text(`{"a":1}`)}},
-		"payload string":   {`[null,null,"t","e","a \"b\""]`, false, msg{"", "", "t", "e", text(`"a \"b\""`)}},
-		"payload null":     {`[null,null,"t","e",null]`, false, msg{"", "", "t", "e", text(`null`)}},
+		"reply":            {`["1","1","room:a","phx_reply",{"response":{"echo":{"x":1}},"status":"ok"}]`, false, msg{"1", "1", "room:a", "phx_reply", text(`{"response":{"echo":{"x":1}},"status":"ok"}`), ""}},
+		"null response":    {`["1","3","room:a","phx_reply",{"response":null,"status":"ok"}]`, false, msg{"1", "3", "room:a", "phx_reply", text(`{"response":null,"status":"ok"}`), ""}},
+		"other status":     {`["1","5","room:a","phx_reply",{"response":[1],"status":"my_status"}]`, false, msg{"1", "5", "room:a", "phx_reply", text(`{"response":[1],"status":"my_status"}`), ""}},
+		"push":             {`["1",null,"room:a","pushed",{"z":1}]`, false, msg{"1", "", "room:a", "pushed", text(`{"z":1}`), ""}},
+		"broadcast":        {`[null,null,"room:a","bc",{"q":1}]`, false, msg{"", "", "room:a", "bc", text(`{"q":1}`), ""}},
+		"phx_error":        {`["1","1","room:a","phx_error",{}]`, false, msg{"1", "1", "room:a", "phx_error", text(`{}`), ""}},
+		"phx_error 1.8.12": {`["1","1","room:a","phx_error",{"reason":"channel_crash"}]`, false, msg{"1", "1", "room:a", "phx_error", text(`{"reason":"channel_crash"}`), ""}},
+		"phx_close":        {`["50","50","room:d","phx_close",{}]`, false, msg{"50", "50", "room:d", "phx_close", text(`{}`), ""}},
+		"unmatched topic":  {`[null,"18","room:a","phx_reply",{"response":{"reason":"unmatched topic"},"status":"error"}]`, false, msg{"", "18", "room:a", "phx_reply", text(`{"response":{"reason":"unmatched topic"},"status":"error"}`), ""}},
+		"heartbeat reply":  {`[null,"7","phoenix","phx_reply",{"response":{},"status":"ok"}]`, false, msg{"", "7", "phoenix", "phx_reply", text(`{"response":{},"status":"ok"}`), ""}},
+		"binary push":      {"\x00\x01\x06\x061room:apushed\x01\x02\xff", true, msg{"1", "", "room:a", "pushed", binary("\x01\x02\xff"), ""}},
+		"binary reply":     {"\x01\x01\x01\x06\x0212room:aokx", true, msg{"1", "2", "room:a", "phx_reply", binary("x"), "ok"}},
+		"binary broadcast": {"\x02\x06\x03room:abcb\x09\x09", true, msg{"", "", "room:a", "bcb", binary("\x09\x09"), ""}},
+		"escapes":          {`["1",null,"room:\u00e9\"","e\n",{}]`, false, msg{"1", "", "room:é\"", "e\n", text(`{}`), ""}},
+		"blanks":           {" [ \"1\" , null , \"t\" , \"e\" , { \"a\" : 1 } ] ", false, msg{"1", "", "t", "e", text(`{ "a" : 1 }`), ""}},
+		"numeric refs":     {`[30,31,"t","e",{}]`, false, msg{"30", "31", "t", "e", text(`{}`), ""}},
+		"extra elements":   {`[ null,null,"t","e",{"a":1},"more",[]]`, false, msg{"", "", "t", "e", text(`{"a":1}`), ""}},
+		"payload string":   {`[null,null,"t","e","a \"b\""]`, false, msg{"", "", "t", "e", text(`"a \"b\""`), ""}},
+		"payload null":     {`[null,null,"t","e",null]`, false, msg{"", "", "t", "e", text(`null`), ""}},
 	} {
 		var got Message
 		if err := V2().Decode(Frame{Data: []byte(tc.frame), Binary: tc.binary}, &got); err != nil {
@@ -42,7 +43,8 @@ func TestV2DecodesWhatPhoenixSends(t *testing.T) {
 			continue
 		}
 		if got.JoinRef != tc.want.JoinRef || got.Ref != tc.want.Ref || got.Topic != tc.want.Topic || got.Event != tc.want.Event ||
-			string(got.Payload.Bytes()) != string(tc.want.Payload.Bytes()) || got.Payload.IsBinary() != tc.want.Payload.IsBinary() {
+			string(got.Payload.Bytes()) != string(tc.want.Payload.Bytes()) || got.Payload.IsBinary() != tc.want.Payload.IsBinary() ||
+			got.Status != tc.want.Status {
 			t.Errorf("%s: got %+v, want %+v", name, got, tc.want)
 		}
 	}
@@ -93,20 +95,20 @@ func TestV2EncodesWhatPhoenixExpects(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("é", 127) // 254 bytes
 	for want, m := range map[string]Message{
-		`["1","1","room:a","phx_join",{"x":1}]`:   {"1", "1", "room:a", "phx_join", NewPayload([]byte(`{"x":1}`), false)},
-		`[null,"9","phoenix","heartbeat",{}]`:     {"", "9", "phoenix", "heartbeat", Payload{}},
-		`["1","3","room:a","echo",null]`:          {"1", "3", "room:a", "echo", NewPayload([]byte(`null`), false)},
-		`["1","2","r\"\\\n\u0000é","e\u2028",[]]`: {"1", "2", "r\"\\\n\x00é", "e\u2028", NewPayload([]byte(`[]`), false)},
-		`["18446744073709551","2","t","e",{}]`:    {"18446744073709551", "2", "t", "e", Payload{}},
+		`["1","1","room:a","phx_join",{"x":1}]`:   {"1", "1", "room:a", "phx_join", NewPayload([]byte(`{"x":1}`), false), ""},
+		`[null,"9","phoenix","heartbeat",{}]`:     {"", "9", "phoenix", "heartbeat", Payload{}, ""},
+		`["1","3","room:a","echo",null]`:          {"1", "3", "room:a", "echo", NewPayload([]byte(`null`), false), ""},
+		`["1","2","r\"\\\n\u0000é","e\u2028",[]]`: {"1", "2", "r\"\\\n\x00é", "e\u2028", NewPayload([]byte(`[]`), false), ""},
+		`["18446744073709551","2","t","e",{}]`:    {"18446744073709551", "2", "t", "e", Payload{}, ""},
 	} {
 		if f, err := V2().Encode(nil, &m); err != nil || f.Binary || string(f.Data) != want {
 			t.Errorf("Encode(%+v) = %s, %v, %v; want %s", m, f.Data, f.Binary, err, want)
 		}
 	}
 	for want, m := range map[string]Message{
-		"\x00\x01\x02\x06\x04115room:aecho\x01\x02\xff":        {"1", "15", "room:a", "echo", NewPayload([]byte("\x01\x02\xff"), true)},
-		"\x00\x00\x01\x01\x017te":                              {"", "7", "t", "e", NewPayload(nil, true)},
-		"\x00\x01\x01\xfe\xfe11" + long + long + "\x00payload": {"1", "1", long, long, NewPayload([]byte("\x00payload"), true)},
+		"\x00\x01\x02\x06\x04115room:aecho\x01\x02\xff":        {"1", "15", "room:a", "echo", NewPayload([]byte("\x01\x02\xff"), true), ""},
+		"\x00\x00\x01\x01\x017te":                              {"", "7", "t", "e", NewPayload(nil, true), ""},
+		"\x00\x01\x01\xfe\xfe11" + long + long + "\x00payload": {"1", "1", long, long, NewPayload([]byte("\x00payload"), true), ""},
 	} {
 		f, err := V2().Encode([]byte("before"), &m)
 		if err != nil || !f.Binary || string(f.Data) != "before"+want {
@@ -119,10 +121,10 @@ func TestV2RefusesToEncodeWhatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("é", 128) // 256 bytes
 	for field, m := range map[string]Message{
-		"topic":   {"1", "1", long, "e", NewPayload(nil, true)},
-		"event":   {"1", "1", "t", long, NewPayload(nil, true)},
-		"JoinRef": {"stale", "1", "t", "e", Payload{}},
-		"Ref":     {"1", "-1", "t", "e", Payload{}},
+		"topic":   {"1", "1", long, "e", NewPayload(nil, true), ""},
+		"event":   {"1", "1", "t", long, NewPayload(nil, true), ""},
+		"JoinRef": {"stale", "1", "t", "e", Payload{}, ""},
+		"Ref":     {"1", "-1", "t", "e", Payload{}, ""},
 	} {
 		_, err := V2().Encode(nil, &m)
 		if ie := (*InputError)(nil); !errors.As(err, &ie) || ie.Field != field {

@@ -233,9 +233,9 @@ type SocketEvent struct {
 	// Err is why: the failure of an attempt, the loss of the connection, or a
 	// *ProtocolError for a frame that was skipped.
 	Err error
-	// Attempt is the number of the attempt to connect, from 1 in each outage;
-	// while waiting, of the one that failed, or 0 after a connection that had
-	// lasted.
+	// Attempt is the number of the attempt to connect, from 1 at Connect and
+	// after each connection that had lasted 10 s; while waiting, of the one
+	// that failed, or 0 after a connection that had lasted.
 	Attempt int
 	// RetryAt is the time of the next attempt, while waiting.
 	RetryAt time.Time

@@ -33,7 +33,7 @@ type SocketStats struct {
 	BytesIn   uint64 // of frames, without the transport's headers
 	BytesOut  uint64
 
-	Unsent         uint64 // pushes that ended without having been sent
+	Unsent         uint64 // pushes that were accepted and ended without having been sent
 	Unanswered     uint64 // pushes that were sent and ended without a reply
 	CastsLost      uint64 // casts that were accepted and never sent
 	Orphans        uint64 // replies that came too late, or that nobody waits for

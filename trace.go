@@ -48,7 +48,7 @@ type Trace struct {
 // ConnectStartInfo describes an attempt to connect.
 type ConnectStartInfo struct {
 	Endpoint string // without query and user
-	Attempt  int    // counts from 1 in each outage
+	Attempt  int    // as in SocketEvent
 }
 
 // ConnectDoneInfo describes the end of an attempt to connect.
