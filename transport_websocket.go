@@ -363,7 +363,7 @@ func (c *wsConn) Close(ctx context.Context, code int, reason string) error {
 		// The library waits for a deaf peer for up to ten seconds; only the
 		// network's end stops it.
 		_ = c.cut() // what went wrong is that ctx is done
-		<-done
+		<-done      //nolint:errcheck // as above
 		return ctx.Err()
 	}
 }
