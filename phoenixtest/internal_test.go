@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestLogForgetsLargeFrames(t *testing.T) {
@@ -21,6 +23,23 @@ func TestLogForgetsLargeFrames(t *testing.T) {
 	if all, forgotten := l.entries(); len(all) != 100 || forgotten != 150 || l.size != 0 {
 		t.Errorf("keeps %d, has forgotten %d, size %d", len(all), forgotten, l.size)
 	}
+}
+
+// The time and the counter together never repeat, even where time stands still.
+func TestPresenceRefsAreUnique(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ps, seen := &presences{}, map[string]bool{}
+		for i := range 200_000 {
+			ref := ps.newRef()
+			if seen[ref] || len(ref) != 16 {
+				t.Fatalf("%q after %d", ref, i)
+			}
+			seen[ref] = true
+			if i%50_000 == 0 {
+				time.Sleep(time.Nanosecond)
+			}
+		}
+	})
 }
 
 func FuzzJSON(f *testing.F) {

@@ -53,6 +53,13 @@ type Options struct {
 	// and the client waits while it runs.
 	Connect func(*ConnectInfo) error
 
+	// FetchPresences is fetch/2 of the Phoenix.Presence: it returns what clients
+	// get of the presences of a topic, by key, in a state or in either part of
+	// a diff, usually with Fields added to each. It is called from several
+	// goroutines at once and must not wait for the server; if it panics, the
+	// diff is lost. Nil changes nothing.
+	FetchPresences func(topic string, presences map[string]Presence) map[string]Presence
+
 	// AuthToken is the mount's auth_token: true. Without it a token that a
 	// client offers as a subprotocol is lost silently, and so it is with the
 	// profile of 1.7, which has no such option.

@@ -1,6 +1,9 @@
 package phoenixtest
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // What processes other than the transport's do to a connection. Their order is
 // the order in which they get the lock.
@@ -172,8 +175,11 @@ func (c *Conn) finish(code int, cause string) {
 	c.server.log.add(Frame{Conn: c.number, Kind: ConnClosed, Code: code, Note: cause}, "")
 	c.mu.Unlock()
 	c.cancel()
-	for _, p := range processes {
-		c.server.topics.unsubscribe(p)
+	for _, topic := range slices.Sorted(maps.Keys(processes)) {
+		c.server.topics.unsubscribe(processes[topic])
+	}
+	for _, topic := range slices.Sorted(maps.Keys(processes)) {
+		c.server.presences.drop(processes[topic])
 	}
 	c.server.forget(c)
 	close(c.done)

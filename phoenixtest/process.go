@@ -32,6 +32,11 @@ type process struct {
 	// place is guarded by the lock of the server's topics.
 	place int
 
+	// presences by key, and untracked, which is set when there will be no more,
+	// are guarded by the lock of the server's presences.
+	presences map[string]*tracked
+	untracked bool
+
 	mu      sync.Mutex
 	box     []letter
 	wake    chan struct{}

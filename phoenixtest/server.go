@@ -36,6 +36,7 @@ type Server struct {
 	transport *http.Transport
 	log       *frameLog
 	topics    topics
+	presences presences
 	faults    faults
 	intercept atomic.Pointer[func(*Conn, Message) bool]
 
@@ -105,6 +106,7 @@ func start(tb testing.TB, opts *Options) (*Server, error) {
 		running:  make(map[*process]struct{}),
 		topics:   topics{strict: o.Strict},
 	}
+	s.presences = presences{server: s, fetch: o.FetchPresences}
 	s.http = &http.Server{
 		Handler:  http.HandlerFunc(s.serveHTTP),
 		ErrorLog: log.New(io.Discard, "", 0),
@@ -163,6 +165,7 @@ func (s *Server) goProcess(p *process, payload Payload) bool {
 }
 
 func (s *Server) ended(p *process) {
+	s.presences.drop(p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.running, p)
@@ -231,6 +234,8 @@ func (s *Server) complain(err error) {
 		s.tb.Error(err)
 	}
 }
+
+func (s *Server) note(text string) { s.log.add(Frame{Kind: Note, Note: text}, "") }
 
 // Disconnect closes all connections with this socket id, as
 // Endpoint.broadcast(id, "disconnect", %{}) does: with code 1001. It does not

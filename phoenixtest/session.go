@@ -200,6 +200,7 @@ func (c *Conn) replace(topic string) {
 	if p != nil {
 		p.cancel()
 		c.server.topics.unsubscribe(p)
+		c.server.presences.drop(p)
 	}
 }
 

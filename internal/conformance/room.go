@@ -19,6 +19,7 @@ type (
 func Mount(s *phoenixtest.Server) {
 	events := plainEvents()
 	maps.Copy(events, broadcasts())
+	maps.Copy(events, presences())
 	maps.Copy(events, endings(s))
 	s.Handle("room:*", phoenixtest.Channel{
 		Join:   join,
@@ -43,6 +44,7 @@ func join(c *process, p payload) reply {
 		c.Sleep(1500 * time.Millisecond)
 		return phoenixtest.OK(nil)
 	}
+	trackIn(c, p)
 	return phoenixtest.OK(map[string]any{"topic": c.Topic(), "params": p, "user": c.Get("user")})
 }
 
