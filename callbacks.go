@@ -30,8 +30,10 @@ type callback struct {
 // On has fn called with each message of an event, until off is called. All
 // functions of a channel are called one at a time, in the order in which the
 // messages came, on a goroutine of their own: they may block, push and wait for
-// the reply, leave, or close the socket. No call begins after off, Leave or
-// Close has returned; one that has begun is not waited for.
+// the reply, leave, or close the socket. Calls that still wait when off, Leave or
+// Close is called are dropped. A call that was taken from the queue before is not
+// waited for, so that fn may be at work, or just begin, when they return;
+// [Socket.Done] waits for it.
 //
 // At most ChannelOptions.MaxBuffer calls wait; beyond that the oldest is
 // dropped, which Stats, Trace and the Logger tell. Use Subscribe for another

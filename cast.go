@@ -8,10 +8,12 @@ import (
 // handler that returns :noreply. It returns nil when the message is queued,
 // which does not say that it arrived, or even left: a later loss shows in Stats
 // and Trace only. While the channel is not joined a cast waits as a push does,
-// for the channel's Timeout at most. Its errors are a *PushError with Sent false; ErrQueueFull if
-// the buffer of the channel or the queue of the socket is full. ctx bounds
-// nothing but the call, which does not block, but for about a millisecond if the
-// network is stuck.
+// for the channel's Timeout at most.
+//
+// Any error is a *PushError with Sent false: it wraps ErrQueueFull if the buffer
+// of the channel or the queue of the socket is full, or what Push would wrap. ctx
+// bounds nothing but the call, which does not block, but for about a millisecond
+// if the network is stuck.
 func (c *Channel) Cast(ctx context.Context, event string, payload any) error {
 	enc, err := c.prepare(event, payload)
 	finished := func(*Reply, error) {}

@@ -19,7 +19,8 @@ const (
 	ChannelJoining
 	// ChannelJoined: messages come in and pushes go out.
 	ChannelJoined
-	// ChannelErrored: the channel was lost, and will be rejoined.
+	// ChannelErrored: the channel was lost, and will be rejoined, at the latest
+	// when there is a connection again.
 	ChannelErrored
 	// ChannelLeaving: Leave waits for the server.
 	ChannelLeaving
@@ -125,7 +126,7 @@ func newChannel(s *Socket, topic string, opts *ChannelOptions) (*Channel, error)
 	if c.opts.ParamsFunc == nil {
 		enc, err := c.encode(EventJoin, c.opts.Params)
 		if err != nil {
-			return nil, fmt.Errorf("phoenix: bad ChannelOptions.Params: %w", err)
+			return nil, &InputError{Field: "ChannelOptions.Params", Reason: "cannot be sent", Err: err}
 		}
 		c.params, c.binary = enc.owned(), enc.binary
 	}
@@ -181,13 +182,18 @@ func (c *Channel) State() ChannelState {
 // A refusal is final: Join returns the reply and a *ReplyError. An attempt that
 // is not answered within the channel's Timeout is given up (phx_leave is sent)
 // and, if ctx has a deadline, repeated after RejoinBackoff until then; without a
-// deadline Join returns ErrTimeout. When ctx ends, Join returns its error. After
-// any error the channel is closed but still registered, and may be joined again.
+// deadline Join returns ErrTimeout. When ctx ends, Join returns its error. The
+// Timeout runs from when the join is sent: without a deadline in ctx, Join waits
+// for a lost connection for as long as the outage lasts. After a refusal, a
+// timeout or the end of ctx the channel is closed but still registered, and may
+// be joined again.
 //
-// It returns ErrNotConnected if the socket was not connected, ErrAlreadyJoined
-// if the channel is joined, joining, rejoining or leaving, ErrTopicInUse if it
-// was left and the topic has another channel now, ErrChannelClosed if it was
-// left meanwhile, and ErrClosed if the socket was closed.
+// It returns ErrNotConnected if Connect was not called, and, with the cause, if
+// the socket gave up connecting meanwhile; ErrDisconnected if Disconnect was
+// called meanwhile; ErrAlreadyJoined if the channel is joined, joining, rejoining
+// or leaving; ErrTopicInUse if it was left and the topic has another channel now;
+// ErrChannelClosed if it was left meanwhile; and ErrClosed if the socket was
+// closed.
 func (c *Channel) Join(ctx context.Context) (*Reply, error) {
 	s := c.socket
 	if ctx.Err() != nil {

@@ -3,7 +3,6 @@ package phoenix
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -113,7 +112,7 @@ func (c *Channel) askParams(ctx context.Context, attempt JoinAttempt) (encoded, 
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = ctxErr(ctx)
 	}
-	return encoded{}, fmt.Errorf("phoenix: ParamsFunc of channel %s: %w", quoteShort(c.topic), err)
+	return encoded{}, about("ParamsFunc of channel "+quoteShort(c.topic), err)
 }
 
 // sendJoin queues a join, or puts it off while too many are unanswered.
@@ -294,7 +293,7 @@ func (c *Channel) dropParked(err error) {
 		return
 	}
 	if !errors.Is(err, ErrChannelClosed) && !errors.Is(err, ErrClosed) {
-		err = fmt.Errorf("%w: %w", ErrNotJoined, err)
+		err = because(ErrNotJoined, err)
 	}
 	c.socket.failAll(&c.parked, err)
 }
@@ -349,7 +348,7 @@ func (c *Channel) worthRejoining(err error) bool {
 // for a channel that was joined.
 func (c *Channel) rejoinEnded(reply *Reply, err error) {
 	if c.waiter == nil {
-		c.finish(fmt.Errorf("%w: %w", ErrChannelClosed, err))
+		c.finish(because(ErrChannelClosed, err))
 		return
 	}
 	c.setState(ChannelEvent{State: ChannelClosed, Reply: reply, Err: err, Attempt: c.attempt})

@@ -2,7 +2,6 @@ package phoenix
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -142,7 +141,7 @@ func (c *Channel) connectionLost(cause error) {
 func (c *Channel) connectionEnded(cause error) {
 	if c.waiter != nil {
 		if !errors.Is(cause, ErrDisconnected) {
-			cause = fmt.Errorf("%w: %w", ErrNotConnected, cause)
+			cause = because(ErrNotConnected, cause)
 		}
 		c.abandonJoin(cause)
 	}

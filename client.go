@@ -12,8 +12,9 @@ import (
 
 // NewSocket makes a Socket for the endpoint at which the server mounts it, such
 // as "wss://example.com/socket"; the transport adds its name ("/websocket") and
-// the version of the protocol. The schemes ws, wss, http and https are known,
-// and a query in the endpoint is kept. A nil opts means all defaults.
+// the version of the protocol. A path that ends with the transport's name is left
+// as it is. The schemes ws, wss, http and https are known, and a query in the
+// endpoint is kept. A nil opts means all defaults.
 //
 // NewSocket does no I/O and starts nothing. Its errors are *InputError.
 func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {
@@ -76,7 +77,11 @@ func displayURL(u *url.URL) string {
 // is left running; it wraps the last failure, such as a *HandshakeError, and if
 // ctx ended it, the ctx's error. While the socket waits for the next attempt
 // after an outage, Connect makes that attempt now; then an end of ctx only ends
-// the wait. On an open socket it returns nil at once, on a closed one ErrClosed.
+// the wait. Without a deadline in ctx it tries for ever.
+//
+// On an open socket it returns nil at once, on a closed one ErrClosed, and
+// ErrDisconnected if Disconnect was called meanwhile. Of several calls that wait
+// for the same connection, the last one to give up stops the attempts.
 func (s *Socket) Connect(ctx context.Context) error {
 	for {
 		s.lock()
@@ -127,7 +132,7 @@ func (s *Socket) awaitOpen(ctx context.Context, r *runner, w chan error) error {
 	r.removeWaiter(w)
 	err := ctxErr(ctx)
 	if r.lastErr != nil {
-		err = &connectError{err, r.lastErr}
+		err = &wrapped{err.Error() + "; the last attempt failed: " + trimPrefix(r.lastErr), []error{err, r.lastErr}}
 	}
 	// Nobody else waits for this connection, and it never was: give it up.
 	abandon := !r.opened && len(r.waiters) == 0
@@ -150,10 +155,10 @@ func (s *Socket) State() SocketState {
 
 // Reconnect makes a new connection now, without waiting for a backoff: the way
 // to change credentials at run time, since params, header and token are asked
-// for again. What is queued stays queued, pushes in flight fail (Sent: true),
-// and the channels rejoin. It returns when the new connection is open. If ctx
-// ends before, the socket goes on trying. On a socket that is not connected it
-// returns ErrNotConnected.
+// for again. What is queued stays queued, pushes in flight fail (Sent: true,
+// ErrConnectionLost), and the channels rejoin. It returns when the new connection
+// is open. If ctx ends before, the socket goes on trying. If Connect was not
+// called, or Disconnect was, it returns ErrNotConnected.
 func (s *Socket) Reconnect(ctx context.Context) error {
 	s.lock()
 	if err := s.unusable(); err != nil {
@@ -180,7 +185,7 @@ var errReconnect = errors.New("phoenix: Reconnect was called")
 // Channel makes a channel for topic and registers it: a socket has at most one
 // channel for a topic at a time, and ErrTopicInUse says that there is one (see
 // Lookup). A nil opts means all defaults. It does no I/O; Join does. Bad topics
-// and options are an *InputError.
+// and options are an *InputError; after Close or Shutdown it returns ErrClosed.
 func (s *Socket) Channel(topic string, opts *ChannelOptions) (*Channel, error) {
 	c, err := newChannel(s, topic, opts)
 	if err != nil {

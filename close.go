@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// Disconnect takes leave of the server, until ctx is done, and stops
-// reconnecting. Pushes in flight fail (Sent: true, ErrDisconnected); those not
-// yet sent stay queued. Channels stay too, and rejoin after the next Connect.
-// A server that does not answer the closing handshake is waited for until ctx
-// is done, or for about five seconds if it has no deadline.
-// It waits until the connection is gone, and returns the ctx's error if the
-// server did not answer before. On a socket that is not connected it does
-// nothing.
+// Disconnect closes the connection and stops reconnecting. Pushes in flight fail
+// (Sent: true, ErrDisconnected); those not yet sent stay queued. Channels stay
+// too, and rejoin after the next Connect.
+//
+// It performs the closing handshake until ctx is done, but for ten seconds at
+// most, and waits until the connection is gone. It returns the ctx's error if the
+// server did not answer before, and ErrClosed on a closed socket. On a socket
+// that is not connected it does nothing.
 func (s *Socket) Disconnect(ctx context.Context) error {
 	s.lock()
 	r := s.run
@@ -56,10 +56,11 @@ const closeNormal = 1000
 
 // Shutdown closes the socket for good, as gently as ctx allows: it takes no new
 // pushes and joins, sends what is queued, awaits the replies, leaves the
-// channels, and takes leave of the server. Messages that come in while it leaves
-// are dropped. When ctx is done it closes the socket
-// at once and returns the ctx's error. It does not wait for callbacks: Done
-// does. While the connection is down it waits for its return.
+// channels, and performs the closing handshake. Messages that come in while it
+// leaves are dropped. When ctx is done it closes the socket at once and returns
+// the ctx's error. It does not wait for callbacks: Done does. While the connection
+// is down it waits for its return; if Connect was not called it closes at once. A
+// second call returns ErrClosed, without waiting for the first.
 func (s *Socket) Shutdown(ctx context.Context) error {
 	s.lock()
 	if s.closed || s.draining {

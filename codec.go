@@ -7,7 +7,7 @@ import (
 )
 
 // Binary is a payload that is sent as a binary message ({:binary, data} on the
-// server) and not as JSON.
+// server) and not as JSON. Topic and event have room for 255 bytes each then.
 type Binary []byte
 
 // A codec encodes and decodes payloads with the JSON library of the user.

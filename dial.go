@@ -136,17 +136,17 @@ func (s *Socket) askProviders(ctx context.Context) (*DialRequest, error) {
 	var err error
 	if set.ParamsFunc != nil {
 		if params, err = set.ParamsFunc(ctx); err != nil {
-			return nil, fmt.Errorf("phoenix: ParamsFunc: %w", err)
+			return nil, about("ParamsFunc", err)
 		}
 	}
 	if set.AuthToken != nil && ctx.Err() == nil {
 		if token, err = set.AuthToken(ctx); err != nil {
-			return nil, fmt.Errorf("phoenix: AuthToken: %w", err)
+			return nil, about("AuthToken", err)
 		}
 	}
 	if set.HeaderFunc != nil && ctx.Err() == nil {
 		if header, err = set.HeaderFunc(ctx); err != nil {
-			return nil, fmt.Errorf("phoenix: HeaderFunc: %w", err)
+			return nil, about("HeaderFunc", err)
 		}
 	}
 	return s.newDialRequest(params, header.Clone(), token), nil
@@ -164,6 +164,6 @@ func (s *Socket) newDialRequest(params url.Values, header http.Header, token str
 	}
 	return &DialRequest{
 		URL: &u, Header: header, AuthToken: token,
-		HTTPClient: s.set.HTTPClient, MaxMessageSize: s.set.MaxMessageSize, Logger: s.set.Logger,
+		HTTPClient: s.set.HTTPClient, MaxMessageSize: s.set.MaxMessageSize,
 	}
 }

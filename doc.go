@@ -26,8 +26,7 @@
 // # Delivery
 //
 // A Phoenix server delivers at most once, and keeps nothing for a client that is
-// away. So that nothing is lost without a word, each push has exactly one
-// outcome: a reply, or an error that tells whether it may have reached the server
+// away. Nothing is lost silently: each push has exactly one outcome: a reply, or an error that tells whether it may have reached the server
 // ([PushError], [SafeToRetry]). A push that was not sent when the connection
 // broke waits, in order, for the channel to be rejoined; one that was sent fails
 // at once. And whenever messages may be missing, what consumes them is told in
@@ -39,13 +38,15 @@
 // A ctx bounds the call that it is given to, and nothing else: Connect's does not
 // end the connection. Only PushAsync, whose call is over before the push is, and
 // the iterators keep theirs. Where a ctx has no deadline, the Timeout of the
-// options applies to joins, leaves and pushes, but not to Connect. A call that
-// ran out of time matches [ErrTimeout] and [context.DeadlineExceeded].
+// options applies to joins (once sent), leaves and pushes, but not to Connect, nor
+// to a Join that waits for the connection: those wait for ever. A call that ran
+// out of time matches [ErrTimeout] and [context.DeadlineExceeded].
 //
 // # Concurrency
 //
 // All methods may be called from any goroutine. The network is read whatever the
-// consumers do; queues are bounded, and their overflow is told. An idle socket
+// consumers do; queues are bounded, and their overflow is reported. Methods
+// without a ctx do not block, except Close. An idle socket
 // costs one goroutine, however many channels it has.
 //
 // [Phoenix Channels]: https://hexdocs.pm/phoenix/channels.html

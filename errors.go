@@ -13,8 +13,8 @@ import (
 var (
 	// ErrClosed says that Close or Shutdown was called on the socket.
 	ErrClosed = errors.New("phoenix: socket closed")
-	// ErrNotConnected says that the operation needs a socket on which Connect
-	// was called and that was not disconnected since.
+	// ErrNotConnected says that Connect was not called, or that the socket was
+	// disconnected since, or gave up connecting.
 	ErrNotConnected = errors.New("phoenix: socket not connected: call Connect first")
 	// ErrDisconnected says that Disconnect ended what was under way.
 	ErrDisconnected = errors.New("phoenix: socket disconnected")
@@ -27,14 +27,15 @@ var (
 	// [context.DeadlineExceeded], whether the time was the ctx's or the
 	// socket's Timeout.
 	ErrTimeout error = timeoutError{}
-	// ErrNotJoined says that the channel was never joined, or that the join
-	// was refused.
+	// ErrNotJoined says that the channel is not joined and will not be by
+	// itself: Join was not called, has failed, or the channel was left or closed
+	// since.
 	ErrNotJoined = errors.New("phoenix: channel not joined: call Join first")
-	// ErrAlreadyJoined says that the channel is joined, joining, or rejoining
-	// by itself.
+	// ErrAlreadyJoined says that the channel is joined, joining, leaving, or
+	// rejoining by itself.
 	ErrAlreadyJoined = errors.New("phoenix: channel already joined")
-	// ErrChannelClosed says that the channel was left, or that the server
-	// closed it (phx_close).
+	// ErrChannelClosed says that the channel was left, that the server closed
+	// it (phx_close), or that the Subscription was closed.
 	ErrChannelClosed = errors.New("phoenix: channel closed")
 	// ErrChannelCrashed says that the channel's process on the server ended
 	// abnormally (phx_error), or that the server no longer knows the channel.
@@ -152,7 +153,9 @@ func (e *PushError) Unwrap() error { return e.Err }
 
 // SafeToRetry reports whether err means that the push it comes from certainly
 // never left this process, so that sending it again cannot make the server
-// handle it twice.
+// handle it twice. It does not say that another attempt will succeed: after an
+// *InputError, ErrMessageTooBig, ErrNotJoined, ErrChannelClosed or ErrClosed it
+// will not.
 func SafeToRetry(err error) bool {
 	var pe *PushError
 	return errors.As(err, &pe) && !pe.Sent
@@ -167,7 +170,7 @@ type HandshakeError struct {
 }
 
 func (e *HandshakeError) Error() string {
-	msg := fmt.Sprintf("phoenix: connection refused with HTTP status %d", e.StatusCode)
+	msg := fmt.Sprintf("phoenix: the server answered the handshake with HTTP status %d", e.StatusCode)
 	if text := http.StatusText(e.StatusCode); text != "" {
 		msg += " " + text
 	}
@@ -271,16 +274,24 @@ func connectionLost(cause error) error {
 	return &connectionError{cause}
 }
 
-// A connectError is the end of a Connect whose ctx ended, with the last failure.
-type connectError struct {
-	err  error
-	last error
+// A wrapped is an error with causes, in which our prefix stands once.
+type wrapped struct {
+	msg  string
+	errs []error
 }
 
-func (e *connectError) Error() string {
-	return e.err.Error() + "; the last attempt failed: " + trimPrefix(e.last)
+func (e *wrapped) Error() string   { return e.msg }
+func (e *wrapped) Unwrap() []error { return e.errs }
+
+// because returns one of our errors with its cause.
+func because(err, cause error) error {
+	return &wrapped{err.Error() + ": " + trimPrefix(cause), []error{err, cause}}
 }
-func (e *connectError) Unwrap() []error { return []error{e.err, e.last} }
+
+// about returns an error with what it is about in front of it.
+func about(what string, err error) error {
+	return &wrapped{"phoenix: " + what + ": " + trimPrefix(err), []error{err}}
+}
 
 // A ctxError is the error of a ctx that ended a call. One that ran into its
 // deadline also matches ErrTimeout, so that there is one way to ask.

@@ -83,9 +83,10 @@ func (w *watcher[T]) all(ctx context.Context, remove func()) iter.Seq[T] {
 	}
 }
 
-// Events returns an iterator over the changes of the socket's state, from the
-// present one on. It watches from the moment of the call. It ends with ctx, or
-// after the event of SocketClosed. It never holds the socket up: if the loop is
+// Events returns an iterator over the changes of the socket's state, which can be
+// ranged over once. It watches from the moment of the call, and begins with an
+// event that has the present State only. It ends with ctx, or after the event of
+// SocketClosed. It never holds the socket up: if the loop is
 // slow, events are dropped, and SocketEvent.Missed tells how many.
 func (s *Socket) Events(ctx context.Context) iter.Seq[SocketEvent] {
 	w := &watcher[SocketEvent]{
@@ -108,9 +109,10 @@ func (s *Socket) Events(ctx context.Context) iter.Seq[SocketEvent] {
 	})
 }
 
-// Events returns an iterator over the changes of the channel's state, from the
-// present one on; the reply of every rejoin is there. It watches from the moment
-// of the call, through Leave and Join, and ends with ctx or when the socket is
+// Events returns an iterator over the changes of the channel's state, which can be
+// ranged over once; the reply of every rejoin is there. It watches from the moment
+// of the call, through Leave and Join, begins with an event that has the present
+// State and Rejoin only, and ends with ctx or when the socket is
 // closed. It never holds the socket up: if the loop is slow, events are dropped,
 // and ChannelEvent.Missed tells how many.
 func (c *Channel) Events(ctx context.Context) iter.Seq[ChannelEvent] {

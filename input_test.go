@@ -116,7 +116,7 @@ func TestABadOptionIsAnInputErrorThatNamesIt(t *testing.T) {
 	wantInputError(t, "Channel", err, "ChannelOptions.ParamsFunc")
 	for _, params := range []any{make(chan int), []byte("{}"), json.RawMessage("{"), math.NaN()} {
 		_, err = s.Channel("room:1", &phoenix.ChannelOptions{Params: params})
-		wantInputError(t, "Channel with bad Params", err, "payload")
+		wantInputError(t, "Channel with bad Params", err, "ChannelOptions.Params")
 		if !strings.Contains(err.Error(), "ChannelOptions.Params") {
 			t.Errorf("%v does not name ChannelOptions.Params", err)
 		}

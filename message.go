@@ -7,8 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// The events that the protocol reserves (lib/phoenix/socket.ex). They cannot be
-// pushed by an application; [Socket.Messages] shows those that come in.
+// The events that the protocol reserves (lib/phoenix/socket.ex). Push refuses
+// all of them but EventHeartbeat, which means something on the topic "phoenix"
+// only. [Socket.Messages] shows those that come in.
 const (
 	EventJoin      = "phx_join"
 	EventLeave     = "phx_leave"
@@ -104,7 +105,7 @@ func (p Payload) Decode(v any) error {
 		unmarshal = p.codec.unmarshal
 	}
 	if err := unmarshal(p.Bytes(), v); err != nil {
-		return fmt.Errorf("phoenix: decode payload: %w", err)
+		return about("decode payload", err)
 	}
 	return nil
 }

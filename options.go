@@ -28,11 +28,11 @@ const (
 )
 
 // SocketOptions configure a [Socket]. The zero value of each field means its
-// default; where a duration or a number can be switched off, a negative value
-// does. NewSocket copies them.
+// default. NewSocket copies them.
 //
-// The functions among them run on goroutines of the socket. They must not call
-// methods of the socket or of its channels.
+// The functions among them run on goroutines of the socket or of the caller.
+// They, and the handler of the Logger, must not call methods of the socket or of
+// its channels.
 type SocketOptions struct {
 	// Params go into the query of the connection's URL, where the server's
 	// connect/3 finds them. Servers and proxies tend to log URLs: send secrets
@@ -46,7 +46,7 @@ type SocketOptions struct {
 	// The token travels outside of the URL, in a WebSocket subprotocol
 	// (auth_token: true, Phoenix 1.8). "" sends none. Errors as in ParamsFunc.
 	AuthToken func(ctx context.Context) (string, error)
-	// Header goes into the HTTP requests. Of it, connect/3 sees what begins
+	// Header goes into the HTTP requests. connect/3 sees only headers that begin
 	// with "x-". No Origin header is sent unless it is here.
 	Header http.Header
 	// HeaderFunc is asked for the header before every attempt to connect,
@@ -54,15 +54,17 @@ type SocketOptions struct {
 	HeaderFunc func(ctx context.Context) (http.Header, error)
 	// HTTPClient makes the HTTP requests: it has the TLS configuration, the
 	// proxy and the cookies. Default: one with Go's defaults, and the proxy
-	// from the environment.
+	// from the environment. Without a CheckRedirect, redirects to another host
+	// or to plain text are not followed: the token would go along.
 	HTTPClient *http.Client
 	// Transport opens the connections. Default: WebSocket(nil).
 	Transport Transport
 	// Serializer is the version of the protocol. Default: V2().
 	Serializer Serializer
 
-	// Timeout bounds an attempt to connect, and a join, leave or push whose ctx
-	// has no deadline. Default: 10 s.
+	// Timeout bounds an attempt to connect, up to the first heartbeat, and a
+	// join (from when it is sent), leave or push whose ctx has no deadline.
+	// Default: 10 s. Negative: no limit.
 	Timeout time.Duration
 	// HeartbeatInterval is the time from one heartbeat to the next. The server
 	// drops a connection on which nothing comes in for 60 s. Default: 30 s.
@@ -70,10 +72,11 @@ type SocketOptions struct {
 	// Connect returns.
 	HeartbeatInterval time.Duration
 	// HeartbeatTimeout is how long a heartbeat may be unanswered before the
-	// connection is given up. Default: 10 s.
+	// connection is given up. Default: 10 s; it cannot be negative.
 	HeartbeatTimeout time.Duration
 	// WriteTimeout is how long one write to the network may take, because the
-	// peer does not read, before the connection is given up. Default: 10 s.
+	// peer does not read, before the connection is given up. Default: 10 s; it
+	// cannot be negative.
 	WriteTimeout time.Duration
 
 	// ReconnectBackoff makes the policy for one outage: how long to wait before
@@ -85,8 +88,11 @@ type SocketOptions struct {
 	// RejoinBackoff does the same for rejoining a channel. Default: exponential
 	// from 1 s to 30 s, ±50 %, without end.
 	RejoinBackoff func() backoff.BackOff
-	// RetryIf decides which failures to connect, and which refusals of a
-	// rejoin, are worth another attempt. It must not block. Default: a first
+	// RetryIf decides what is worth another attempt. It is asked with the error
+	// of a failed attempt to connect, of a lost connection, of a channel that
+	// crashed, and of a join that was refused on rejoining, timed out or could
+	// not be made. After false the socket is disconnected, or the channel
+	// closed. It must not block. Default: a first
 	// Connect ends on an answer that will not change by itself (most HTTP
 	// statuses below 500, but not 408, 425 and 429; a certificate that does not
 	// verify); once the socket has been open, every failure is retried. A
@@ -94,13 +100,14 @@ type SocketOptions struct {
 	// retried.
 	RetryIf func(err error) bool
 
-	// MaxMessageSize is the limit of a message in bytes, in both directions. A
-	// larger one from the server ends the connection. Default: 16 MiB.
+	// MaxMessageSize is the limit, in bytes, of a payload that is sent, and of a
+	// frame that is received; a larger one ends the connection. Default:
+	// 16 MiB. Negative: no limit.
 	MaxMessageSize int64
 	// MaxQueue is how many bytes may wait for the network before PushAsync and
 	// Cast report ErrQueueFull; each message counts as its payload and 64
 	// bytes. A Push may always wait: it is bounded by its caller. Default:
-	// 1 MiB.
+	// 1 MiB. Negative: no limit.
 	MaxQueue int
 
 	// Marshal and Unmarshal are the JSON library for payloads. They must be
@@ -120,7 +127,7 @@ type SocketOptions struct {
 // ChannelOptions configure a [Channel]. The zero value of each field means its
 // default. Socket.Channel copies them.
 type ChannelOptions struct {
-	// Params is the payload of the join, encoded as a push's is.
+	// Params is the payload of the join. Socket.Channel encodes it, as a push's.
 	Params any
 	// ParamsFunc is asked for the payload before every join, instead of Params:
 	// with it a rejoin can carry a fresh token, or the id of the last message
@@ -129,12 +136,13 @@ type ChannelOptions struct {
 	// methods of the socket or its channels.
 	ParamsFunc func(ctx context.Context, attempt JoinAttempt) (any, error)
 	// Timeout bounds a join, leave or push whose ctx has no deadline. Default:
-	// the socket's.
+	// the socket's. Negative: no limit.
 	Timeout time.Duration
 	// RejoinBackoff makes the policy for rejoining. Default: the socket's.
 	RejoinBackoff func() backoff.BackOff
 	// MaxBuffer is how many pushes may wait for the channel to be joined before
-	// PushAsync and Cast report ErrQueueFull. Default: 1000. It also bounds the
+	// PushAsync and Cast report ErrQueueFull. Default: 1000. Negative: no
+	// limit. It also bounds the
 	// calls that wait for the functions given to On; when that many wait, the
 	// oldest is dropped, counted, logged and traced.
 	MaxBuffer int
@@ -240,42 +248,3 @@ func orNumber[N int | int64](n, def N) N {
 func cloneValues(v url.Values) url.Values {
 	return url.Values(http.Header(v).Clone())
 }
-
-// newPolicy makes a policy with the user's factory, or the default one, whose
-// delays begin with first.
-func newPolicy(factory func() backoff.BackOff, first time.Duration) backoff.BackOff {
-	if factory != nil {
-		return factory()
-	}
-	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(first),
-		backoff.WithMaxInterval(maxBackoff),
-		backoff.WithMultiplier(2),
-		backoff.WithRandomizationFactor(0.5),
-		backoff.WithMaxElapsedTime(0), // its own default gives up after 15 minutes
-	)
-}
-
-// Steps returns a policy for ReconnectBackoff or RejoinBackoff that waits for
-// the given delays in turn, and then for the last of them again and again. It
-// has no jitter. phoenix.js reconnects after 10, 50, 100, 150, 200, 250, 500,
-// 1000, 2000 and then 5000 ms, and rejoins after 1, 2, 5 and then 10 s.
-func Steps(delays ...time.Duration) func() backoff.BackOff {
-	return func() backoff.BackOff { return &steps{delays: delays} }
-}
-
-type steps struct {
-	delays []time.Duration
-	next   int
-}
-
-func (b *steps) NextBackOff() time.Duration {
-	if len(b.delays) == 0 {
-		return backoff.Stop
-	}
-	d := b.delays[b.next]
-	b.next = min(b.next+1, len(b.delays)-1)
-	return d
-}
-
-func (b *steps) Reset() { b.next = 0 }

@@ -30,11 +30,12 @@ func (r *Reply) MarshalJSON() ([]byte, error) {
 
 // Push sends an event with a payload and returns the server's reply. While the
 // channel is not joined, but joining or to be rejoined, the push waits for that,
-// in order with the others; its time runs meanwhile.
+// in order with the others; its time runs meanwhile. It also waits, for the next
+// Connect, on a channel that was joined before Disconnect.
 //
 // The payload is encoded with the socket's Marshal, but for nil, which is {}, a
-// [Binary], which makes a binary message, and a [json.RawMessage], which is
-// checked and sent as it is. Its memory is free again when Push returns.
+// [Binary], which makes a binary message, and a [json.RawMessage] or [Payload],
+// which is checked and sent as it is. Its memory is free again when Push returns.
 //
 // Each push ends in exactly one way. A reply with status "ok" gives a nil error.
 // A reply with another status is returned together with a *ReplyError. Anything
@@ -228,7 +229,7 @@ func PushFor[T any](ctx context.Context, c *Channel, event string, payload any) 
 		return v, err
 	}
 	if err := reply.Decode(&v); err != nil {
-		return v, fmt.Errorf("phoenix: reply to %s: %w", quoteShort(event), err)
+		return v, about("reply to "+quoteShort(event), err)
 	}
 	return v, nil
 }

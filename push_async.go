@@ -16,7 +16,9 @@ type Push struct {
 // PushAsync sends an event without waiting for the reply; Wait does. The rules
 // of Push apply, but ctx bounds the push until its outcome, and if the buffer of
 // the channel or the queue of the socket is full, the outcome is ErrQueueFull at
-// once. Pushes of one goroutine are sent in order. It does not block, but for
+// once; to be slowed down instead, Wait for an earlier push, or call Push from as
+// many goroutines as may be in flight. Pushes of one goroutine are sent in order.
+// It does not block, but for
 // about a millisecond if the network is stuck.
 func (c *Channel) PushAsync(ctx context.Context, event string, payload any) *Push {
 	p := &Push{}

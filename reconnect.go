@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -159,7 +158,7 @@ func (s *Socket) runLoop(r *runner) {
 		}
 		delay := policy.NextBackOff()
 		if delay == backoff.Stop {
-			s.endRun(r, fmt.Errorf("phoenix: the reconnect policy gave up: %w", err), true)
+			s.endRun(r, about("the reconnect policy gave up", err), true)
 			return
 		}
 		if !s.pause(r, adjustDelay(delay, first, err), attempt, err) {

@@ -1,10 +1,7 @@
 package phoenix
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"strconv"
 )
 
@@ -21,7 +18,8 @@ type Serializer interface {
 	// Version is the vsn with which the server selects its serializer, such as
 	// "2.0.0".
 	Version() string
-	// Encode appends the frame of m to dst. An error fails that message only.
+	// Encode appends the frame of m to dst; it must not keep m or its payload.
+	// An error fails that message only, but that of a heartbeat the connection.
 	Encode(dst []byte, m *Message) (Frame, error)
 	// Decode sets the fields of m from f. The bytes of f are overwritten by the
 	// next frame, except that the payload, and the status and response of a
@@ -37,15 +35,6 @@ type Serializer interface {
 // data. It keeps data, without a copy.
 func NewPayload(data []byte, binary bool) Payload {
 	return Payload{data: data, binary: binary}
-}
-
-// An envelope is a message as views of the frame it came in. Nil means null.
-type envelope struct {
-	joinRef, ref, topic, event []byte
-	payload                    []byte
-	binary                     bool
-	// For a reply: its parts, found by splitReply or by a binary layout.
-	status []byte
 }
 
 // An outgoing is what goes into a frame, by value: whoever frames it needs no
@@ -139,80 +128,8 @@ const (
 	replyResponseKey = `","response":`
 )
 
-// splitReply takes {"status":…,"response":…} apart, without a look at the
-// response where the keys are where Phoenix puts them.
-func (e *envelope) splitReply() error {
-	if string(e.event) != EventReply || e.status != nil || e.binary {
-		return nil
-	}
-	p := e.payload
-	n := len(p)
-	if n < len(replyPrefix) || p[n-1] != '}' {
-		return e.splitReplySlow()
-	}
-	if bytes.HasPrefix(p, []byte(replyPrefix)) && p[n-2] == '"' {
-		open := bytes.LastIndexByte(p[:n-2], '"')
-		head := open + 1 - len(replyStatusKey)
-		if head >= len(replyPrefix) && string(p[head:open+1]) == replyStatusKey && bytes.IndexByte(p[open:n-2], '\\') < 0 {
-			e.status, e.payload = p[open+1:n-2], p[len(replyPrefix):head]
-			return nil
-		}
-	}
-	if bytes.HasPrefix(p, []byte(replyStatusFirst)) {
-		rest := p[len(replyStatusFirst):]
-		end := bytes.IndexByte(rest, '"')
-		if end >= 0 && bytes.HasPrefix(rest[end:], []byte(replyResponseKey)) && bytes.IndexByte(rest[:end], '\\') < 0 {
-			e.status, e.payload = rest[:end], rest[end+len(replyResponseKey):len(rest)-1]
-			return nil
-		}
-	}
-	return e.splitReplySlow()
-}
-
 // A replyPayload is the payload of a reply.
 type replyPayload struct {
 	Status   json.RawMessage `json:"status"`
 	Response json.RawMessage `json:"response"`
-}
-
-func (e *envelope) splitReplySlow() error {
-	var r replyPayload
-	if err := json.Unmarshal(e.payload, &r); err != nil {
-		return fmt.Errorf("reply payload: %w", err)
-	}
-	// A status is an atom on the server: one named nil or true is not a string
-	// on the wire.
-	status, err := scalarText(r.Status)
-	if err != nil {
-		return fmt.Errorf("reply status: %w", err)
-	}
-	if status == nil {
-		status = []byte("null")
-	}
-	e.status, e.payload = status, r.Response
-	if r.Response == nil {
-		e.payload = []byte("null")
-	}
-	return nil
-}
-
-// scalarText returns the text of a JSON string, number or boolean, and nil for
-// null.
-func scalarText(raw json.RawMessage) ([]byte, error) {
-	raw = bytes.TrimSpace(raw)
-	switch {
-	case len(raw) == 0 || string(raw) == "null":
-		return nil, nil
-	case raw[0] == '"':
-		var s string
-		if err := json.Unmarshal(raw, &s); err != nil {
-			return nil, err
-		}
-		return []byte(s), nil
-	case raw[0] == '{':
-		return nil, errors.New("want a string, got an object") // which is not quoted: it may hold anything
-	case raw[0] == '[':
-		return nil, errors.New("want a string, got an array")
-	}
-	return raw, nil
 }

@@ -9,8 +9,9 @@ import (
 // for metrics and spans. Any of them may be nil. They run on goroutines of the
 // socket, or of the caller, possibly several at once, and must return soon:
 // the network waits for them. They must not call methods of the socket or of
-// its channels. What a Start function returns is the ctx of what it started,
-// and of the matching Done.
+// its channels. What a Start function returns, which must not be nil, is the ctx
+// of what it started, and of the matching Done. PushStart gets the ctx of the
+// push, the others a background ctx.
 //
 // Frames hold payloads, and those of joins may hold tokens: a Trace, unlike the
 // Logger, sees everything.

@@ -2,7 +2,6 @@ package phoenix
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
@@ -20,9 +19,8 @@ type Transport interface {
 // A DialRequest is what a Transport needs to know. It belongs to the Transport,
 // which may change it.
 type DialRequest struct {
-	// URL is the endpoint with the params and the vsn in its query, without the
-	// name of a transport at the end of its path. Its scheme is one of ws, wss,
-	// http, https.
+	// URL is the endpoint as it was given to NewSocket, with the params and the
+	// vsn in its query. Its scheme is one of ws, wss, http, https.
 	URL *url.URL
 	// Header goes into every HTTP request.
 	Header http.Header
@@ -33,8 +31,6 @@ type DialRequest struct {
 	// MaxMessageSize is the limit of a received message in bytes; a larger one
 	// is an error that wraps ErrMessageTooBig.
 	MaxMessageSize int64
-	// Logger is the user's, or nil.
-	Logger *slog.Logger
 }
 
 // A Conn carries frames. ReadFrame is called from one goroutine, WriteFrames
@@ -60,5 +56,7 @@ type Conn interface {
 // with the Conn, and the next WriteFrames, even one without frames, goes on
 // with it.
 type softWriter interface {
-	writeSoft(frame Frame) (done bool, err error)
+	// left says whether any of the frame may have left; with an error it tells
+	// what became of it.
+	writeSoft(frame Frame) (done, left bool, err error)
 }

@@ -387,12 +387,14 @@ type softWSConn struct {
 	*wsConn
 }
 
-func (c *softWSConn) writeSoft(frame Frame) (done bool, err error) {
+func (c *softWSConn) writeSoft(frame Frame) (done, left bool, err error) {
+	start, _ := c.cork.progress()
 	c.cork.cork()
 	werr := c.ws.Write(context.Background(), messageType(frame), frame.Data)
 	done, err = c.cork.uncork(time.Now().Add(softWriteTime))
 	if werr != nil {
 		err = werr
 	}
-	return done, err
+	_, flushed := c.cork.progress()
+	return done, flushed > start, err
 }

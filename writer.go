@@ -1,7 +1,6 @@
 package phoenix
 
 import (
-	"fmt"
 	"runtime"
 	"time"
 )
@@ -92,13 +91,15 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 	if tr := s.set.Trace; tr != nil && tr.FrameOut != nil {
 		tr.FrameOut(frame)
 	}
-	done, err := conn.soft.writeSoft(frame)
+	done, left, err := conn.soft.writeSoft(frame)
 	s.lock()
 	conn.keep(data)
 	s.stats.framesOut++
 	s.stats.bytesOut += uint64(len(data))
 	conn.rest = !done
 	switch {
+	case err != nil && !left:
+		s.untake(&out)
 	case out.cast == nil:
 	case done || err != nil:
 		s.castWritten(out.cast, err)
@@ -278,7 +279,7 @@ func (s *Socket) castWritten(c *call, err error) {
 
 // writeFailed gives the connection up after a failed write.
 func (conn *connection) writeFailed(err error) {
-	conn.fail(fmt.Errorf("%w: %w", errWrite, err))
+	conn.fail(because(errWrite, err))
 	conn.s.later(conn.cut)
 }
 
