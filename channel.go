@@ -105,6 +105,9 @@ type Channel struct {
 type joinWaiter struct {
 	done  chan struct{} // one slot
 	retry bool          // an attempt that times out is not the end: the ctx has a deadline
+	sent  bool          // a join was sent, first at:
+	since time.Duration
+	last  error // of the attempts so far
 	reply *Reply
 	err   error
 }
@@ -182,9 +185,10 @@ func (c *Channel) State() ChannelState {
 // A refusal is final: Join returns the reply and a *ReplyError. An attempt that
 // is not answered within the channel's Timeout is given up (phx_leave is sent)
 // and, if ctx has a deadline, repeated after RejoinBackoff until then; without a
-// deadline Join returns ErrTimeout. When ctx ends, Join returns its error. The
-// Timeout runs from when the join is sent: without a deadline in ctx, Join waits
-// for a lost connection for as long as the outage lasts. After a refusal, a
+// deadline Join returns ErrTimeout. When ctx ends, Join returns its error, and
+// that of the last attempt. The Timeout runs from when the join is first sent:
+// until then, without a deadline in ctx, Join waits for a lost connection for as
+// long as the outage lasts. After a refusal, a
 // timeout or the end of ctx the channel is closed but still registered, and may
 // be joined again.
 //
@@ -221,7 +225,11 @@ func (c *Channel) Join(ctx context.Context) (*Reply, error) {
 	}
 	s.lock()
 	if c.waiter == w {
-		c.abandonJoin(ctxErr(ctx))
+		err := ctxErr(ctx)
+		if w.last != nil {
+			err = lastAttempt(err, w.last)
+		}
+		c.abandonJoin(err)
 	}
 	s.unlock()
 	<-w.done

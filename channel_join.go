@@ -133,6 +133,9 @@ func (c *Channel) sendJoin(params []byte, binary bool) {
 // joinTaken is called when a writer takes the join: its clock starts now.
 func (c *Channel) joinTaken(ref uint64, now time.Duration) {
 	c.joinRef = ref
+	if w := c.waiter; w != nil && !w.sent {
+		w.sent, w.since = true, now
+	}
 	c.startJoinClock(now)
 }
 
@@ -264,6 +267,9 @@ func (c *Channel) joinExpired(err error) {
 		c.dropParked(err)
 		c.answerJoin(nil, err)
 		return
+	}
+	if c.waiter != nil {
+		c.waiter.last = err
 	}
 	c.retryJoin(nil, err)
 }

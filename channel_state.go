@@ -124,8 +124,15 @@ func (c *Channel) connectionLost(cause error) {
 		c.setState(ChannelEvent{State: ChannelErrored, Err: cause})
 	case ChannelJoining:
 		c.lost(cause)
-		if c.waiter == nil {
+		switch w := c.waiter; {
+		case w == nil:
 			c.setState(ChannelEvent{State: ChannelErrored, Err: cause})
+		case !w.sent:
+		case !w.retry && c.opts.Timeout > 0 && c.socket.now()-w.since >= c.opts.Timeout:
+			// The server may drop the connection because of this very join.
+			c.abandonJoin(because(ErrTimeout, cause))
+		default:
+			w.last = cause
 		}
 	case ChannelErrored:
 		if c.untold != nil { // the connection was lost before the policy was asked

@@ -132,7 +132,7 @@ func (s *Socket) awaitOpen(ctx context.Context, r *runner, w chan error) error {
 	r.removeWaiter(w)
 	err := ctxErr(ctx)
 	if r.lastErr != nil {
-		err = &wrapped{err.Error() + "; the last attempt failed: " + trimPrefix(r.lastErr), []error{err, r.lastErr}}
+		err = lastAttempt(err, r.lastErr)
 	}
 	// Nobody else waits for this connection, and it never was: give it up.
 	abandon := !r.opened && len(r.waiters) == 0

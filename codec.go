@@ -62,8 +62,8 @@ func (c *codec) encode(v any) (encoded, error) {
 // make the server drop the whole connection with all its channels. Line breaks
 // between tokens are legal JSON, but would break a long-poll batch in two.
 func checkJSON(data []byte) ([]byte, error) {
-	ok, multiline := scanJSON(data)
-	if !ok {
+	facts := scanJSON(data)
+	if !facts.valid {
 		// The library's own scanner says where it goes wrong.
 		var v any
 		err := json.Unmarshal(data, &v)
@@ -72,7 +72,10 @@ func checkJSON(data []byte) ([]byte, error) {
 	if err := checkUTF8(data); err != nil {
 		return nil, err
 	}
-	if !multiline {
+	if facts.unfit != "" {
+		return nil, &InputError{Field: "payload", Reason: "Phoenix does not accept " + facts.unfit}
+	}
+	if !facts.multiline {
 		return data, nil
 	}
 	var buf bytes.Buffer

@@ -140,6 +140,15 @@ func (c *corkConn) uncork(deadline time.Time) (done bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.corked = false
+	if !c.startFlush(deadline) {
+		return false, c.err
+	}
+	return c.flushLocked(deadline)
+}
+
+// startFlush waits, until the deadline, for its turn to flush. mu is held on
+// entry and exit, not while it waits.
+func (c *corkConn) startFlush(deadline time.Time) bool {
 	for c.flushing {
 		if c.idle == nil {
 			c.idle = make(chan struct{})
@@ -153,11 +162,11 @@ func (c *corkConn) uncork(deadline time.Time) (done bool, err error) {
 			c.mu.Lock()
 		case <-timer.C:
 			c.mu.Lock()
-			return false, c.err
+			return false
 		}
 	}
 	c.flushing = true
-	return c.flushLocked(deadline)
+	return true
 }
 
 // progress returns how many bytes came in and how many the network took.
@@ -232,9 +241,9 @@ func (c *corkConn) endFlush() {
 // Close sends what is left, a close frame perhaps, and closes the connection.
 func (c *corkConn) Close() error {
 	c.mu.Lock()
-	if c.armed && c.err == nil && !c.flushing && len(c.out)+len(c.pending) > 0 {
-		c.flushing = true
-		_, _ = c.flushLocked(time.Now().Add(farewellTime)) // the peer may be gone: then there is nobody to tell
+	deadline := time.Now().Add(farewellTime)
+	if c.armed && c.err == nil && len(c.out)+len(c.pending) > 0 && c.startFlush(deadline) {
+		_, _ = c.flushLocked(deadline) // the peer may be gone: then there is nobody to tell
 	}
 	c.fail(net.ErrClosed)
 	c.mu.Unlock()

@@ -288,6 +288,11 @@ func because(err, cause error) error {
 	return &wrapped{err.Error() + ": " + trimPrefix(cause), []error{err, cause}}
 }
 
+// lastAttempt returns the error of a call that gave up, with its last failure.
+func lastAttempt(err, last error) error {
+	return &wrapped{err.Error() + "; the last attempt failed: " + trimPrefix(last), []error{err, last}}
+}
+
 // about returns an error with what it is about in front of it.
 func about(what string, err error) error {
 	return &wrapped{"phoenix: " + what + ": " + trimPrefix(err), []error{err}}

@@ -1,26 +1,35 @@
 package phoenix
 
+import "strconv"
+
 // maxJSONDepth bounds the nesting that scanJSON accepts; encoding/json has the
 // same limit, so that nothing is sent which a decoder like it would refuse.
 const maxJSONDepth = 10000
 
-// scanJSON reports whether data is one valid JSON value, and whether there are
-// line breaks between its tokens. It accepts what [encoding/json.Valid] accepts
-// at a quarter of its cost: it stands in the path of every raw push.
-func scanJSON(data []byte) (ok, multiline bool) {
+// jsonFacts are what scanJSON finds out about a text.
+type jsonFacts struct {
+	valid     bool
+	multiline bool   // there are line breaks between its tokens
+	unfit     string // why the server would choke on it all the same, or ""
+}
+
+// scanJSON scans data. It calls valid what [encoding/json.Valid] does, at a
+// quarter of its cost: it stands in the path of every raw push.
+func scanJSON(data []byte) jsonFacts {
 	s := jsonScanner{data: data}
 	s.space()
 	if !s.value(0) {
-		return false, false
+		return jsonFacts{}
 	}
 	s.space()
-	return s.pos == len(data), s.multiline
+	return jsonFacts{valid: s.pos == len(data), multiline: s.multiline, unfit: s.unfit}
 }
 
 type jsonScanner struct {
 	data      []byte
 	pos       int
 	multiline bool
+	unfit     string
 }
 
 func (s *jsonScanner) space() {
@@ -137,7 +146,7 @@ func (s *jsonScanner) string() bool {
 		case c != '\\':
 			i++
 		default:
-			n := escapeLen(data[i:])
+			n := s.escape(data[i:])
 			if n == 0 {
 				return false
 			}
@@ -147,8 +156,8 @@ func (s *jsonScanner) string() bool {
 	return false
 }
 
-// escapeLen returns the length of the escape sequence at the start of b, or 0.
-func escapeLen(b []byte) int {
+// escape returns the length of the escape sequence at the start of b, or 0.
+func (s *jsonScanner) escape(b []byte) int {
 	if len(b) < 2 {
 		return 0
 	}
@@ -156,18 +165,51 @@ func escapeLen(b []byte) int {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return 2
 	case 'u':
-		if len(b) >= 6 && isHex(b[2]) && isHex(b[3]) && isHex(b[4]) && isHex(b[5]) {
+		unit, ok := codeUnit(b)
+		switch {
+		case !ok:
+			return 0
+		case unit < 0xd800 || unit > 0xdfff:
 			return 6
 		}
+		// Half a character is a legal escape, but no text: Phoenix's decoder
+		// refuses it.
+		if low, ok := codeUnit(b[6:]); ok && unit < 0xdc00 && 0xdc00 <= low && low <= 0xdfff {
+			return 12
+		}
+		s.unfit = "an unpaired surrogate (\\ud800 to \\udfff) in a string"
+		return 6
 	}
 	return 0
 }
 
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+// codeUnit returns the value of the escape sequence \uXXXX at the start of b.
+func codeUnit(b []byte) (unit rune, ok bool) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, false
+	}
+	for _, c := range b[2:6] {
+		unit <<= 4
+		switch {
+		case '0' <= c && c <= '9':
+			unit |= rune(c - '0')
+		case 'a' <= c && c <= 'f':
+			unit |= rune(c-'a') + 10
+		case 'A' <= c && c <= 'F':
+			unit |= rune(c-'A') + 10
+		default:
+			return 0, false
+		}
+	}
+	return unit, true
 }
 
+// maxPlainFloat is a number of digits before the point that no double overflows
+// with.
+const maxPlainFloat = 308
+
 func (s *jsonScanner) number() bool {
+	start := s.pos
 	s.take('-')
 	switch {
 	case s.take('0'):
@@ -175,14 +217,27 @@ func (s *jsonScanner) number() bool {
 	default:
 		return false
 	}
-	if s.take('.') && !s.digits() {
-		return false
+	large := s.pos-start > maxPlainFloat
+	if s.take('.') {
+		if !s.digits() {
+			return false
+		}
+	} else {
+		large = false // integers have no limit on the server
 	}
 	if s.take('e') || s.take('E') {
 		if !s.take('+') {
 			s.take('-')
 		}
-		return s.digits()
+		if !s.digits() {
+			return false
+		}
+		large = true
+	}
+	if large {
+		if _, err := strconv.ParseFloat(string(s.data[start:s.pos]), 64); err != nil {
+			s.unfit = "a number beyond the range of a double"
+		}
 	}
 	return true
 }

@@ -45,8 +45,22 @@ func TestScanJSONSeesLineBreaksBetweenTokensOnly(t *testing.T) {
 	}{
 		{"{}", false}, {"{\n}", true}, {"[1,\r2]", true}, {"\n1", true}, {"1\n", true}, {`"\n"`, false}, {" [ 1 ]\t", false},
 	} {
-		if ok, multiline := scanJSON([]byte(tc.text)); !ok || multiline != tc.want {
-			t.Errorf("scanJSON(%q) = %v, %v, want true, %v", tc.text, ok, multiline, tc.want)
+		if got := scanJSON([]byte(tc.text)); !got.valid || got.multiline != tc.want {
+			t.Errorf("scanJSON(%q) = %+v, want multiline %v", tc.text, got, tc.want)
+		}
+	}
+}
+
+func TestScanJSONSeesWhatPhoenixRefuses(t *testing.T) {
+	t.Parallel()
+	for text, unfit := range map[string]bool{
+		`"\ud800"`: true, `"\udc00"`: true, `"\ud800\u0041"`: true, `"\udc00\ud800"`: true, `{"\udbff":1}`: true, `"\ud800\ud800\udc00"`: true,
+		`"\ud83d\ude00"`: false, `"\uD83D\uDE00x"`: false, `"\ud7ff\ue000\uffff\u0000"`: false,
+		`1e400`: true, `[-1.5E+309]`: true, `{"a":1e999}`: true, strings.Repeat("9", 400) + ".5": true,
+		`1e308`: false, `1e-400`: false, `-0`: false, `1E5`: false, `0e999999`: false, strings.Repeat("9", 400): false, strings.Repeat("9", 300) + ".5": false,
+	} {
+		if got := scanJSON([]byte(text)); !got.valid || (got.unfit != "") != unfit {
+			t.Errorf("scanJSON(%.40q) = %+v, want unfit %v", text, got, unfit)
 		}
 	}
 }
@@ -62,7 +76,8 @@ func FuzzScanJSON(f *testing.F) {
 func checkScan(t *testing.T, data []byte) {
 	t.Helper()
 	short := data[:min(len(data), 200)]
-	ok, multiline := scanJSON(data)
+	facts := scanJSON(data)
+	ok, multiline := facts.valid, facts.multiline
 	if want := json.Valid(data); ok != want {
 		t.Fatalf("scanJSON(%q) = %v, json.Valid says %v", short, ok, want)
 	}
