@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -162,4 +164,14 @@ func usesAuthToken(steps []step) bool {
 	return slices.ContainsFunc(steps, func(st step) bool {
 		return len(st.Subprotocols) > 0 || st.Header["x-phoenix-authtoken"] != ""
 	})
+}
+
+func TestRecordingsAreComplete(t *testing.T) {
+	want := map[string]int{"recordings": 73, "recordings-1.7.24": 9, "recordings-1.8.9": 7}
+	for dir, n := range want {
+		entries, err := os.ReadDir(recordings + dir)
+		if errors.Is(err, fs.ErrNotExist) || len(entries) != n {
+			t.Errorf("%d recordings in %s, want %d", len(entries), dir, n)
+		}
+	}
 }

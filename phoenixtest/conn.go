@@ -14,6 +14,7 @@ import (
 type Conn struct {
 	server    *Server
 	number    int
+	kind      string
 	id        string
 	params    url.Values
 	vsn       string
@@ -75,6 +76,10 @@ func (c *Conn) Params() url.Values { return c.params }
 
 // Vsn returns the serializer version that the client asked for.
 func (c *Conn) Vsn() string { return c.vsn }
+
+// Transport returns "websocket" or "longpoll". A long-polling client's
+// connection is its session.
+func (c *Conn) Transport() string { return c.kind }
 
 // Done returns a channel that is closed when the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
@@ -166,6 +171,17 @@ func (c *Conn) Close(code int, reason string) {
 // Cut ends the connection without a close frame: both directions die at once,
 // and what is on its way is lost. A client sees a reset.
 func (c *Conn) Cut() { c.drop("cut by the test") }
+
+// LoseSession ends a long-poll session as the crash of its process does, or a
+// load balancer that sends the next request to a node which does not know it:
+// a request in flight waits in vain, and a later one is answered with 410 after
+// two seconds. With WebSocket it is Cut.
+func (c *Conn) LoseSession() {
+	c.finish(closeAbnormal, "session lost by the test")
+	if c.kind == transportWebSocket {
+		c.transport.cut()
+	}
+}
 
 // Blackhole makes the connection half-open, as when a peer has lost its power
 // or a NAT its entry: from now on the server reads and discards what the client

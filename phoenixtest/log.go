@@ -59,6 +59,9 @@ const (
 	// ConnRefused is an upgrade that was answered with Status, or with Status
 	// 0 a dial that was refused.
 	ConnRefused
+	// PollAnswered is a long-poll request that was answered, with the Status
+	// that is in the body, or that of HTTP where there is none.
+	PollAnswered
 	// Note is anything else that helps to read the log, such as the reason of
 	// a crash.
 	Note
@@ -105,6 +108,8 @@ func (f Frame) String() string {
 		if f.Status != 0 {
 			fmt.Fprintf(&b, " %d", f.Status)
 		}
+	case PollAnswered:
+		fmt.Fprintf(&b, "poll %d", f.Status)
 	case Note:
 	}
 	if f.Kind == FrameReceived || f.Kind == FrameSent {

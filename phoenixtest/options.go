@@ -20,14 +20,28 @@ const (
 	TCP
 )
 
+// Transports says which transports a [Server] has mounted.
+type Transports int
+
+const (
+	// BothTransports are WebSocket and long poll.
+	BothTransports Transports = iota
+	// WebSocketOnly is what Phoenix mounts by default: requests to
+	// "/longpoll" are answered with 404.
+	WebSocketOnly
+	// LongPollOnly answers requests to "/websocket" with 404.
+	LongPollOnly
+)
+
 // Defaults of [Options].
 const (
-	DefaultPath         = "/socket"
-	DefaultIdleTimeout  = 60 * time.Second
-	DefaultMaxChannels  = 100
-	DefaultMaxFrameSize = 10_000_000
-	DefaultFrameLog     = 4096
-	DefaultBufferSize   = 64 << 10
+	DefaultPath           = "/socket"
+	DefaultIdleTimeout    = 60 * time.Second
+	DefaultLongPollWindow = 10 * time.Second
+	DefaultMaxChannels    = 100
+	DefaultMaxFrameSize   = 10_000_000
+	DefaultFrameLog       = 4096
+	DefaultBufferSize     = 64 << 10
 )
 
 // Options configure a [Server]. Nil means all defaults, and so does the zero
@@ -41,8 +55,16 @@ type Options struct {
 	Addr string
 
 	// Path is the mount point of the socket, "/socket" by default; the
-	// transport's suffix "/websocket" is added to it.
+	// transports' suffixes "/websocket" and "/longpoll" are added to it.
 	Path string
+
+	// Transports are both by default.
+	Transports Transports
+
+	// LongPollWindow is how long a poll waits for messages, and a POST for one
+	// message to be dealt with: 10 s by default. A session that nobody has
+	// polled for 1.5 windows ends within another 1.5. Not negative.
+	LongPollWindow time.Duration
 
 	// Profile is the release of Phoenix to behave as: 1.8.12 by default.
 	Profile Profile
@@ -120,6 +142,15 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.IdleTimeout == 0 {
 		c.IdleTimeout = DefaultIdleTimeout
 	}
+	if c.Transports < BothTransports || c.Transports > LongPollOnly {
+		return c, fmt.Errorf("phoenixtest: Options.Transports: unknown transports %d", c.Transports)
+	}
+	if c.LongPollWindow < 0 {
+		return c, fmt.Errorf("phoenixtest: Options.LongPollWindow: %v is negative", c.LongPollWindow)
+	}
+	if c.LongPollWindow == 0 {
+		c.LongPollWindow = DefaultLongPollWindow
+	}
 	if c.MaxChannels == 0 {
 		c.MaxChannels = DefaultMaxChannels
 	}
@@ -148,7 +179,7 @@ type ConnectInfo struct {
 	// Vsn is the serializer version that the client asked for, such as
 	// "2.0.0".
 	Vsn string
-	// Transport is "websocket".
+	// Transport is "websocket" or "longpoll".
 	Transport string
 
 	// ID is to be set to the socket id that id/1 would return, such as

@@ -33,6 +33,10 @@ type profile struct {
 	delivers, leaves func(m *inbound, joinRef Ref) bool
 	// authToken says that the mount option auth_token exists.
 	authToken bool
+	// pollTokenHeader says that a long-poll token may come in a header.
+	pollTokenHeader bool
+	// cacheControl is that header of long-poll answers.
+	cacheControl string
 	// oddVsn answers a vsn that is not a string.
 	oddVsn int
 }
@@ -47,6 +51,13 @@ func profileOf(name Profile) (profile, bool) {
 		leaves:         nullOrSame,
 		authToken:      true,
 		oddVsn:         http.StatusForbidden,
+
+		pollTokenHeader: true,
+		cacheControl:    "no-store",
+	}
+	if name != Phoenix1812 {
+		p.pollTokenHeader = false
+		p.cacheControl = "max-age=0, private, must-revalidate"
 	}
 	switch name {
 	case Phoenix1812:

@@ -37,6 +37,7 @@ type Server struct {
 	log       *frameLog
 	topics    topics
 	presences presences
+	polls     pollSessions
 	faults    faults
 	intercept atomic.Pointer[func(*Conn, Message) bool]
 
@@ -105,6 +106,7 @@ func start(tb testing.TB, opts *Options) (*Server, error) {
 		arrived:  make(chan struct{}),
 		running:  make(map[*process]struct{}),
 		topics:   topics{strict: o.Strict},
+		polls:    newPollSessions(),
 	}
 	s.presences = presences{server: s, fetch: o.FetchPresences}
 	s.http = &http.Server{

@@ -16,10 +16,12 @@ import (
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	// The server's own connection goroutines are not waited for otherwise.
 	if !s.enter() {
+		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
 	defer s.wg.Done()
-	if r.URL.Path != s.opts.Path+"/websocket" {
+	serve := s.serverOf(r.URL.Path)
+	if serve == nil {
 		s.refuse(w, r, &refusal{status: http.StatusNotFound}, "no such path")
 		return
 	}
@@ -30,7 +32,23 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, refused, "RefuseNext")
 		return
 	}
-	u := upgrade{server: s, request: r, info: &ConnectInfo{Header: r.Header, Transport: "websocket"}}
+	serve(w, r)
+}
+
+// serverOf returns what serves a path, nil if nothing does.
+func (s *Server) serverOf(path string) http.HandlerFunc {
+	switch {
+	case path == s.opts.Path+"/websocket" && s.opts.Transports != LongPollOnly:
+		return s.serveWebSocket
+	case path == s.opts.Path+"/longpoll" && s.opts.Transports != WebSocketOnly:
+		return s.serveLongPoll
+	default:
+		return nil
+	}
+}
+
+func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
+	u := upgrade{server: s, request: r, info: &ConnectInfo{Header: r.Header, Transport: transportWebSocket}}
 	if refused := u.decide(); refused != nil {
 		s.refuse(w, r, refused, u.why)
 		return
@@ -69,6 +87,8 @@ type upgrade struct {
 	codec       codec
 	subprotocol string
 	mute        bool
+	// raised says that the refusal is an exception.
+	raised bool
 	// why is for the log.
 	why string
 }
@@ -153,6 +173,7 @@ func (u *upgrade) connect() *refusal {
 	vsn, ok := u.vsn()
 	u.info.Vsn = vsn
 	if !ok {
+		u.raised = u.server.profile.oddVsn == http.StatusInternalServerError
 		return u.refuse(u.server.profile.oddVsn, "vsn is not a string")
 	}
 	if u.codec = codecFor(vsn); u.codec == nil {
@@ -165,6 +186,7 @@ func (u *upgrade) connect() *refusal {
 	var chosen *refusal
 	switch {
 	case crash != "":
+		u.raised = true
 		return u.refuse(http.StatusInternalServerError, "Connect crashed: "+crash)
 	case err == nil:
 		return nil
@@ -258,7 +280,7 @@ func (u *upgrade) accept(w http.ResponseWriter) {
 		nc.Close() //nolint:errcheck,gosec // it is not one of ours
 		return
 	}
-	c := u.newConn()
+	c := u.newConn(transportWebSocket)
 	ws := newWebSocket(c, tracked, s.opts.IdleTimeout)
 	c.transport = ws
 	ws.out.bytes(u.response())
@@ -275,9 +297,10 @@ func buffered(r *bufio.Reader) []byte {
 	return slices.Clone(head)
 }
 
-func (u *upgrade) newConn() *Conn {
+func (u *upgrade) newConn(transport string) *Conn {
 	c := &Conn{
 		server:   u.server,
+		kind:     transport,
 		id:       u.info.ID,
 		params:   u.info.Params,
 		vsn:      u.info.Vsn,

@@ -37,18 +37,20 @@ func TestV1(t *testing.T) {
 	bubble(t, v1Channel(), func(t *testing.T, s *phoenixtest.Server) {
 		c := openV1(t, s)
 		c.send(t, joinV1)
+		c.wait(1)
 		c.send(t, ` { "ref" : 1 , "ref":"2", "t\u006fpic":"room:a","event":"echo","payload":[1, {"a":2}],"more":{} } `)
 		c.sendBinary(t, []byte(`{"ref":null,"topic":"room:a","event":"echo","payload":"x","join_ref":null}`))
 		c.send(t, `{"ref":"4","topic":"room:a","event":"echo","payload":"x","join_ref":"stale"}`)
+		synctest.Wait()
 		c.send(t, `{"ref":"5","topic":7,"event":"echo","payload":"x"}`)
 		c.send(t, `{"ref":"6","topic":"phoenix","event":"heartbeat","payload":{}}`)
 		synctest.Wait()
 		c.send(t, `{"ref":"7","topic":"room:a","event":"stop","payload":{}}`)
 		c.want(t, joinedV1,
-			`{"topic":7,"event":"phx_reply","payload":{"response":{"reason":"unmatched topic"},"status":"error"},"ref":"5"}`,
-			`{"topic":"phoenix","event":"phx_reply","payload":{"response":{},"status":"ok"},"ref":"6"}`,
 			`{"topic":"room:a","event":"phx_reply","payload":{"response":[1,{"a":2}],"status":"ok"},"ref":"2"}`,
 			`{"topic":"room:a","event":"phx_reply","payload":{"response":"x","status":"ok"},"ref":null}`,
+			`{"topic":7,"event":"phx_reply","payload":{"response":{"reason":"unmatched topic"},"status":"error"},"ref":"5"}`,
+			`{"topic":"phoenix","event":"phx_reply","payload":{"response":{},"status":"ok"},"ref":"6"}`,
 			`{"topic":"room:a","event":"phx_close","payload":{},"ref":"1"}`)
 		got := s.Received("room:a", "echo")
 		if len(got) != 3 || got[0].Ref != "2" || got[2].JoinRef != "stale" {

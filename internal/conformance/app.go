@@ -28,6 +28,7 @@ func Start(opts phoenixtest.Options) (*phoenixtest.Server, error) {
 func Options(opts phoenixtest.Options) *phoenixtest.Options {
 	opts.AuthToken = true
 	opts.Strict = true
+	opts.LongPollWindow = 2 * time.Second
 	opts.Connect = connect
 	return &opts
 }
