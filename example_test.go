@@ -1,0 +1,244 @@
+package phoenix_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
+)
+
+// exampleServer starts a server with a room that answers, and a socket for it.
+// A real program gives NewSocket the URL of its server.
+func exampleServer() (*phoenixtest.Server, *phoenix.Socket) {
+	server, err := phoenixtest.Start(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	server.Handle("room:*", phoenixtest.Channel{Events: phoenixtest.Events{
+		"shout": func(c *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply {
+			c.Broadcast("shout", p)
+			return phoenixtest.OK(map[string]int{"delivered": 1})
+		},
+		"forbidden": func(*phoenixtest.Context, phoenixtest.Payload) phoenixtest.Reply {
+			return phoenixtest.Error(map[string]string{"reason": "not allowed"})
+		},
+	}})
+	socket, err := phoenix.NewSocket(server.URL(), &phoenix.SocketOptions{
+		HTTPClient:       server.HTTPClient(),
+		ReconnectBackoff: phoenix.Steps(10 * time.Millisecond),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return server, socket
+}
+
+// exampleRoom is a joined channel of such a socket.
+func exampleRoom(ctx context.Context) (*phoenixtest.Server, *phoenix.Channel, func()) {
+	server, socket := exampleServer()
+	if err := socket.Connect(ctx); err != nil {
+		log.Fatal(err)
+	}
+	channel, err := socket.Channel("room:lobby", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := channel.Join(ctx); err != nil {
+		log.Fatal(err)
+	}
+	return server, channel, func() {
+		if err := errors.Join(socket.Close(), server.Close()); err != nil {
+			log.Print(err)
+		}
+	}
+}
+
+func Example() {
+	ctx := context.Background()
+	server, socket := exampleServer()
+	defer server.Close()
+	defer socket.Close()
+	if err := socket.Connect(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	room, err := socket.Channel("room:lobby", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	messages := room.Messages(ctx, "shout") // before Join, to miss nothing
+	if _, err := room.Join(ctx); err != nil {
+		log.Fatal(err)
+	}
+	reply, err := room.Push(ctx, "shout", map[string]string{"body": "hello"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("reply:", reply.Status, reply.Response)
+	for m, err := range messages {
+		if err != nil {
+			log.Print(err) // messages may be missing here; the loop goes on
+			continue
+		}
+		fmt.Println("message:", m.Event, m.Payload)
+		break
+	}
+	// Output:
+	// reply: ok {"delivered":1}
+	// message: shout {"body":"hello"}
+}
+
+func ExampleChannel_Push() {
+	ctx := context.Background()
+	_, room, done := exampleRoom(ctx)
+	defer done()
+
+	_, err := room.Push(ctx, "forbidden", nil)
+	var refused *phoenix.ReplyError
+	switch {
+	case err == nil:
+		fmt.Println("done")
+	case errors.As(err, &refused):
+		fmt.Println("the server said no:", refused.Reason())
+	case phoenix.SafeToRetry(err):
+		fmt.Println("it was not sent:", err)
+	default:
+		fmt.Println("it is unknown what became of it:", err)
+	}
+	// Output: the server said no: not allowed
+}
+
+func ExampleSafeToRetry() {
+	ctx := context.Background()
+	server, room, done := exampleRoom(ctx)
+	defer done()
+
+	server.Down()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	_, err := room.Push(ctx, "shout", nil) // waits for the server to come back
+	fmt.Println(phoenix.SafeToRetry(err), errors.Is(err, phoenix.ErrTimeout))
+	// Output: true true
+}
+
+func ExamplePushFor() {
+	ctx := context.Background()
+	_, room, done := exampleRoom(ctx)
+	defer done()
+
+	type result struct{ Delivered int }
+	got, err := phoenix.PushFor[result](ctx, room, "shout", map[string]string{"body": "hi"})
+	fmt.Println(got.Delivered, err)
+	// Output: 1 <nil>
+}
+
+func ExampleChannel_PushAsync() {
+	ctx := context.Background()
+	_, room, done := exampleRoom(ctx)
+	defer done()
+
+	// Send all of them before the first reply has come.
+	var pushes []*phoenix.Push
+	for i := range 3 {
+		pushes = append(pushes, room.PushAsync(ctx, "shout", map[string]int{"n": i}))
+	}
+	for _, p := range pushes {
+		reply, err := p.Wait(ctx)
+		fmt.Println(reply.Status, err)
+	}
+	// Output:
+	// ok <nil>
+	// ok <nil>
+	// ok <nil>
+}
+
+func ExampleChannel_On() {
+	ctx := context.Background()
+	_, room, done := exampleRoom(ctx)
+	defer done()
+
+	heard := make(chan struct{})
+	off := room.On("shout", func(m *phoenix.Message) {
+		var shout struct{ Body string }
+		if err := m.Decode(&shout); err != nil {
+			log.Print(err)
+		}
+		fmt.Println("heard", shout.Body)
+		close(heard)
+	})
+	defer off()
+	if err := room.Cast(ctx, "shout", map[string]string{"body": "echo"}); err != nil {
+		log.Fatal(err)
+	}
+	<-heard
+	// Output: heard echo
+}
+
+func ExampleGapError() {
+	ctx := context.Background()
+	server, room, done := exampleRoom(ctx)
+	defer done()
+
+	sub := room.Subscribe(&phoenix.SubscribeOptions{Events: []string{"shout"}})
+	server.Down()
+	server.Up()
+	for m, err := range sub.All(ctx) {
+		var gap *phoenix.GapError
+		if errors.As(err, &gap) {
+			fmt.Println("the place to fetch what was missed; the rejoin said:", gap.Reply.Status)
+			break
+		}
+		fmt.Println(m, err)
+	}
+	// Output: the place to fetch what was missed; the rejoin said: ok
+}
+
+func ExampleSocket_Events() {
+	ctx := context.Background()
+	server, socket := exampleServer()
+	defer server.Close()
+	defer socket.Close()
+
+	events := socket.Events(ctx)
+	if err := socket.Connect(ctx); err != nil {
+		log.Fatal(err)
+	}
+	for ev := range events {
+		fmt.Println(ev.State)
+		if ev.State == phoenix.SocketOpen {
+			break
+		}
+	}
+	// Output:
+	// disconnected
+	// connecting
+	// open
+}
+
+func ExampleSteps() {
+	// As phoenix.js does, without jitter.
+	_, err := phoenix.NewSocket("wss://example.com/socket", &phoenix.SocketOptions{
+		ReconnectBackoff: phoenix.Steps(
+			10*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond, 150*time.Millisecond,
+			200*time.Millisecond, 250*time.Millisecond, 500*time.Millisecond, time.Second,
+			2*time.Second, 5*time.Second,
+		),
+		RejoinBackoff: phoenix.Steps(time.Second, 2*time.Second, 5*time.Second, 10*time.Second),
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+func ExampleSocketOptions_authToken() {
+	fetch := func(context.Context) (string, error) { return "a fresh token", nil }
+	_, err := phoenix.NewSocket("wss://example.com/socket", &phoenix.SocketOptions{
+		// Asked before every attempt to connect.
+		AuthToken: fetch,
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
