@@ -37,6 +37,10 @@ type Conn struct {
 	leaving  bool
 	leftWith int
 	over     bool
+	// taken are the entries of the frame log that expectations have used up.
+	takeMu sync.Mutex
+	taken  map[int]bool
+
 	// mute is atomic because the transport looks at it with its own lock held,
 	// which comes after c.mu.
 	mute atomic.Bool

@@ -159,12 +159,17 @@ type frameLog struct {
 	next      int
 	size      int
 	forgotten int
+	added     int
+	// changed is closed with the next entry, if anybody waits for that.
+	changed chan struct{}
 }
 
 type entry struct {
 	frame Frame
 	// data is frame.Data, shared with whoever else holds the string.
 	data string
+	// seq is its place in the log since the beginning.
+	seq int
 	// codec decodes it, if it is a message that was received.
 	codec codec
 }
@@ -189,11 +194,16 @@ func (l *frameLog) addEntry(f Frame, data string, c codec) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.size += len(data)
+	l.added++
+	if l.changed != nil {
+		close(l.changed)
+		l.changed = nil
+	}
 	if len(l.ring) < l.limit {
-		l.ring = append(l.ring, entry{frame: f, data: data, codec: c})
+		l.ring = append(l.ring, entry{frame: f, data: data, seq: l.added, codec: c})
 	} else {
 		l.drop(l.next)
-		l.ring[l.next] = entry{frame: f, data: data, codec: c}
+		l.ring[l.next] = entry{frame: f, data: data, seq: l.added, codec: c}
 		l.next = (l.next + 1) % l.limit
 	}
 	// Data is forgotten from the oldest entry on; the entries themselves stay
@@ -211,6 +221,16 @@ func (l *frameLog) drop(i int) {
 	l.size -= len(l.ring[i].data)
 	l.ring[i] = entry{}
 	l.forgotten++
+}
+
+// news returns what is closed when the log gets another entry.
+func (l *frameLog) news() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.changed == nil {
+		l.changed = make(chan struct{})
+	}
+	return l.changed
 }
 
 // entries returns the log, oldest first, and how many entries it has lost.

@@ -38,6 +38,7 @@ const (
 	DefaultPath           = "/socket"
 	DefaultIdleTimeout    = 60 * time.Second
 	DefaultLongPollWindow = 10 * time.Second
+	DefaultExpectTimeout  = time.Minute
 	DefaultMaxChannels    = 100
 	DefaultMaxFrameSize   = 10_000_000
 	DefaultFrameLog       = 4096
@@ -104,6 +105,11 @@ type Options struct {
 	// default, negative without limit. A larger one closes with code 1009.
 	MaxFrameSize int
 
+	// ExpectTimeout is how long ExpectJoin and the others wait: 1 minute by
+	// default, which is longer than a heartbeat takes and in virtual time is
+	// nothing.
+	ExpectTimeout time.Duration
+
 	// FrameLog is how many entries the frame log keeps before it forgets the
 	// oldest: 4,096 by default, negative none, which benchmarks want. It also
 	// forgets when its frames have more than 64 MiB.
@@ -150,6 +156,12 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if c.LongPollWindow == 0 {
 		c.LongPollWindow = DefaultLongPollWindow
+	}
+	if c.ExpectTimeout < 0 {
+		return c, fmt.Errorf("phoenixtest: Options.ExpectTimeout: %v is negative", c.ExpectTimeout)
+	}
+	if c.ExpectTimeout == 0 {
+		c.ExpectTimeout = DefaultExpectTimeout
 	}
 	if c.MaxChannels == 0 {
 		c.MaxChannels = DefaultMaxChannels

@@ -29,7 +29,7 @@ var (
 type Server struct {
 	opts      Options
 	profile   profile
-	tb        testing.TB
+	tb        reporter
 	network   network
 	tracker   connTracker
 	http      *http.Server
@@ -44,10 +44,15 @@ type Server struct {
 	wg      sync.WaitGroup
 	closing chan struct{}
 
-	mu     sync.Mutex
-	routes []route
-	conns  []*Conn
-	opened int
+	// shown says that a failure has had the frame log in it.
+	shown      atomic.Bool
+	hasScripts atomic.Bool
+
+	mu      sync.Mutex
+	routes  []route
+	scripts []route
+	conns   []*Conn
+	opened  int
 	// fresh are connections that nobody has accepted; arrived is closed and
 	// replaced when one comes.
 	fresh   []*Conn
@@ -65,6 +70,11 @@ type Server struct {
 // defaults. In a testing/synctest bubble call it with the bubble's tb.
 func NewServer(tb testing.TB, opts *Options) *Server {
 	tb.Helper()
+	return newServer(tb, opts)
+}
+
+func newServer(tb reporter, opts *Options) *Server {
+	tb.Helper()
 	s, err := start(tb, opts)
 	if err != nil {
 		tb.Fatal(err)
@@ -73,10 +83,10 @@ func NewServer(tb testing.TB, opts *Options) *Server {
 		if err := s.Close(); err != nil {
 			tb.Error(err)
 		}
-		if tb.Failed() {
+		if tb.Failed() && !s.shown.Load() {
 			var b strings.Builder
 			s.WriteLog(&b)
-			tb.Logf("frames of %s, times since its start:\n%s", s.URL(), b.String())
+			tb.Log("frames of " + s.URL() + ", times since its start:\n" + b.String())
 		}
 	})
 	return s
@@ -86,7 +96,7 @@ func NewServer(tb testing.TB, opts *Options) *Server {
 // to Close it.
 func Start(opts *Options) (*Server, error) { return start(nil, opts) }
 
-func start(tb testing.TB, opts *Options) (*Server, error) {
+func start(tb reporter, opts *Options) (*Server, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err

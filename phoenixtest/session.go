@@ -35,7 +35,9 @@ func (c *Conn) receive(op Opcode, data []byte) error {
 	if fn := c.server.intercept.Load(); fn != nil && (*fn)(c, m.Message) {
 		return nil
 	}
-	c.dispatch(&m)
+	if !c.server.scripted(&m) {
+		c.dispatch(&m)
+	}
 	return nil
 }
 
