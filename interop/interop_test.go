@@ -42,7 +42,7 @@ func play(t *testing.T, start func(*testing.T, *stage) *inspector) {
 	if len(scenarios) == 0 {
 		t.Fatal("there are no scenarios")
 	}
-	for _, transport := range []string{"websocket"} {
+	for _, transport := range []string{"websocket", "longpoll"} {
 		t.Run(transport, func(t *testing.T) {
 			for _, scenario := range scenarios {
 				if slices.Contains(scenario.Transports, transport) {

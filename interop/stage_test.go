@@ -96,6 +96,10 @@ func perform(srv *phoenixtest.Server, verb string, params url.Values) (any, erro
 		srv.Down()
 	case "up":
 		srv.Up()
+	case "lose":
+		return each((*phoenixtest.Conn).LoseSession)
+	case "refuse":
+		srv.RefuseNext(1, http.StatusServiceUnavailable, nil, "")
 	case "swallow":
 		srv.SwallowFrames(true)
 	case "expect":

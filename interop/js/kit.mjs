@@ -148,6 +148,15 @@ export const presenceUntil = (presence, what, wanted) => once(what, resolve => {
   look()
 })
 
+// until is for what phoenix.js tells nobody.
+export async function until(what, condition){
+  const end = Date.now() + patience
+  while(!condition()){
+    if(Date.now() > end){ throw new Error(`waited in vain for ${what}`) }
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+}
+
 export const buffer = (...bytes) => new Uint8Array(bytes).buffer
 
 // plain makes binary data comparable.

@@ -1,7 +1,7 @@
 // The life of a phoenix.js client with the application of internal/conformance.
 import {
   Mailbox, buffer, closed, closing, equal, errored, failing, joined, joining, left, opening,
-  presenceUntil, push, rejoining, within,
+  presenceUntil, push, rejoining, until, within,
 } from "./kit.mjs"
 
 const both = ["websocket", "longpoll"]
@@ -351,6 +351,56 @@ export const scenarios = [
       equal(channel.state, "closed", `the state after ${event}`)
       equal(socket.channels.length, 0, `the number of channels after ${event}`)
     }
+  }),
+
+  // --- From WebSocket to long poll ---
+
+  scenario("no fallback where WebSocket works", webSocket, async kit => {
+    const {socket, channel} = await kit.enter("room:lobby", {}, {longPollFallbackMs: 2500})
+    await until("the health check", () => socket.primaryPassedHealthCheck)
+    equal(await push(channel, "echo", {}), {status: "ok", response: {}}, "echo")
+    equal(socket.conn instanceof kit.LongPoll, false, "whether it fell back")
+  }),
+
+  scenario("fallback where the upgrade is refused", webSocket, async kit => {
+    await kit.server("refuse")
+    const {socket, channel} = await kit.enter("room:lobby", {}, {longPollFallbackMs: 2500, authToken: kit.config.token})
+    equal(socket.conn instanceof kit.LongPoll, true, "whether it fell back")
+    equal((await push(channel, "echo", {n: 1})).response, {n: 1}, "echo")
+    const {sessionStore} = socket
+    const second = await kit.connect({longPollFallbackMs: 2500, sessionStorage: sessionStore})
+    equal(second.conn instanceof kit.LongPoll, true, "whether it remembers")
+  }),
+
+  scenario("fallback where a proxy swallows the frames", webSocket, async kit => {
+    await kit.server("swallow")
+    const socket = kit.socket({longPollFallbackMs: 200})
+    const channel = socket.channel("room:lobby")
+    socket.connect()
+    await joined(channel)
+    equal(socket.conn instanceof kit.LongPoll, true, "whether it fell back")
+    equal((await push(channel, "echo", {n: 1})).response, {n: 1}, "echo")
+  }),
+
+  scenario("fallback after an outage", webSocket, async kit => {
+    const {socket, channel} = await kit.enter("room:lobby", {}, {longPollFallbackMs: 2500})
+    await until("the health check", () => socket.primaryPassedHealthCheck)
+    const again = rejoining(channel)
+    await kit.server("refuse")
+    await kit.server("cut")
+    await again
+    equal(socket.conn instanceof kit.LongPoll, true, "whether it fell back")
+    equal((await push(channel, "echo", {n: 1})).response, {n: 1}, "echo")
+    equal(socket.sessionStore.items.size, 0, "how much it remembers")
+  }),
+
+  scenario("a lost session", longPoll, async kit => {
+    const {socket, channel} = await kit.enter()
+    const [end, again] = [closing(socket), rejoining(channel)]
+    await kit.server("lose")
+    equal((await end).code, 3410, "the close code")
+    await again
+    equal((await push(channel, "echo", {n: 1})).response, {n: 1}, "echo")
   }),
 
   // --- Heartbeats ---
