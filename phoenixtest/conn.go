@@ -37,6 +37,9 @@ type Conn struct {
 	leaving  bool
 	leftWith int
 	over     bool
+	// lane is where faults hold frames up.
+	lane lane
+
 	// taken are the entries of the frame log that expectations have used up.
 	takeMu sync.Mutex
 	taken  map[int]bool
@@ -64,6 +67,9 @@ type transport interface {
 	close(code int, reason string)
 	// cut ends the connection without a word.
 	cut()
+	// die ends the connection without a close frame, after what is queued. It
+	// may wait for that.
+	die()
 	stall()
 	resume()
 }
@@ -155,7 +161,8 @@ func (c *Conn) SendBytes(data []byte) error {
 	}
 	c.server.log.add(Frame{Conn: c.number, Kind: FrameSent, Note: "raw bytes"}, string(data))
 	if !c.mute.Load() {
-		c.transport.sendBytes(slices.Clone(data))
+		data = slices.Clone(data)
+		c.lane.put(fate{}, func(t transport) { t.sendBytes(data) })
 	}
 	return nil
 }

@@ -196,5 +196,6 @@ func (deadTransport) send(Opcode, []byte, bool) {}
 func (deadTransport) sendBytes([]byte)          {}
 func (deadTransport) close(int, string)         {}
 func (deadTransport) cut()                      {}
+func (deadTransport) die()                      {}
 func (deadTransport) stall()                    {}
 func (deadTransport) resume()                   {}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // faults are what goes wrong with connections before they are open.
@@ -13,6 +14,11 @@ type faults struct {
 	refusals int
 	refusal  *refusal
 	swallow  bool
+	block    bool
+	// doomed is how many connections die when they have been open for doomAfter;
+	// negative for all.
+	doomed    int
+	doomAfter time.Duration
 	// hanging is closed when upgrades go on.
 	hanging chan struct{}
 }
@@ -27,6 +33,25 @@ func (f *faults) nextRefusal() *refusal {
 		f.refusals--
 	}
 	return f.refusal
+}
+
+func (f *faults) blocksUpgrade() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.block
+}
+
+// nextDoom returns when the next connection dies; false if it does not.
+func (f *faults) nextDoom() (time.Duration, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.doomed == 0 {
+		return 0, false
+	}
+	if f.doomed > 0 {
+		f.doomed--
+	}
+	return f.doomAfter, true
 }
 
 func (f *faults) swallows() bool {
@@ -65,9 +90,10 @@ func (s *Server) RefuseDials(err error) {
 	}
 }
 
-// RefuseNext answers the next n upgrades with this status, header and body
-// instead of looking at them; a negative n all of them, until RefuseNext with 0,
-// which ends it. A second call replaces the first. The header may be nil.
+// RefuseNext answers the next n requests, upgrades and long polls alike, with
+// this status, header and body instead of looking at them; a negative n all of
+// them, until RefuseNext with 0, which ends it. A second call replaces the
+// first. The header may be nil.
 func (s *Server) RefuseNext(n, status int, header http.Header, body string) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -94,6 +120,55 @@ func (s *Server) HangUpgrades(on bool) {
 	case !on && s.faults.hanging != nil:
 		close(s.faults.hanging)
 		s.faults.hanging = nil
+	}
+}
+
+// blockedUpgrade is what Phoenix says to an upgrade without its headers.
+const blockedUpgrade = "'connection' header must contain 'upgrade', got []"
+
+// BlockUpgrade answers upgrades as if a proxy that knows nothing of WebSocket
+// had taken their headers away, with status 400, until BlockUpgrade(false).
+// Options.Connect is not asked. Long polling goes on to work.
+func (s *Server) BlockUpgrade(on bool) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.block = on
+}
+
+// DieAfterOpen makes the next n connections end without a close frame when they
+// have been open for d, which with 0 is right after the upgrade; a negative n
+// all of them, until DieAfterOpen(0, 0). A long-poll session is lost then, as
+// with [Conn.LoseSession]. A second call replaces the first.
+func (s *Server) DieAfterOpen(n int, d time.Duration) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.doomed, s.faults.doomAfter = n, d
+}
+
+// doom lets a new connection die if it is to.
+func (s *Server) doom(c *Conn) {
+	d, ok := s.faults.nextDoom()
+	if !ok {
+		return
+	}
+	s.goDo(func() {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			c.finish(closeAbnormal, "DieAfterOpen")
+			c.transport.die()
+		case <-c.done:
+		}
+	})
+}
+
+// LoseSessions is [Conn.LoseSession] for all long-poll sessions there are.
+func (s *Server) LoseSessions() {
+	for _, c := range s.Conns() {
+		if c.kind == transportLongPoll {
+			c.LoseSession()
+		}
 	}
 }
 

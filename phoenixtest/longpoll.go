@@ -107,6 +107,7 @@ func (q *pollRequest) open() {
 	if !s.open(c, q.what+" vsn "+c.vsn) || !s.goDo(lp.run) {
 		c.drop("server closed")
 	}
+	s.doom(c)
 	q.session = lp
 	q.answer(http.StatusGone, s.polls.add(lp), nil)
 }

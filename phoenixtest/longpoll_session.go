@@ -225,6 +225,9 @@ func (lp *longPoll) close(code int, _ string) {
 
 func (lp *longPoll) cut() { lp.lostOnce.Do(func() { close(lp.lost) }) }
 
+// die needs to do nothing, because nobody asks a session that has ended.
+func (lp *longPoll) die() {}
+
 func (lp *longPoll) stall() {
 	lp.mu.Lock()
 	defer lp.mu.Unlock()

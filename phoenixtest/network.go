@@ -168,13 +168,19 @@ type netConn struct {
 
 // cut ends the connection with a reset.
 func (c *netConn) cut() {
-	switch nc := c.Conn.(type) {
+	inner := c.Conn
+	if over, ok := inner.(interface{ NetConn() net.Conn }); ok {
+		// The end of TLS would be a message.
+		inner = over.NetConn()
+	}
+	switch nc := inner.(type) {
 	case *memnet.Conn:
 		nc.Cut()
 	case *net.TCPConn:
 		nc.SetLinger(0) //nolint:errcheck,gosec // without it the end is merely a polite one
 	}
-	c.Close() //nolint:errcheck,gosec // cut already
+	inner.Close() //nolint:errcheck,gosec // cut already
+	c.Close()     //nolint:errcheck,gosec // cut already
 }
 
 // Close closes the connection and forgets it.
@@ -220,6 +226,12 @@ func (t *connTracker) refuse(on bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.refuses = on
+}
+
+func (t *connTracker) refusing() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.refuses
 }
 
 func (t *connTracker) cutAll() {

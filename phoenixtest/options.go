@@ -105,6 +105,10 @@ type Options struct {
 	// default, negative without limit. A larger one closes with code 1009.
 	MaxFrameSize int
 
+	// Seed is what the chances of faults are taken from: the same seed, 0
+	// included, gives the same faults. The frame log shows it.
+	Seed uint64
+
 	// ExpectTimeout is how long ExpectJoin and the others wait: 1 minute by
 	// default, which is longer than a heartbeat takes and in virtual time is
 	// nothing.

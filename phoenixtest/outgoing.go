@@ -53,7 +53,12 @@ func (c *Conn) fastlane(p *process, f sharedFrame) {
 	if c.mute.Load() {
 		return
 	}
-	c.server.log.add(Frame{Conn: c.number, Kind: FrameSent, Opcode: f.op}, f.text)
+	how, detour := c.lane.plan(f.op, f.data)
+	c.server.log.add(Frame{Conn: c.number, Kind: FrameSent, Opcode: f.op, Note: how.String()}, f.text)
+	if detour {
+		c.lane.frame(how, f.op, f.data)
+		return
+	}
 	c.transport.send(f.op, f.data, true)
 }
 
@@ -110,7 +115,12 @@ func (c *Conn) write(op Opcode, frame []byte, owned bool) {
 	if c.mute.Load() {
 		return
 	}
-	c.server.log.addBytes(Frame{Conn: c.number, Kind: FrameSent, Opcode: op}, frame)
+	how, detour := c.lane.plan(op, frame)
+	c.server.log.addBytes(Frame{Conn: c.number, Kind: FrameSent, Opcode: op, Note: how.String()}, frame)
+	if detour {
+		c.lane.frame(how, op, frame)
+		return
+	}
 	c.transport.send(op, frame, owned)
 }
 
@@ -148,7 +158,11 @@ func (c *Conn) leave(code int, reason, cause string) {
 	c.leaving = true
 	c.leftWith = code
 	c.server.log.add(Frame{Conn: c.number, Kind: FrameSent, Opcode: OpClose, Code: code, Note: cause}, reason)
-	c.transport.close(code, reason)
+	if c.lane.held.Load() == 0 {
+		c.transport.close(code, reason)
+		return
+	}
+	c.lane.put(fate{}, func(t transport) { t.close(code, reason) })
 }
 
 // drop ends the connection and its network without a close frame.
@@ -172,6 +186,7 @@ func (c *Conn) finish(code int, cause string) {
 		p.state = dead
 	}
 	c.held = nil
+	c.lane.stop()
 	c.server.log.add(Frame{Conn: c.number, Kind: ConnClosed, Code: code, Note: cause}, "")
 	c.mu.Unlock()
 	c.cancel()

@@ -39,6 +39,7 @@ type Server struct {
 	presences presences
 	polls     pollSessions
 	faults    faults
+	chaos     atomic.Pointer[chaos]
 	intercept atomic.Pointer[func(*Conn, Message) bool]
 
 	wg      sync.WaitGroup
@@ -120,7 +121,7 @@ func start(tb reporter, opts *Options) (*Server, error) {
 	}
 	s.presences = presences{server: s, fetch: o.FetchPresences}
 	s.http = &http.Server{
-		Handler:  http.HandlerFunc(s.serveHTTP),
+		Handler:  s,
 		ErrorLog: log.New(io.Discard, "", 0),
 		// Hangs are for the faults to make.
 		ReadHeaderTimeout: time.Minute,

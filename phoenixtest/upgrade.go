@@ -11,15 +11,27 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
-func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP makes the server an [http.Handler], to be mounted at Options.Path in
+// a server of one's own, next to other handlers:
+//
+//	mux.Handle("/socket/", s)
+//
+// Everything works as on the server's own network but what concerns dials and
+// the listener. HTTP/1.1 is needed for WebSocket. Close ends the requests and
+// the connections; later requests are answered with 503.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The server's own connection goroutines are not waited for otherwise.
 	if !s.enter() {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
 	defer s.wg.Done()
+	if s.tracker.refusing() {
+		panic(http.ErrAbortHandler)
+	}
 	serve := s.serverOf(r.URL.Path)
 	if serve == nil {
 		s.refuse(w, r, &refusal{status: http.StatusNotFound}, "no such path")
@@ -48,6 +60,10 @@ func (s *Server) serverOf(path string) http.HandlerFunc {
 }
 
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
+	if s.faults.blocksUpgrade() {
+		s.refuse(w, r, &refusal{status: http.StatusBadRequest, body: blockedUpgrade}, "BlockUpgrade")
+		return
+	}
 	u := upgrade{server: s, request: r, info: &ConnectInfo{Header: r.Header, Transport: transportWebSocket}}
 	if refused := u.decide(); refused != nil {
 		s.refuse(w, r, refused, u.why)
@@ -277,8 +293,12 @@ func (u *upgrade) accept(w http.ResponseWriter) {
 	}
 	tracked, ok := nc.(*netConn)
 	if !ok {
-		nc.Close() //nolint:errcheck,gosec // it is not one of ours
-		return
+		// The handler is mounted in somebody else's server, whose deadlines
+		// were for the request.
+		nc.SetDeadline(time.Time{}) //nolint:errcheck,gosec // the first read or write tells
+		if tracked = s.tracker.add(nc); tracked == nil {
+			return
+		}
 	}
 	c := u.newConn(transportWebSocket)
 	ws := newWebSocket(c, tracked, s.opts.IdleTimeout)
@@ -289,7 +309,9 @@ func (u *upgrade) accept(w http.ResponseWriter) {
 		!s.goDo(func() { ws.out.run(tracked.Conn, ws.dead) }) ||
 		!s.goDo(func() { ws.run(head) }) {
 		c.drop("server closed")
+		return
 	}
+	s.doom(c)
 }
 
 func buffered(r *bufio.Reader) []byte {
@@ -310,6 +332,7 @@ func (u *upgrade) newConn(transport string) *Conn {
 		channels: make(map[string]*process),
 	}
 	c.mute.Store(u.mute)
+	c.lane.conn = c
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }

@@ -69,6 +69,12 @@ func (w *webSocket) cut() {
 	})
 }
 
+func (w *webSocket) die() {
+	w.out.last()
+	w.out.wait(w.dead)
+	w.hangUp()
+}
+
 // hangUp closes the network in good order, after what was written.
 func (w *webSocket) hangUp() {
 	w.cutOnce.Do(func() {

@@ -15,7 +15,7 @@ func (w *webSocket) closed(data []byte, frames *frameReader) (code int, cause st
 		return 0, "", false
 	}
 	if own, ok := w.conn.closeCode(); ok {
-		w.out.wait(w.dead, closeTimeout)
+		w.out.wait(w.dead)
 		return own, "closing handshake done", true
 	}
 	if err != nil {
@@ -23,7 +23,7 @@ func (w *webSocket) closed(data []byte, frames *frameReader) (code int, cause st
 		return code, cause, true
 	}
 	w.conn.closeWith(closeNormal, "", "answer to the client's close frame")
-	w.out.wait(w.dead, closeTimeout)
+	w.out.wait(w.dead)
 	return code, "closed by the client", true
 }
 
@@ -55,7 +55,7 @@ func (w *webSocket) failed(err error, frames *frameReader) (code int, cause stri
 // away what it still sends: closing with unread data makes a reset of it, which
 // can overtake the close frame.
 func (w *webSocket) linger(garbled bool, frames *frameReader) {
-	w.out.wait(w.dead, closeTimeout)
+	w.out.wait(w.dead)
 	if garbled {
 		w.mu.Lock()
 		w.closeBy = time.Now().Add(garbledTimeout)

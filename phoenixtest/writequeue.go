@@ -142,8 +142,8 @@ func write(nc net.Conn, segments net.Buffers, tail []byte) error {
 
 // wait returns when the last frame was written, or can no longer be, or after
 // a while.
-func (q *writeQueue) wait(dead <-chan struct{}, limit time.Duration) {
-	t := time.NewTimer(limit)
+func (q *writeQueue) wait(dead <-chan struct{}) {
+	t := time.NewTimer(closeTimeout)
 	defer t.Stop()
 	select {
 	case <-q.drained:
