@@ -2,10 +2,11 @@
 // in memory.
 //
 // It is not a mock of a client's interfaces: it speaks real bytes over a real
-// HTTP upgrade and behaves as Phoenix 1.8.12 on Bandit does, down to the order
-// of frames and the close codes, so a client that works against it has had its
-// wire format, its timers and its reconnecting exercised. It knows nothing of
-// package phoenix and serves any client.
+// HTTP upgrade, or long polling, and behaves as Phoenix on Bandit does, down to
+// the order of frames and the close codes, so a client that works against it has
+// had its wire format, its timers and its reconnecting exercised. Recordings of
+// Phoenix 1.7.24, 1.8.9 and 1.8.12 are replayed against it; Options.Profile
+// chooses among them. It knows nothing of package phoenix and serves any client.
 //
 //	s := phoenixtest.NewServer(t, nil)
 //	s.Handle("room:*", phoenixtest.Channel{
@@ -20,21 +21,22 @@
 // A server has four sides:
 //
 //   - The application: [Server.Handle] routes topics to a [Channel], whose
-//     functions stand for join/3, handle_in/3, handle_out/3 and terminate/2.
-//   - The script: [Server.Accept], [Server.Intercept] and the methods of [Conn]
-//     say and do by hand what an application cannot, such as answering twice,
-//     late, or with a foreign ref.
-//   - The faults: [Server.Down], [Server.RefuseNext], [Conn.Cut],
-//     [Conn.Blackhole], [Conn.Stall] and the others, each of which is something
-//     that a network or a proxy does to a client sooner or later.
+//     functions stand for join/3, handle_in/3, handle_out/3 and terminate/2,
+//     and [Context.Track] for a Phoenix.Presence.
+//   - The script: [Server.Script], [Server.ExpectConnect], [Conn.ExpectJoin] and
+//     the others say what has to come, and do by hand what an application
+//     cannot, such as answering twice, late, or with a foreign ref.
+//   - The faults: [Server.Down], [Server.RefuseNext], [Server.Delay],
+//     [Conn.Cut], [Conn.Blackhole], [Conn.Stall] and the others, each of which is
+//     something that a network or a proxy does to a client sooner or later.
 //   - The evidence: [Server.Frames] and [Server.Received]. A failing test gets
 //     the log of all frames without asking.
 //
 // # Virtual time
 //
 // The in-memory network, which is the default, works inside a testing/synctest
-// bubble: create the server, the client and their contexts in the bubble, and
-// timers of hours cost nothing. A real socket cannot be waited for in a bubble,
+// bubble, which [Bubble] makes: create the client and its contexts in the bubble
+// too, and timers of hours cost nothing. A real socket cannot be waited for in a bubble,
 // so [TCP] is for tests outside of one and for benchmarks.
 //
 // # Concurrency

@@ -70,26 +70,6 @@ func TestBadJoinReturns(t *testing.T) {
 	}
 }
 
-// The transport process encodes the reply to a join.
-func TestJoinReplyThatCannotBeEncodedCrashesTheConnection(t *testing.T) {
-	for name, v := range map[string]any{
-		"unencodable": func() {}, "bytes": []byte("x"), "not JSON": phoenixtest.JSON("{"),
-		"not JSON inside":      map[string]any{"a": phoenixtest.JSON("{")},
-		"binary inside a list": []any{phoenixtest.BinaryPayload([]byte("x"))},
-	} {
-		t.Run(name, func(t *testing.T) {
-			ch := phoenixtest.Channel{Join: func(*Context, Payload) Reply { return phoenixtest.OK(v) }}
-			bubble(t, ch, func(t *testing.T, s *phoenixtest.Server) {
-				c := open(t, s)
-				c.send(t, joinA)
-				if got := c.code(); got != 1011 {
-					t.Errorf("closed with %d", got)
-				}
-			})
-		})
-	}
-}
-
 func TestSendDuringJoinRunsAfterItsReply(t *testing.T) {
 	ch := phoenixtest.Channel{Join: func(c *Context, _ Payload) Reply {
 		c.Send(func(c *Context) { c.Push("welcome", nil) })
