@@ -121,6 +121,10 @@ func (lp *longPoll) work() error {
 				return err
 			}
 		}
+		if lp.conn.ctx.Err() != nil {
+			// The session has ended meanwhile, and acknowledges nothing.
+			return nil
+		}
 		close(l.done)
 	}
 }
