@@ -121,18 +121,21 @@ func (lp *longPoll) work() error {
 				return err
 			}
 		}
-		if lp.conn.ctx.Err() != nil {
-			// The session has ended meanwhile, and acknowledges nothing.
+		if lp.gone() {
+			// It ended meanwhile, and acknowledges nothing.
 			return nil
 		}
 		close(l.done)
 	}
 }
 
+// gone reports whether the connection has ended.
+func (lp *longPoll) gone() bool { return lp.conn.ctx.Err() != nil }
+
 func (lp *longPoll) next() (l pollLetter, ok bool) {
 	lp.mu.Lock()
 	defer lp.mu.Unlock()
-	if len(lp.box) == 0 || lp.closing || lp.conn.ctx.Err() != nil {
+	if len(lp.box) == 0 || lp.closing || lp.gone() {
 		return l, false
 	}
 	l, lp.box = lp.box[0], lp.box[1:]
