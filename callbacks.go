@@ -14,6 +14,7 @@ type callbacks struct {
 	queue    ring[callback]
 	running  bool // the worker is there
 	dropping bool // a drop was logged, and the queue was not empty since
+	gen      int  // grows when the calls that wait are dropped
 }
 
 type handler struct {
@@ -97,24 +98,35 @@ func (c *Channel) call(h *handler, m *Message) {
 // work calls handlers until none is left to be called.
 func (c *Channel) work() {
 	s, cb := c.socket, c.callbacks
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		// A handler called runtime.Goexit, as t.FailNow does: the others go on.
+		s.lock()
+		defer s.unlock()
+		s.goUser(c.work)
+	}()
 	for {
 		s.mu.Lock()
 		next, ok := cb.queue.pop()
 		for ok && next.handler.off {
 			next, ok = cb.queue.pop()
 		}
-		waiting := cb.queue.n
+		waiting, gen := cb.queue.n, cb.gen
 		if !ok {
 			cb.running, cb.dropping = false, false
+			done = true
 			s.mu.Unlock()
 			return
 		}
 		s.mu.Unlock()
-		c.invoke(next, waiting)
+		c.invoke(next, waiting, gen)
 	}
 }
 
-func (c *Channel) invoke(cb callback, waiting int) {
+func (c *Channel) invoke(cb callback, waiting, gen int) {
 	tr := c.socket.set.Trace
 	if tr == nil || tr.CallbackStart == nil && tr.CallbackDone == nil {
 		cb.handler.fn(cb.msg)
@@ -125,7 +137,14 @@ func (c *Channel) invoke(cb callback, waiting int) {
 	if tr.CallbackStart != nil {
 		ctx = tr.CallbackStart(ctx, info)
 	}
-	cb.handler.fn(cb.msg)
+	// The hook took its time: nobody may want the call any more.
+	s := c.socket
+	s.mu.Lock()
+	void := cb.handler.off || c.callbacks.gen != gen
+	s.mu.Unlock()
+	if !void {
+		cb.handler.fn(cb.msg)
+	}
 	if tr.CallbackDone != nil {
 		tr.CallbackDone(ctx, info)
 	}
@@ -135,5 +154,6 @@ func (c *Channel) invoke(cb callback, waiting int) {
 func (cb *callbacks) clear() {
 	if cb != nil {
 		cb.queue = ring[callback]{}
+		cb.gen++
 	}
 }

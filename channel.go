@@ -3,6 +3,7 @@ package phoenix
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -87,7 +88,8 @@ type Channel struct {
 	joinedAt   time.Duration
 	lostWhy    error // why it was last lost; for the gap
 	policy     backoff.BackOff
-	joinDue    deadline // the reply to the join has to be there
+	asking     sync.Mutex // held while policy is asked, and never under the socket's lock
+	joinDue    deadline   // the reply to the join has to be there
 	rejoinDue  deadline
 	untold     *ChannelEvent      // errored, but RejoinBackoff is not asked yet for when
 	stopAsk    context.CancelFunc // ends a ParamsFunc that is at work
@@ -203,6 +205,7 @@ func (c *Channel) Join(ctx context.Context) (*Reply, error) {
 	if ctx.Err() != nil {
 		return nil, ctxErr(ctx)
 	}
+	_, bounded := ctx.Deadline()
 	s.lock()
 	if err := c.joinable(); err != nil {
 		s.unlock()
@@ -211,7 +214,6 @@ func (c *Channel) Join(ctx context.Context) (*Reply, error) {
 	if !c.registered {
 		c.register()
 	}
-	_, bounded := ctx.Deadline()
 	w := &joinWaiter{done: make(chan struct{}, 1), retry: bounded}
 	c.waiter = w
 	c.rejoin, c.attempt, c.policy = false, 0, nil
@@ -223,9 +225,9 @@ func (c *Channel) Join(ctx context.Context) (*Reply, error) {
 		return w.reply, w.err
 	case <-ctx.Done():
 	}
+	err := ctxErr(ctx)
 	s.lock()
 	if c.waiter == w {
-		err := ctxErr(ctx)
 		if w.last != nil {
 			err = lastAttempt(err, w.last)
 		}
@@ -276,6 +278,7 @@ func (c *Channel) Leave(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
+	err := ctxErr(ctx)
 	s.lock()
 	defer s.unlock()
 	select {
@@ -284,5 +287,5 @@ func (c *Channel) Leave(ctx context.Context) error {
 	default:
 	}
 	c.finish(ErrChannelClosed)
-	return ctxErr(ctx)
+	return err
 }

@@ -54,6 +54,7 @@ func (c *Channel) askJoin(ctx context.Context, epoch uint64, attempt JoinAttempt
 	if c.opts.ParamsFunc != nil {
 		enc, err = c.askParams(ctx, attempt)
 	}
+	expired := errors.Is(err, ErrTimeout)
 	s := c.socket
 	s.lock()
 	defer s.unlock()
@@ -72,7 +73,7 @@ func (c *Channel) askJoin(ctx context.Context, epoch uint64, attempt JoinAttempt
 	switch {
 	case err == nil:
 		c.sendJoin(enc.owned(), enc.binary)
-	case errors.Is(err, ErrTimeout):
+	case expired:
 		c.joinExpired(err)
 	default:
 		c.joinFailed(nil, err)
@@ -156,7 +157,10 @@ func (c *Channel) joinOver() {
 	}
 	c.join = nil
 	s.timers.stop(&c.joinDue)
-	written := j.place == placeInFlight
+	var behind *call
+	if j.place == placeInFlight {
+		behind = j.next
+	}
 	s.pending.remove(j)
 	j.unlink()
 	conn := s.conn
@@ -169,11 +173,8 @@ func (c *Channel) joinOver() {
 	}
 	j.place = placeDone
 	conn.joining--
-	if written {
-		now := s.now()
-		for other := conn.joins.head; other != nil; other = other.next {
-			other.channel.startJoinClock(now)
-		}
+	for now := s.now(); behind != nil; behind = behind.next {
+		behind.channel.startJoinClock(now)
 	}
 	if len(conn.joinWait) > 0 && conn.broken == nil {
 		next := conn.joinWait[0]
@@ -298,10 +299,7 @@ func (c *Channel) dropParked(err error) {
 	if c.parked.n == 0 {
 		return
 	}
-	if !errors.Is(err, ErrChannelClosed) && !errors.Is(err, ErrClosed) {
-		err = because(ErrNotJoined, err)
-	}
-	c.socket.failAll(&c.parked, err)
+	c.socket.failAll(&c.parked, because(ErrNotJoined, err))
 }
 
 // retryJoin has the channel rejoined after a delay. The policy is the user's
@@ -320,7 +318,10 @@ func (c *Channel) retryJoin(reply *Reply, err error) {
 			if policy == nil {
 				policy = newPolicy(c.opts.RejoinBackoff, firstRejoin)
 			}
+			// An attempt that is void by now may still be at it.
+			c.asking.Lock()
 			delay = policy.NextBackOff()
+			c.asking.Unlock()
 		}
 		s.lock()
 		defer s.unlock()

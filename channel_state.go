@@ -1,7 +1,6 @@
 package phoenix
 
 import (
-	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -147,7 +146,7 @@ func (c *Channel) connectionLost(cause error) {
 // channel rejoins after the next Connect, but a first Join has failed.
 func (c *Channel) connectionEnded(cause error) {
 	if c.waiter != nil {
-		if !errors.Is(cause, ErrDisconnected) {
+		if cause != ErrDisconnected { //nolint:errorlint // as it was stored; the lock is held
 			cause = because(ErrNotConnected, cause)
 		}
 		c.abandonJoin(cause)
@@ -164,7 +163,7 @@ func (c *Channel) startLeave() chan error {
 			c.finish(ErrChannelClosed)
 			return nil
 		}
-		c.dropParked(ErrChannelClosed)
+		s.failAll(&c.parked, ErrChannelClosed)
 		c.leaving = &call{
 			kind: callLeave, channel: c, event: EventLeave, payload: []byte("{}"), joinRef: c.joinRef,
 		}
@@ -208,7 +207,7 @@ func (c *Channel) finish(why error) {
 		s.failCall(p, why)
 	}
 	s.failAll(&c.inFlight, why)
-	c.dropParked(why)
+	s.failAll(&c.parked, why)
 	c.voidJoin()
 	c.attemptOver(nil, why)
 	c.policy, c.rejoin = nil, false

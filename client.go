@@ -84,12 +84,13 @@ func displayURL(u *url.URL) string {
 // for the same connection, the last one to give up stops the attempts.
 func (s *Socket) Connect(ctx context.Context) error {
 	for {
+		gone := ctx.Err() != nil
 		s.lock()
 		switch {
 		case s.closed || s.draining:
 			s.unlock()
 			return ErrClosed
-		case ctx.Err() != nil:
+		case gone:
 			s.unlock()
 			return ctxErr(ctx)
 		case s.state == SocketOpen && s.conn != nil && s.conn.broken == nil:
@@ -122,6 +123,7 @@ func (s *Socket) awaitOpen(ctx context.Context, r *runner, w chan error) error {
 		return err
 	case <-ctx.Done():
 	}
+	err := ctxErr(ctx)
 	s.lock()
 	select {
 	case err := <-w:
@@ -130,7 +132,6 @@ func (s *Socket) awaitOpen(ctx context.Context, r *runner, w chan error) error {
 	default:
 	}
 	r.removeWaiter(w)
-	err := ctxErr(ctx)
 	if r.lastErr != nil {
 		err = lastAttempt(err, r.lastErr)
 	}
@@ -240,9 +241,10 @@ func (s *Socket) Ping(ctx context.Context) (time.Duration, error) {
 	select {
 	case <-p.done:
 	case <-ctx.Done():
+		err := ctxErr(ctx)
 		s.lock()
 		if p.place != placeDone {
-			s.settle(p, nil, ctxErr(ctx))
+			s.settle(p, nil, err)
 		}
 		s.unlock()
 		<-p.done

@@ -22,6 +22,8 @@ type connection struct {
 	open   bool       // frames get through
 	opened time.Duration
 	broken error // why it is given up; once set, nothing is taken any more
+	// unwritable says that a write failed, perhaps before the reader learnt why.
+	unwritable bool
 
 	// The writer's token: who holds it writes to c, and owns the buffers.
 	busy     bool
@@ -87,7 +89,8 @@ func (s *Socket) serve(r *runner, c Conn, attempt int, opened func(error)) (stab
 func (conn *connection) openLocked(attempt int, opened func(error)) {
 	s := conn.s
 	conn.open, conn.opened = true, s.now()
-	conn.r.opened, conn.r.lastErr = true, nil
+	conn.r.opened, conn.r.wasOpen, conn.r.lastErr = true, true, nil
+	conn.r.poked = false
 	s.stats.connects++
 	s.setState(SocketEvent{State: SocketOpen, Attempt: attempt})
 	conn.r.answer(nil)
@@ -100,11 +103,12 @@ func (conn *connection) openLocked(attempt int, opened func(error)) {
 // teardown ends a connection: when it returns, nobody reads from it or writes
 // to it, and all that depended on it has its outcome.
 func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (stable bool, err error) {
+	ce := (*CloseError)(nil)
+	closed := errors.As(readErr, &ce)
 	s.lock()
 	// The server's close frame says more than a write that failed because of
 	// it.
-	ce := (*CloseError)(nil)
-	if conn.broken == nil || errors.As(readErr, &ce) && errors.Is(conn.broken, errWrite) {
+	if conn.broken == nil || closed && conn.unwritable {
 		conn.broken = readErr
 	}
 	var idle chan struct{}
@@ -177,5 +181,5 @@ func (s *Socket) dropCall(c *call, cause error) {
 
 // isOurs reports whether a connection ended because we wanted it to.
 func isOurs(cause error) bool {
-	return errors.Is(cause, ErrDisconnected) || errors.Is(cause, ErrClosed)
+	return cause == ErrDisconnected || cause == ErrClosed //nolint:errorlint // as they were stored; the lock is held
 }

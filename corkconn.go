@@ -176,6 +176,18 @@ func (c *corkConn) progress() (appended, flushed int64) {
 	return c.appended, c.flushed
 }
 
+// giveUp lets nothing more leave, and returns how many bytes may have left.
+func (c *corkConn) giveUp(err error) (left int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fail(err)
+	left = c.flushed
+	if c.flushing {
+		left += int64(len(c.pending)) // it is being written
+	}
+	return left
+}
+
 // flushLocked sends until nothing is left or the deadline comes, and then lets
 // flushing end. mu is held on entry and exit, not while it writes.
 func (c *corkConn) flushLocked(deadline time.Time) (done bool, err error) {
@@ -203,7 +215,7 @@ func (c *corkConn) flushLocked(deadline time.Time) (done bool, err error) {
 			c.pending = reuse(buf)
 		case errors.Is(err, os.ErrDeadlineExceeded) && c.resumable():
 			c.pending = buf[n:]
-			return false, nil
+			return false, c.err
 		case err == nil:
 			c.fail(io.ErrShortWrite)
 		default:

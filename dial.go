@@ -42,7 +42,7 @@ func (s *Socket) dial(ctx context.Context, r *runner, attempt int) (Conn, error)
 		s.unlock()
 		return nil, ErrDisconnected
 	}
-	r.poked = false
+	r.poked, r.wasOpen = false, false
 	s.setState(SocketEvent{State: SocketConnecting, Attempt: attempt})
 	s.stats.attempts++
 	r.attempt, r.skip = cancel, false

@@ -177,7 +177,7 @@ func (s *Socket) pushReplied(c *call, e *envelope, reply *Reply) {
 // unmatchedTopic reports whether a reply is the server's own that it does not
 // know the topic. It has no join_ref, unlike any of the application's.
 func (e *envelope) unmatchedTopic() bool {
-	if e.joinRef != nil || e.binary || string(e.status) != statusError {
+	if e.joinRef != nil || e.binary || len(e.payload) > maxReasonReply || string(e.status) != statusError {
 		return false
 	}
 	var r struct {
@@ -250,7 +250,11 @@ func (r *reader) newReply(e *envelope) *Reply {
 // newMessage makes a message of an envelope, in memory that grows in chunks: a
 // flood costs hardly any allocation, and a quiet connection holds no memory.
 func (r *reader) newMessage(e *envelope) *Message {
-	if len(r.slab) == cap(r.slab) {
+	switch {
+	case len(e.payload) > smallPayload:
+		// Not among others: one that is kept must not keep this one's payload.
+		r.slab = make([]Message, 0, 1)
+	case len(r.slab) == cap(r.slab):
 		r.slab = make([]Message, 0, min(max(2*cap(r.slab), minSlab), maxSlab))
 	}
 	r.quiet = false
@@ -296,6 +300,9 @@ func (r *reader) name(b []byte) string {
 		return s
 	}
 	s := string(b)
+	if len(s) > maxBinaryField {
+		return s
+	}
 	if r.names == nil || len(r.names) >= maxNames {
 		r.names = map[string]string{}
 	}

@@ -2,6 +2,7 @@ package phoenix
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -104,11 +105,14 @@ func (e *ReplyError) Reason() string {
 	var r struct {
 		Reason string `json:"reason"`
 	}
-	if e.Response.IsBinary() || e.Response.Decode(&r) != nil {
+	if len(e.Response.data) > maxReasonReply || e.Response.IsBinary() || json.Unmarshal(e.Response.Bytes(), &r) != nil {
 		return ""
 	}
 	return r.Reason
 }
+
+// maxReasonReply bounds the replies that are searched for a reason.
+const maxReasonReply = 4 << 10
 
 // Decode stores the response in v, as [Payload.Decode] does.
 func (e *ReplyError) Decode(v any) error { return e.Response.Decode(v) }
@@ -268,34 +272,35 @@ func connectionLost(cause error) error {
 	if cause == nil {
 		return ErrConnectionLost
 	}
-	if errors.Is(cause, ErrConnectionLost) {
-		return cause
+	if ce, ok := cause.(*connectionError); ok { //nolint:errorlint // the lock may be held: no Is of the user's errors
+		return ce
 	}
 	return &connectionError{cause}
 }
 
-// A wrapped is an error with causes, in which our prefix stands once.
+// A wrapped is an error with its cause, in which our prefix stands once. It is
+// put into words when it is asked for: it is made under the lock, and the cause
+// may be an error of the user's.
 type wrapped struct {
-	msg  string
-	errs []error
+	head  error
+	join  string
+	cause error
 }
 
-func (e *wrapped) Error() string   { return e.msg }
-func (e *wrapped) Unwrap() []error { return e.errs }
+func (e *wrapped) Error() string   { return e.head.Error() + e.join + trimPrefix(e.cause) }
+func (e *wrapped) Unwrap() []error { return []error{e.head, e.cause} }
 
 // because returns one of our errors with its cause.
-func because(err, cause error) error {
-	return &wrapped{err.Error() + ": " + trimPrefix(cause), []error{err, cause}}
-}
+func because(err, cause error) error { return &wrapped{err, ": ", cause} }
 
 // lastAttempt returns the error of a call that gave up, with its last failure.
 func lastAttempt(err, last error) error {
-	return &wrapped{err.Error() + "; the last attempt failed: " + trimPrefix(last), []error{err, last}}
+	return &wrapped{err, "; the last attempt failed: ", last}
 }
 
 // about returns an error with what it is about in front of it.
 func about(what string, err error) error {
-	return &wrapped{"phoenix: " + what + ": " + trimPrefix(err), []error{err}}
+	return &wrapped{errors.New("phoenix: " + what), ": ", err}
 }
 
 // A ctxError is the error of a ctx that ended a call. One that ran into its

@@ -51,6 +51,9 @@ func (w *watcher[T]) next(ctx context.Context) (ev T, ok bool) {
 		w.socket.mu.Lock()
 		ev, ok = w.queue.pop()
 		ended := w.ended
+		if ended {
+			w.signal() // for another loop that waits
+		}
 		if ok && w.dropped > 0 {
 			w.missed(&ev, w.dropped)
 			w.dropped = 0

@@ -142,9 +142,10 @@ func (c *Channel) push(ctx context.Context, event string, enc encoded) (*Reply, 
 		select {
 		case <-p.done:
 		case <-ctx.Done():
+			err := ctxErr(ctx)
 			s.lock()
 			if p.place != placeDone {
-				s.failCall(p, ctxErr(ctx))
+				s.failCall(p, err)
 			}
 			s.unlock()
 			<-p.done

@@ -38,6 +38,7 @@ type runner struct {
 	pausing  chan struct{}      // one slot; there while the goroutine waits to dial again
 	poked    bool               // do not wait for the backoff before the next attempt
 	skip     bool               // and let it be the first of an outage: Reconnect was called
+	wasOpen  bool               // the last attempt led to an open connection
 	opened   bool               // the connection was open at some time
 	stopping bool
 	cause    error // why it is stopping
@@ -174,7 +175,9 @@ func (s *Socket) afterAttempt(r *runner, err error) (stopping, skip bool) {
 	defer s.unlock()
 	if !r.skip {
 		r.lastErr = err
-		r.poked = false // it was meant for the attempt that is over
+		if !r.wasOpen {
+			r.poked = false // it was meant for the attempt that is over
+		}
 	}
 	return r.stopping, r.skip
 }
@@ -279,6 +282,10 @@ func (s *Socket) endRun(r *runner, cause error, giveUp bool) {
 		if giveUp {
 			s.failAll(&c.parked, cause)
 		}
+	}
+	if s.drained != nil { // Shutdown need not wait for what cannot be sent any more
+		close(s.drained)
+		s.drained = nil
 	}
 	if !s.closed {
 		s.setState(SocketEvent{State: SocketDisconnected, Err: cause})

@@ -227,6 +227,9 @@ func (d *wsDialer) conn(ws *websocket.Conn, limit int64) Conn {
 	return c
 }
 
+// closeTime bounds a closing handshake, whatever the ctx.
+const closeTime = 10 * time.Second
+
 // minReadBuffer holds the replies and events of a quiet connection.
 const minReadBuffer = 256
 
@@ -307,7 +310,7 @@ func (c *wsConn) WriteFrames(frames []Frame, deadline time.Time) (int, error) {
 		return len(frames), nil
 	}
 	// A frame of which the network took no byte has not left.
-	_, flushed := c.cork.progress()
+	flushed := c.cork.giveUp(err)
 	n := 0
 	for n < taken && c.starts[n] < flushed {
 		n++
@@ -354,12 +357,15 @@ func (c *wsConn) Close(ctx context.Context, code int, reason string) error {
 	if code == 0 {
 		return c.cut()
 	}
+	// The library has no deadline for skipping a frame that stops coming.
+	bound, cancel := context.WithTimeout(ctx, closeTime)
+	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- c.ws.Close(websocket.StatusCode(code), reason) }()
 	select {
 	case err := <-done:
 		return err
-	case <-ctx.Done():
+	case <-bound.Done():
 		// The library waits for a deaf peer for up to ten seconds; only the
 		// network's end stops it.
 		_ = c.cut() // what went wrong is that ctx is done
@@ -395,6 +401,9 @@ func (c *softWSConn) writeSoft(frame Frame) (done, left bool, err error) {
 	if werr != nil {
 		err = werr
 	}
-	_, flushed := c.cork.progress()
-	return done, flushed > start, err
+	left = true
+	if err != nil {
+		left = c.cork.giveUp(err) > start
+	}
+	return done, left, err
 }

@@ -1,6 +1,7 @@
 package phoenix
 
 import (
+	"errors"
 	"runtime"
 	"time"
 )
@@ -75,14 +76,29 @@ func (s *Socket) tryDirect(c *call) (*connection, outgoing, bool) {
 	return conn, s.take(conn, c, 0), true
 }
 
+var errPanicked = errors.New("phoenix: the serializer or a hook of Trace panicked")
+
 // writeDirect writes what tryDirect took. A peer that does not read cannot keep
 // it: what is left over goes to a drainer. The lock is not held.
 func (s *Socket) writeDirect(conn *connection, out outgoing) {
+	written := false
+	defer func() {
+		if written {
+			return
+		}
+		// The serializer or a hook panicked, in a goroutine of the user's, who
+		// may recover: the connection must not wait for its writer for ever.
+		s.lock()
+		conn.writeFailed(errPanicked)
+		conn.release()
+		s.unlock()
+	}()
 	data, binary, err := s.set.appendFrame(conn.buf[:0], &out)
 	if err != nil {
 		s.lock()
 		s.encodeFailed(conn, &out, err)
 		conn.release()
+		written = true
 		s.unlock()
 		return
 	}
@@ -110,6 +126,7 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 		conn.writeFailed(err)
 	}
 	conn.release()
+	written = true
 	s.unlock() // which starts a drainer for the rest
 }
 
@@ -279,6 +296,7 @@ func (s *Socket) castWritten(c *call, err error) {
 
 // writeFailed gives the connection up after a failed write.
 func (conn *connection) writeFailed(err error) {
+	conn.unwritable = true
 	conn.fail(because(errWrite, err))
 	conn.s.later(conn.cut)
 }
