@@ -37,7 +37,7 @@ func (c *Channel) startJoin() {
 	}
 	epoch := c.epoch
 	var ctx context.Context
-	ctx, c.stopAsk = context.WithCancel(context.Background())
+	ctx, c.stopAsk = context.WithCancel(context.Background()) //nolint:gosec // attemptOver calls it
 	s.goUser(func() { c.askJoin(ctx, epoch, attempt, start, done) })
 }
 
