@@ -11,6 +11,11 @@ import (
 
 // Conn is the server's side of one client connection: what Phoenix calls the
 // transport process, with its joined channels.
+//
+// That of a long-polling client is its session. Cut then cuts the requests in
+// flight, and the session is gone; Blackhole leaves them unanswered for ever,
+// Stall until Resume; and Close ends the session without a word, as a disconnect
+// does: a poll that waits comes back empty, the next one is answered with 410.
 type Conn struct {
 	server    *Server
 	number    int
