@@ -6,6 +6,10 @@ export const host = env => ({
   list: () => scenarios.map(({name, transports}) => ({name, transports})),
 
   async run(name, config){
+    // What the inspector of Node calls is not a turn of the event loop, after which
+    // its nextTick functions would be called: without one a connection may not even
+    // begin, until something else happens.
+    await new Promise(resolve => setTimeout(resolve))
     const kit = new Kit({...env, config})
     const result = {}
     try {
