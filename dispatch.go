@@ -30,6 +30,7 @@ type reader struct {
 	arena arena     // memory for payloads
 	slab  []Message // memory for messages
 	quiet bool      // nothing was made since the last heartbeat
+	lulls int       // replies in a row behind which no other was awaited
 }
 
 // handle deals with one frame. What can be made before the lock is taken, is.
@@ -80,14 +81,25 @@ func (r *reader) handle(f Frame) {
 			kept = s.handleMessage(e, msg) || kept
 		}
 	}
-	lull := isReply && s.pending.n == 0
+	awaited := s.pending.n
 	s.unlock()
 	if msg != nil && !kept {
 		r.unmake(msg)
 	}
-	if lull {
-		// Whoever waited for this reply is likely to push again, and nothing
-		// else is awaited: let it, before asking the network in vain.
+	if isReply {
+		r.yield(awaited)
+	}
+}
+
+// yield lets whoever got a reply push again, before the network is asked in
+// vain, if replies come one at a time. Where several are awaited, it would break
+// up what can be sent together.
+func (r *reader) yield(awaited int) {
+	if awaited > 0 {
+		r.lulls = 0
+		return
+	}
+	if r.lulls++; r.lulls > 1 {
 		runtime.Gosched()
 	}
 }

@@ -105,8 +105,12 @@ func (p *Push) settled() {
 // Done returns a channel that is closed when the push has its outcome.
 func (p *Push) Done() <-chan struct{} {
 	s := p.call.channel.socket
-	s.lock()
-	defer s.unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.doneChan()
+}
+
+func (p *Push) doneChan() chan struct{} {
 	if p.done == nil {
 		p.done = make(chan struct{})
 		if p.call.place == placeDone {
@@ -119,12 +123,14 @@ func (p *Push) Done() <-chan struct{} {
 // Wait returns the outcome of the push as Push does, when there is one. If ctx
 // ends before, Wait returns the ctx's error; the push goes on.
 func (p *Push) Wait(ctx context.Context) (*Reply, error) {
-	done := p.Done()
-	select {
-	case <-done:
+	s := p.call.channel.socket
+	s.mu.Lock()
+	if p.call.place == placeDone {
+		s.mu.Unlock()
 		return p.call.reply, p.call.err
-	default:
 	}
+	done := p.doneChan()
+	s.mu.Unlock()
 	select {
 	case <-done:
 		return p.call.reply, p.call.err
