@@ -6,7 +6,7 @@
 // The tests need the build tag interop, Node, the packages of package.json, and
 // Chromium. `.ci/run interop` installs what is missing and runs them.
 //
-// The scenarios are JavaScript, in js/scenarios.mjs, and so the same in both
-// places. The tests start a server for each, and call the scenario through the
-// DevTools protocol, which Node speaks as well as a browser.
+// The scenarios are JavaScript, in js/scenarios.mjs and js/losses.mjs, and the
+// same in both places. The tests start a server for each, and call the scenario
+// through the DevTools protocol, which Node speaks as well as a browser.
 package interop

@@ -29,12 +29,20 @@ func startNode(t *testing.T, _ *stage) *inspector {
 // scenarios.
 func startChromium(t *testing.T, s *stage) *inspector {
 	// Not t.TempDir: the browser's helpers may write there for some moments after
-	// its end, which is no reason to fail.
+	// its end, and are no children of ours to wait for. It is no reason to fail.
 	profile, err := os.MkdirTemp("", "phoenix-interop-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(profile) })
+	t.Cleanup(func() {
+		for range 20 {
+			os.RemoveAll(profile)
+			time.Sleep(50 * time.Millisecond)
+			if _, err := os.Stat(profile); err != nil {
+				return
+			}
+		}
+	})
 
 	var browser *inspector
 	stop := func() {

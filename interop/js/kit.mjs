@@ -7,6 +7,9 @@ const patience = 8000
 // Soon, because it is the order of things that is tested and not the delays.
 const soon = () => 20
 
+// scenario is one life of a client, over each of the transports.
+export const scenario = (name, transports, run) => ({name, transports, run})
+
 export class Kit {
   constructor({phoenix, WebSocket, config}){
     this.phoenix = phoenix

@@ -41,12 +41,12 @@ export class Room {
   async #join(socket){
     const ref = String(++this.#ref)
     try {
-      const joined = this.#request(ref, this.topic, "phx_join", this.params(), ref)
-      await joined
+      await this.#request(ref, this.topic, "phx_join", this.params(), ref)
     } catch (err){
       if(socket !== this.#socket){ return }
-      if(err.refused){ this.state({name: "refused", reason: err.message}) } else { socket.close() }
-      return
+      if(err.refused){ return this.state({name: "refused", reason: err.message}) }
+      socket.close()
+      return this.#lost()
     }
     this.#joinRef = ref
     this.#attempt = 0
