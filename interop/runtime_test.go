@@ -28,7 +28,7 @@ func startNode(t *testing.T, _ *stage) *inspector {
 // startChromium returns an inspector of a page in Chromium that has the
 // scenarios.
 func startChromium(t *testing.T, s *stage) *inspector {
-	// Not t.TempDir: the browser's helpers may write there for some moments after
+	// Not t.TempDir: the browser's processes may write there for some moments after
 	// its end, and are no children of ours to wait for. It is no reason to fail.
 	profile, err := os.MkdirTemp("", "phoenix-interop-") //nolint:usetesting // see above
 	if err != nil {
