@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -130,7 +131,7 @@ func TestABlockedUpgradeIsRefusedAtOnce(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		h.srv.BlockUpgrade(true)
 		err := h.socket(nil).Connect(t.Context())
-		if he := (*phoenix.HandshakeError)(nil); !errors.As(err, &he) || he.StatusCode != 400 {
+		if he := (*phoenix.HandshakeError)(nil); !errors.As(err, &he) || he.StatusCode != http.StatusBadRequest {
 			t.Errorf("Connect = %v", err)
 		}
 		h.at(0)

@@ -13,7 +13,11 @@ var errBinaryV1 = errors.New("phoenixtest: vsn 1.0.0 has no binary messages")
 
 func (codecV1) decode(_ Opcode, data string) (inbound, error) {
 	fields := map[string]string{"join_ref": "null"}
-	if err := members(data, fields); err != nil {
+	err := members(data, fields)
+	if err == nil {
+		err = digest(data)
+	}
+	if err != nil {
 		return inbound{}, err
 	}
 	for _, key := range []string{"topic", "event", "payload", "ref"} {

@@ -22,6 +22,9 @@ func (codecV2) decode(op Opcode, data string) (inbound, error) {
 // decodeArray takes the first five elements of an array and ignores the rest.
 func decodeArray(data string) (inbound, error) {
 	parts, err := elements(data)
+	if err == nil {
+		err = digest(data)
+	}
 	if err != nil {
 		return inbound{}, err
 	}
