@@ -14,7 +14,7 @@ type heartbeat struct {
 	attempt int
 	opened  func(error)
 
-	call   *call
+	call   *call    // the one that is queued or unanswered
 	due    deadline // the next one is to be sent
 	late   deadline // the reply has to be there
 	joins  uint64   // ref of the last join written before the heartbeat
@@ -25,17 +25,18 @@ func (b *heartbeat) init(conn *connection, attempt int, opened func(error)) {
 	b.conn, b.attempt, b.opened = conn, attempt, opened
 	b.due.fire = b.send
 	b.late.fire = b.expired
-	b.call = &call{kind: callBeat, event: EventHeartbeat, payload: []byte("{}")}
-	b.call.settled = func() {}
 }
 
 // send queues a heartbeat, unless the one before is not yet answered.
 func (b *heartbeat) send() {
 	s := b.conn.s
-	if b.conn.broken != nil || b.call.place == placeQueued || b.call.place == placeInFlight {
+	if b.conn.broken != nil || b.call != nil {
 		return
 	}
-	b.call.place = placeQueued
+	b.call = &call{
+		kind: callBeat, place: placeQueued, event: EventHeartbeat, payload: []byte("{}"),
+		settled: func() { b.call = nil },
+	}
 	s.queue.pushFront(b.call) // what waits to be written must not make it late
 }
 
