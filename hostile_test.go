@@ -144,5 +144,16 @@ func TestARecoveredPanicDoesNotKeepTheWriter(t *testing.T) {
 		if _, err := c.Push(t.Context(), "echo", 2); err != nil { // on the next connection
 			t.Error(err)
 		}
+		if st := s.Stats(); st.InFlight != 0 || st.Queued != 0 {
+			t.Errorf("something has no outcome: %+v", st)
+		}
+		bang.Store(true)
+		func() {
+			defer func() { _ = recover() }()
+			_ = c.Cast(t.Context(), "echo", 3)
+		}()
+		if st := s.Stats(); st.CastsLost != 1 {
+			t.Errorf("%d casts lost, want 1", st.CastsLost)
+		}
 	})
 }

@@ -89,6 +89,7 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 		// The serializer or a hook panicked, in a goroutine of the user's, who
 		// may recover: the connection must not wait for its writer for ever.
 		s.lock()
+		s.encodeFailed(conn, &out, errPanicked)
 		conn.writeFailed(errPanicked)
 		conn.release()
 		s.unlock()
