@@ -220,6 +220,28 @@ func TestBlockUpgrade(t *testing.T) {
 	})
 }
 
+// What holds up WebSockets only is what a client has to fall back from.
+func TestLongPollingOutlivesWhatBreaksWebSockets(t *testing.T) {
+	for name, fault := range map[string]func(*phoenixtest.Server, bool){
+		"block":   (*phoenixtest.Server).BlockUpgrade,
+		"hang":    (*phoenixtest.Server).HangUpgrades,
+		"swallow": (*phoenixtest.Server).SwallowFrames,
+	} {
+		t.Run(name, func(t *testing.T) {
+			phoenixtest.Bubble(t, nil, func(t *testing.T, s *phoenixtest.Server) {
+				fault(s, true)
+				p := newPoller(t, s, "vsn=2.0.0")
+				p.post(heartbeat).want(t, 200, 0)
+				p.get().want(t, 200, 0, heartbeatReply)
+				fault(s, false)
+				c := open(t, s)
+				c.send(t, heartbeat)
+				c.want(t, heartbeatReply)
+			})
+		})
+	}
+}
+
 func TestBubble(t *testing.T) {
 	ran := false
 	phoenixtest.Bubble(t, nil, func(t *testing.T, s *phoenixtest.Server) {

@@ -19,8 +19,22 @@ type faults struct {
 	// negative for all.
 	doomed    int
 	doomAfter time.Duration
-	// hanging is closed when upgrades go on.
-	hanging chan struct{}
+	// requests and upgrades hold up all HTTP requests, and those for a
+	// WebSocket.
+	requests, upgrades gate
+}
+
+// gate is what requests wait at while it is shut: until the channel is closed.
+type gate chan struct{}
+
+func (g *gate) shut(on bool) {
+	switch {
+	case on && *g == nil:
+		*g = make(gate)
+	case !on && *g != nil:
+		close(*g)
+		*g = nil
+	}
 }
 
 func (f *faults) nextRefusal() *refusal {
@@ -60,18 +74,17 @@ func (f *faults) swallows() bool {
 	return f.swallow
 }
 
-// waitUpgrade returns when upgrades are answered; false if this one no longer
-// needs to be.
-func (f *faults) waitUpgrade(ctx context.Context, closing <-chan struct{}) bool {
+// pass returns when a gate is open; false if nobody waits for that any more.
+func (f *faults) pass(ctx context.Context, g *gate, closing <-chan struct{}) bool {
 	for {
 		f.mu.Lock()
-		hanging := f.hanging
+		shut := *g
 		f.mu.Unlock()
-		if hanging == nil {
+		if shut == nil {
 			return true
 		}
 		select {
-		case <-hanging:
+		case <-shut:
 		case <-ctx.Done():
 			return false
 		case <-closing:
@@ -106,21 +119,25 @@ func (s *Server) RefuseNext(n, status int, header http.Header, body string) {
 
 // HangDials makes dials through [Server.DialContext] wait: until HangDials(false),
 // when they go on, or the end of their ctx, or Close. Other dialers do not
-// notice; for them there is [Server.HangUpgrades].
+// notice; for them there is [Server.HangRequests].
 func (s *Server) HangDials(on bool) { s.network.hang(on) }
 
-// HangUpgrades accepts network connections but does not answer their HTTP
-// requests until HangUpgrades(false), when those that still wait are answered.
+// HangRequests accepts network connections but does not answer their HTTP
+// requests, upgrades and long polls alike, until HangRequests(false), when those
+// that still wait are answered.
+func (s *Server) HangRequests(on bool) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.requests.shut(on)
+}
+
+// HangUpgrades is [Server.HangRequests] for requests of a WebSocket only, as
+// with a proxy that waits for an answer which it does not understand. Long
+// polling goes on to work.
 func (s *Server) HangUpgrades(on bool) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
-	switch {
-	case on && s.faults.hanging == nil:
-		s.faults.hanging = make(chan struct{})
-	case !on && s.faults.hanging != nil:
-		close(s.faults.hanging)
-		s.faults.hanging = nil
-	}
+	s.faults.upgrades.shut(on)
 }
 
 // blockedUpgrade is what Phoenix says to an upgrade without its headers.
@@ -172,10 +189,11 @@ func (s *Server) LoseSessions() {
 	}
 }
 
-// SwallowFrames makes the connections that are opened from now on mute: the
+// SwallowFrames makes the WebSockets that are opened from now on mute: the
 // upgrade is accepted, and then nothing is ever answered, as some proxies do.
 // Options.Connect is not asked. SwallowFrames(false) ends it for connections
-// that are opened later; for those that are open see [Conn.Blackhole].
+// that are opened later; for those that are open see [Conn.Blackhole]. Long
+// polling goes on to work.
 func (s *Server) SwallowFrames(on bool) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()

@@ -125,19 +125,27 @@ func TestHangDials(t *testing.T) {
 }
 
 func TestHangUpgrades(t *testing.T) {
+	testHang(t, (*phoenixtest.Server).HangUpgrades)
+}
+
+func TestHangRequests(t *testing.T) {
+	testHang(t, (*phoenixtest.Server).HangRequests)
+}
+
+func testHang(t *testing.T, hang func(*phoenixtest.Server, bool)) {
 	onBoth(t, phoenixtest.Options{}, func(t *testing.T, s *phoenixtest.Server) {
-		s.HangUpgrades(true)
+		hang(s, true)
 		if err := dialError(t, s, 50*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		done := make(chan error, 1)
 		go func() { done <- dialError(t, s, time.Minute) }()
 		time.Sleep(10 * time.Millisecond)
-		s.HangUpgrades(false)
+		hang(s, false)
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		s.HangUpgrades(true)
+		hang(s, true)
 		go dialError(t, s, time.Minute)
 		time.Sleep(10 * time.Millisecond)
 	})

@@ -100,8 +100,8 @@ func TestPollRefused(t *testing.T) {
 		if got := p.get(); got.status != 503 || got.header.Get("Retry-After") != "3" {
 			t.Errorf("got %+v", got)
 		}
-		s.HangUpgrades(true)
-		time.AfterFunc(time.Second, func() { s.HangUpgrades(false) })
+		s.HangRequests(true)
+		time.AfterFunc(time.Second, func() { s.HangRequests(false) })
 		p.post(heartbeat).want(t, 200, time.Second)
 	})
 }

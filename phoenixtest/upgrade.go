@@ -37,7 +37,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, &refusal{status: http.StatusNotFound}, "no such path")
 		return
 	}
-	if !s.faults.waitUpgrade(r.Context(), s.closing) {
+	if !s.faults.pass(r.Context(), &s.faults.requests, s.closing) ||
+		s.isWebSocket(r.URL.Path) && !s.faults.pass(r.Context(), &s.faults.upgrades, s.closing) {
 		return
 	}
 	if refused := s.faults.nextRefusal(); refused != nil {
@@ -50,7 +51,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serverOf returns what serves a path, nil if nothing does.
 func (s *Server) serverOf(path string) http.HandlerFunc {
 	switch {
-	case path == s.opts.Path+"/websocket" && s.opts.Transports != LongPollOnly:
+	case s.isWebSocket(path) && s.opts.Transports != LongPollOnly:
 		return s.serveWebSocket
 	case path == s.opts.Path+"/longpoll" && s.opts.Transports != WebSocketOnly:
 		return s.serveLongPoll
@@ -58,6 +59,8 @@ func (s *Server) serverOf(path string) http.HandlerFunc {
 		return nil
 	}
 }
+
+func (s *Server) isWebSocket(path string) bool { return path == s.opts.Path+"/websocket" }
 
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if s.faults.blocksUpgrade() {
