@@ -19,7 +19,9 @@ type connection struct {
 	r      *runner
 	c      Conn
 	soft   softWriter // c, if it can
-	open   bool       // frames get through
+	check  frameChecker
+	most   int  // frames for the writer to take at a time
+	open   bool // frames get through
 	opened time.Duration
 	broken error // why it is given up; once set, nothing is taken any more
 	// unwritable says that a write failed, perhaps before the reader learnt why.
@@ -57,8 +59,13 @@ func (conn *connection) cut() {
 
 // serve reads from a connection until it ends, and then takes it down.
 func (s *Socket) serve(r *runner, c Conn, attempt int, opened func(error)) (stable bool, err error) {
-	conn := &connection{s: s, r: r, c: c}
-	conn.soft, _ = c.(softWriter)
+	conn := &connection{s: s, r: r, c: c, most: batchCalls}
+	conn.soft, _ = connAs[softWriter](c)
+	conn.check, _ = connAs[frameChecker](c)
+	if b, ok := connAs[batcher](c); ok {
+		conn.most = b.maxBatch()
+	}
+	beats := s.set.HeartbeatInterval > 0 && needsHeartbeat(c)
 	conn.reader.conn = conn
 	conn.beat.init(conn, attempt, opened)
 	s.lock()
@@ -67,10 +74,10 @@ func (s *Socket) serve(r *runner, c Conn, attempt int, opened func(error)) (stab
 	}
 	s.conn = conn
 	if conn.broken == nil {
-		if s.set.HeartbeatInterval == 0 {
-			conn.openLocked(attempt, opened)
-		} else {
+		if beats {
 			conn.beat.send()
+		} else {
+			conn.openLocked(attempt, opened)
 		}
 	}
 	broken := conn.broken

@@ -204,6 +204,34 @@ func (e *CloseError) Error() string {
 	return msg
 }
 
+// A PollError is an answer that ended a long-poll session, as a CloseError ends a
+// WebSocket. StatusCode is Phoenix's own, which is in the body of its answers, or
+// that of HTTP if it is another than 200. Statuses a Phoenix server sends: 410
+// (it does not know the session: that has expired, its node went away, or a load
+// balancer chose another node), 408 (a message was not dealt with in time), 500
+// (it crashed, perhaps on a binary message to the client).
+type PollError struct {
+	Method     string // GET if it was the answer to a poll, POST to what was sent
+	StatusCode int
+	Header     http.Header
+	Body       []byte // at most 1 KiB, and none of Phoenix's own
+	Err        error  // what was wrong with it, if the status does not say
+}
+
+func (e *PollError) Error() string {
+	msg := fmt.Sprintf("phoenix: the server answered a %s of the long poll with status %d", e.Method, e.StatusCode)
+	if text := http.StatusText(e.StatusCode); text != "" {
+		msg += " " + text
+	}
+	if e.Err != nil {
+		msg += ": " + trimPrefix(e.Err)
+	}
+	return msg
+}
+
+// Unwrap returns the cause.
+func (e *PollError) Unwrap() error { return e.Err }
+
 // A DroppedError stands in a Subscription in the place of N messages that were
 // dropped because its consumer was slow. The subscription goes on.
 type DroppedError struct {

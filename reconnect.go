@@ -187,6 +187,9 @@ func adjustDelay(delay time.Duration, first bool, err error) time.Duration {
 	if he := (*HandshakeError)(nil); errors.As(err, &he) {
 		delay = max(delay, min(retryAfter(he.Header, time.Now()), maxRetryAfter))
 	}
+	if pe := (*PollError)(nil); errors.As(err, &pe) {
+		delay = max(delay, min(retryAfter(pe.Header, time.Now()), maxRetryAfter))
+	}
 	if ce := (*CloseError)(nil); first && errors.As(err, &ce) && ce.Code == closeServiceRestart {
 		delay += rand.N(restartJitter)
 	}

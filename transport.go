@@ -35,6 +35,15 @@ type DialRequest struct {
 
 // A Conn carries frames. ReadFrame is called from one goroutine, WriteFrames
 // from one goroutine at a time, and Close from any.
+//
+// A Conn may have methods more. A socket also looks for them in the Conn that a
+// method Unwrap() Conn returns, and so on, so that one Conn can wrap another:
+//
+//   - NeedsHeartbeat() bool: false says that the Conn notices by itself when it is
+//     lost. The socket then takes it for open as soon as it was dialed, and sends
+//     no heartbeats.
+//   - CheckFrame(f Frame) error: called before WriteFrames, perhaps at the same
+//     time as a Close. With an error f is not sent, which fails that message only.
 type Conn interface {
 	// ReadFrame blocks until a frame has come. Its bytes are valid until the
 	// next call. Any error means that the connection is lost; the close frame
@@ -42,13 +51,46 @@ type Conn interface {
 	ReadFrame() (Frame, error)
 	// WriteFrames sends frames in order. The bytes may be reused when it
 	// returns. Any error, one of the deadline too, means that the connection is
-	// lost; then the frames from number n on have certainly not left, and of
-	// the others it is unknown.
+	// lost; then the frames from number n on have certainly not left, or were
+	// certainly not handled, and of the others it is unknown.
 	WriteFrames(frames []Frame, deadline time.Time) (n int, err error)
 	// Close ends the connection, and with it ReadFrame and WriteFrames. With
 	// code 0 it cuts at once; otherwise it takes leave of the server with that
 	// code and reason, until ctx is done.
 	Close(ctx context.Context, code int, reason string) error
+}
+
+// connAs returns the Conn, or the one that it wraps, that is a T.
+func connAs[T any](c Conn) (t T, ok bool) {
+	for c != nil {
+		if t, ok := c.(T); ok {
+			return t, true
+		}
+		w, ok := c.(interface{ Unwrap() Conn })
+		if !ok {
+			break
+		}
+		c = w.Unwrap()
+	}
+	return t, false
+}
+
+// needsHeartbeat reports whether a Conn leaves it to the socket to notice its
+// loss.
+func needsHeartbeat(c Conn) bool {
+	h, ok := connAs[interface{ NeedsHeartbeat() bool }](c)
+	return !ok || h.NeedsHeartbeat()
+}
+
+// A frameChecker is a Conn that cannot carry every frame.
+type frameChecker interface {
+	CheckFrame(f Frame) error
+}
+
+// A batcher is a Conn for which the writer should take no more than so many
+// frames at a time, because the others would have to wait all the same.
+type batcher interface {
+	maxBatch() int
 }
 
 // A softWriter is a Conn that can take frames without being stopped by a peer

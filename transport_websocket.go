@@ -19,8 +19,8 @@ import (
 
 // WebSocketOptions are the options of [WebSocket]. The zero value is usable.
 type WebSocketOptions struct {
-	// Path is appended to the path of the endpoint, unless that ends with it.
-	// Default: "/websocket"; servers can choose another (the :path option of
+	// Path is appended to the path of the endpoint, unless that ends with it; a
+	// "/longpoll" at its end is replaced. Default: "/websocket"; servers can choose another (the :path option of
 	// the socket's websocket transport).
 	Path string
 
@@ -35,7 +35,7 @@ type WebSocketOptions struct {
 // copy of the HTTP client's *http.Transport. With an HTTP client whose Transport
 // is of another type each frame is sent by itself.
 func WebSocket(opts *WebSocketOptions) Transport {
-	t := webSocket{path: "/websocket"}
+	t := webSocket{path: webSocketPath}
 	if opts != nil && opts.Path != "" {
 		t.path = "/" + strings.Trim(opts.Path, "/")
 	}
@@ -74,11 +74,7 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 }
 
 func (t webSocket) url(endpoint *url.URL) string {
-	u := *endpoint
-	if !strings.HasSuffix(u.Path, t.path) {
-		u = *u.JoinPath(t.path)
-	}
-	return u.String()
+	return endpointURL(endpoint, t.path, longPollPath).String()
 }
 
 // dialError makes our errors of the library's. What the library says of a
@@ -87,7 +83,7 @@ func dialError(resp *http.Response, err error) error {
 	if resp != nil {
 		he := &HandshakeError{StatusCode: resp.StatusCode, Header: resp.Header}
 		if resp.Body != nil {
-			he.Body, _ = io.ReadAll(io.LimitReader(resp.Body, 1024)) // what there is of it, for the reader of an error
+			he.Body = readErrorBody(resp.Body)
 			_ = resp.Body.Close()
 		}
 		if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -95,14 +91,23 @@ func dialError(resp *http.Response, err error) error {
 		}
 		return he
 	}
-	return redactURL(err)
+	return about("dial", withoutQuery(err))
 }
 
-// redactURL rebuilds the *url.Error in err without its query.
-func redactURL(err error) error {
+// maxErrorBody is how much of the body of an answer is kept for an error.
+const maxErrorBody = 1 << 10
+
+// readErrorBody returns what there is of a body, for the reader of an error.
+func readErrorBody(body io.Reader) []byte {
+	data, _ := io.ReadAll(io.LimitReader(body, maxErrorBody)) // as above
+	return data
+}
+
+// withoutQuery rebuilds the *url.Error that err is without its query.
+func withoutQuery(err error) error {
 	var ue *url.Error
 	if !errors.As(err, &ue) {
-		return fmt.Errorf("phoenix: dial: %w", err)
+		return err
 	}
 	clean := *ue
 	if u, perr := url.Parse(ue.URL); perr == nil {
@@ -111,7 +116,7 @@ func redactURL(err error) error {
 	} else {
 		clean.URL = "endpoint"
 	}
-	return fmt.Errorf("phoenix: dial: %w", &clean)
+	return &clean
 }
 
 // handshakeBuffer is the size of the buffers of an HTTP transport that makes one

@@ -94,7 +94,7 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 		conn.release()
 		s.unlock()
 	}()
-	data, binary, err := s.set.appendFrame(conn.buf[:0], &out)
+	data, binary, err := conn.appendFrame(conn.buf[:0], &out)
 	if err != nil {
 		s.lock()
 		s.encodeFailed(conn, &out, err)
@@ -153,13 +153,22 @@ func (s *Socket) takeBatch(conn *connection) {
 	now := s.now()
 	size := 0
 	conn.batch = conn.batch[:0]
-	for c := s.queue.head; c != nil && len(conn.batch) < batchCalls; c = s.queue.head {
+	for c := s.queue.head; c != nil && len(conn.batch) < conn.most; c = s.queue.head {
 		if size > 0 && size+len(c.payload) > batchBytes {
 			break
 		}
 		size += len(c.payload)
 		conn.batch = append(conn.batch, s.take(conn, c, now))
 	}
+}
+
+// appendFrame appends the frame of out to dst, if the Conn can carry it.
+func (conn *connection) appendFrame(dst []byte, out *outgoing) ([]byte, bool, error) {
+	data, binary, err := conn.s.set.appendFrame(dst, out)
+	if err == nil && conn.check != nil {
+		err = conn.check.CheckFrame(Frame{Data: data[len(dst):], Binary: binary})
+	}
+	return data, binary, err
 }
 
 // writeBatch frames a batch and writes it.
@@ -170,7 +179,7 @@ func (s *Socket) writeBatch(conn *connection) {
 	for i := range conn.batch {
 		out := &conn.batch[i]
 		start := len(buf)
-		data, binary, err := s.set.appendFrame(buf, out)
+		data, binary, err := conn.appendFrame(buf, out)
 		if err != nil {
 			s.lock()
 			s.encodeFailed(conn, out, err)

@@ -1,0 +1,240 @@
+package phoenix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// A pollConn is a session of a long poll. What reads has one GET request in
+// flight nearly all the time, because the server ends a session that is not
+// polled; what writes has one POST request at a time, because two could
+// overtake each other.
+type pollConn struct {
+	client    *http.Client
+	closeIdle func()
+	timeout   time.Duration // 0 for none
+	header    http.Header   // of every request
+	authToken string
+	url       string // with the session's token
+	token     string
+
+	ctx    context.Context //nolint:containedctx // ends with the session, whose requests are made by several methods
+	cancel context.CancelCauseFunc
+
+	// Of the reader.
+	body  pollBody
+	poll  *pollRequest // whose answer is being read, or nil
+	resp  *http.Response
+	asked time.Time // when the last poll began
+
+	mu      sync.Mutex
+	post    *pollRequest  // in flight, or nil
+	writing chan struct{} // closed when the writer has returned; nil if none is at work
+	leaving bool
+}
+
+// minPoll is the least time from a poll to the next, if it brought nothing: a
+// proxy that answers by itself must not be asked in a loop.
+const minPoll = 100 * time.Millisecond
+
+// errPollClosed is what the end of a session by us does to its requests.
+var errPollClosed = errors.New("phoenix: long-poll session closed")
+
+// NeedsHeartbeat returns false: the polls show whether the session lives.
+func (c *pollConn) NeedsHeartbeat() bool { return false }
+
+// open makes the first request, which the server answers with a session.
+func (c *pollConn) open(ctx context.Context, u *url.URL) error {
+	r := c.newRequest(ctx, http.MethodGet)
+	defer r.end()
+	resp, err := r.do(u.String(), nil, "")
+	if err != nil {
+		return about("dial", r.cause(err))
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read, or is of no use
+	body := r.watch(resp.Body)
+	if resp.StatusCode != http.StatusOK {
+		return &HandshakeError{StatusCode: resp.StatusCode, Header: resp.Header, Body: readErrorBody(body)}
+	}
+	c.body.reset(body)
+	for err == nil { // no messages are expected
+		_, err = c.body.next()
+	}
+	if err != io.EOF { //nolint:errorlint // as next returns it
+		if c.body.unfit(err) {
+			return c.refusal(resp, http.StatusOK, err)
+		}
+		return about("dial", r.cause(err))
+	}
+	switch {
+	case c.body.status == 0:
+		return c.refusal(resp, http.StatusOK, errNoStatus)
+	case c.body.status != http.StatusGone:
+		return c.refusal(resp, c.body.status, nil)
+	case c.body.token == "":
+		return c.refusal(resp, c.body.status, errNoToken)
+	}
+	c.opened(resp.Request.URL)
+	return nil
+}
+
+var (
+	errNoStatus = fmt.Errorf("%w: it has no status", errBodyMeant)
+	errNoToken  = fmt.Errorf("%w: it has no token", errBodyMeant)
+)
+
+// refusal is the error of an answer that opens no session.
+func (c *pollConn) refusal(resp *http.Response, status int, err error) error {
+	return &HandshakeError{StatusCode: status, Header: resp.Header, Body: c.body.head(), Err: err}
+}
+
+// opened is called with the URL that gave the session: where the first request
+// was redirected to, the others go at once.
+func (c *pollConn) opened(u *url.URL) {
+	c.token = c.body.token
+	session := *u
+	// A param of the same name has been seen by connect/3 and may go.
+	query := session.Query()
+	query.Set(paramPollToken, c.token)
+	session.RawQuery = query.Encode()
+	c.url = session.String()
+}
+
+// ReadFrame returns the next message of the poll that is under way, or begins
+// another.
+func (c *pollConn) ReadFrame() (Frame, error) {
+	for {
+		if c.poll == nil {
+			if err := c.startPoll(); err != nil {
+				return Frame{}, err
+			}
+		}
+		msg, err := c.body.next()
+		if err == nil {
+			c.signOfLife()
+			return Frame{Data: msg}, nil
+		}
+		if err := c.endPoll(err); err != nil {
+			return Frame{}, err
+		}
+	}
+}
+
+func (c *pollConn) startPoll() error {
+	if err := c.pace(); err != nil {
+		return err
+	}
+	c.asked = time.Now()
+	r := c.newRequest(c.ctx, http.MethodGet)
+	resp, err := r.do(c.url, nil, "")
+	if err != nil {
+		r.end()
+		return about("poll", r.cause(err))
+	}
+	c.poll, c.resp = r, resp
+	body := r.watch(resp.Body)
+	if resp.StatusCode != http.StatusOK {
+		defer c.dropPoll()
+		return refusedWith(resp, body)
+	}
+	c.body.reset(body)
+	return nil
+}
+
+// pace waits a little if the last poll brought nothing and took no time.
+func (c *pollConn) pace() error {
+	wait := minPoll - time.Since(c.asked)
+	if wait <= 0 || c.body.messages > 0 {
+		return nil
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-c.ctx.Done():
+		return context.Cause(c.ctx)
+	}
+}
+
+// endPoll ends a poll whose body gave err instead of a message.
+func (c *pollConn) endPoll(err error) error {
+	r, resp := c.poll, c.resp
+	cause := r.cause(err)
+	c.dropPoll()
+	lost := &PollError{Method: http.MethodGet, StatusCode: c.body.status, Header: resp.Header}
+	switch {
+	case errors.Is(err, ErrMessageTooBig):
+		return err
+	case c.body.unfit(err):
+		lost.StatusCode, lost.Body, lost.Err = http.StatusOK, c.body.head(), err
+	case err != io.EOF: //nolint:errorlint // as next returns it
+		return about("poll", cause)
+	case c.body.status == 0:
+		lost.StatusCode, lost.Body, lost.Err = http.StatusOK, c.body.head(), errNoStatus
+	case c.body.status == http.StatusOK, c.body.status == http.StatusNoContent:
+		return nil
+	}
+	return lost
+}
+
+// dropPoll ends the poll that is under way.
+func (c *pollConn) dropPoll() {
+	_ = c.resp.Body.Close() // it was read, or is of no use
+	c.poll.end()
+	c.poll, c.resp = nil, nil
+}
+
+// signOfLife is called when the session has shown that it lives: a POST that
+// waits for a slow join/3 may wait on.
+func (c *pollConn) signOfLife() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.post != nil {
+		c.post.progressed()
+	}
+}
+
+// Close ends the session for us. The server has no frame for that, and notices
+// it when the session has not been polled for 15 to 30 s.
+func (c *pollConn) Close(ctx context.Context, code int, _ string) error {
+	var err error
+	if code != 0 {
+		err = c.finishPost(ctx)
+	}
+	c.cut()
+	return err
+}
+
+// finishPost lets a POST that is in flight come to its end, until ctx is done.
+func (c *pollConn) finishPost(ctx context.Context) error {
+	c.mu.Lock()
+	c.leaving = true
+	writing := c.writing
+	c.mu.Unlock()
+	if writing == nil {
+		return nil
+	}
+	bound, cancel := context.WithTimeout(ctx, closeTime)
+	defer cancel()
+	select {
+	case <-writing:
+		return nil
+	case <-c.ctx.Done():
+		return nil
+	case <-bound.Done():
+		return ctx.Err()
+	}
+}
+
+// cut ends what is under way.
+func (c *pollConn) cut() {
+	c.cancel(errPollClosed)
+	c.closeIdle()
+}

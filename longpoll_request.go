@@ -1,0 +1,153 @@
+package phoenix
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A pollRequest is a request of a session. It ends with the ctx that it was made
+// for, and when it makes no progress for too long.
+type pollRequest struct {
+	c      *pollConn
+	method string
+	ctx    context.Context //nolint:containedctx // lives as long as the request whose ctx it is
+	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex
+	timer *time.Timer // nil without a limit, and when the request has ended
+
+	// What the HTTP transport tells. One of another make may not tell anything.
+	askedConn, gotConn, sent atomic.Bool
+}
+
+// A pollTimeout is how long a request has made no progress.
+type pollTimeout time.Duration
+
+func (d pollTimeout) Error() string {
+	return fmt.Sprintf("phoenix: no answer and no other sign of life for %v", time.Duration(d))
+}
+func (pollTimeout) Timeout() bool { return true }
+
+// errPolledTwice says that the network broke while a poll was in flight. What
+// the server has answered then is lost, so that to ask again, as net/http does by
+// itself, would hide a gap.
+var errPolledTwice = errors.New("phoenix: the network connection broke before the answer came")
+
+func (c *pollConn) newRequest(ctx context.Context, method string) *pollRequest {
+	r := &pollRequest{c: c, method: method}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	if c.timeout > 0 {
+		r.timer = time.AfterFunc(c.timeout, func() { r.cancel(pollTimeout(c.timeout)) })
+	}
+	return r
+}
+
+// end releases what the request holds.
+func (r *pollRequest) end() {
+	r.mu.Lock()
+	if r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
+	}
+	r.mu.Unlock()
+	r.cancel(nil)
+}
+
+// progressed starts the clock of the request again.
+func (r *pollRequest) progressed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.timer != nil {
+		r.timer.Reset(r.c.timeout)
+	}
+}
+
+// cause returns why the request failed with err, if it was by our doing.
+func (r *pollRequest) cause(err error) error {
+	if r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
+	return withoutQuery(err)
+}
+
+// do makes the request. The body, if it has one, is sent as the given type.
+func (r *pollRequest) do(url string, body []byte, contentType string) (*http.Response, error) {
+	c := r.c
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(r.ctx, r.trace()), r.method, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(req.Header, c.header)
+	req.Header.Set("Accept", "application/json")
+	if c.token != "" {
+		req.Header.Set(headerPollToken, c.token)
+	}
+	if r.method == http.MethodGet {
+		if c.authToken != "" {
+			req.Header.Set(headerAuthToken, c.authToken)
+		}
+	} else {
+		// No parameters, or the server takes a batch for one message.
+		req.Header.Set("Content-Type", contentType)
+		req.ContentLength = int64(len(body))
+		req.GetBody = func() (io.ReadCloser, error) {
+			return io.NopCloser(r.watch(bytes.NewReader(body))), nil
+		}
+		req.Body, _ = req.GetBody() // which does not fail
+	}
+	resp, err := c.client.Do(req)
+	if err == nil {
+		r.progressed()
+	}
+	return resp, err
+}
+
+func (r *pollRequest) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn: func(string) { r.askedConn.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) {
+			r.gotConn.Store(true)
+			if r.method == http.MethodGet && r.c.token != "" && r.sent.Load() {
+				r.cancel(errPolledTwice)
+			}
+		},
+		WroteHeaders:         func() { r.sent.Store(true) },
+		GotFirstResponseByte: func() { r.sent.Store(false) }, // what comes next is a redirect
+	}
+}
+
+// mayHaveLeft reports whether the server may have got a request that failed.
+func (r *pollRequest) mayHaveLeft() bool { return !r.askedConn.Load() || r.gotConn.Load() }
+
+// watch returns a reader in whose use the request makes progress.
+func (r *pollRequest) watch(body io.Reader) io.Reader { return &watchedReader{body, r} }
+
+type watchedReader struct {
+	io.Reader
+	r *pollRequest
+}
+
+func (w *watchedReader) Read(p []byte) (int, error) {
+	n, err := w.Reader.Read(p)
+	if n > 0 {
+		w.r.progressed()
+	}
+	return n, err
+}
+
+// refusedWith is the error of an HTTP status that is no answer of Phoenix's,
+// whose own statuses are in the bodies.
+func refusedWith(resp *http.Response, body io.Reader) error {
+	return &PollError{
+		Method: resp.Request.Method, StatusCode: resp.StatusCode, Header: resp.Header, Body: readErrorBody(body),
+	}
+}
