@@ -58,7 +58,7 @@ func (conn *connection) cut() {
 }
 
 // serve reads from a connection until it ends, and then takes it down.
-func (s *Socket) serve(r *runner, c Conn, attempt int, opened func(error)) (stable bool, err error) {
+func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(error)) (stable bool, err error) {
 	conn := &connection{s: s, r: r, c: c, most: batchCalls}
 	conn.soft, _ = connAs[softWriter](c)
 	conn.check, _ = connAs[frameChecker](c)
@@ -73,12 +73,15 @@ func (s *Socket) serve(r *runner, c Conn, attempt int, opened func(error)) (stab
 		conn.fail(errReconnect)
 	}
 	s.conn = conn
-	if conn.broken == nil {
-		if beats {
-			conn.beat.send()
-		} else {
-			conn.openLocked(attempt, opened)
-		}
+	switch {
+	case conn.broken != nil:
+	case beats && !probed:
+		conn.beat.send()
+	case beats:
+		s.timers.set(&conn.beat.due, s.now()+s.set.HeartbeatInterval)
+		fallthrough
+	default:
+		conn.openLocked(attempt, opened)
 	}
 	broken := conn.broken
 	s.unlock()

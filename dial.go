@@ -24,16 +24,17 @@ func (s *Socket) connectOnce(r *runner, attempt int) (stable bool, err error) {
 			tr.ConnectDone(ctx, ConnectDoneInfo{Endpoint: info.Endpoint, Attempt: info.Attempt, Err: err})
 		}
 	}
-	c, err := s.dial(ctx, r, attempt)
+	p := &prober{s: s}
+	c, err := s.dial(ctx, r, p, attempt)
 	if err != nil {
 		done(err)
 		return false, err
 	}
-	return s.serve(r, c, attempt, done)
+	return s.serve(r, c, p.passed, attempt, done)
 }
 
 // dial asks for the credentials and dials.
-func (s *Socket) dial(ctx context.Context, r *runner, attempt int) (Conn, error) {
+func (s *Socket) dial(ctx context.Context, r *runner, p *prober, attempt int) (Conn, error) {
 	ctx, cancel := attemptContext(ctx, s.set.Timeout)
 	defer cancel()
 
@@ -57,6 +58,7 @@ func (s *Socket) dial(ctx context.Context, r *runner, attempt int) (Conn, error)
 	if err != nil {
 		return nil, s.attemptError(ctx, r, err)
 	}
+	req.Probe, req.Idle = p.probe, s.idle
 	type result struct {
 		c   Conn
 		err error
@@ -164,6 +166,6 @@ func (s *Socket) newDialRequest(params url.Values, header http.Header, token str
 	}
 	return &DialRequest{
 		URL: &u, Header: header, AuthToken: token,
-		HTTPClient: s.set.HTTPClient, MaxMessageSize: s.set.MaxMessageSize,
+		HTTPClient: s.set.HTTPClient, MaxMessageSize: s.set.MaxMessageSize, Logger: s.set.Logger,
 	}
 }

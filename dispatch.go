@@ -40,20 +40,12 @@ func (r *reader) handle(f Frame) {
 		tr.FrameIn(f)
 	}
 	var env envelope
-	var err error
-	if s.set.wire == nil {
-		err = env.readV2(f)
-	} else {
-		env, err = s.set.wire.readFrame(f)
-	}
-	if err != nil {
+	if err := s.set.readFrame(f, &env); err != nil {
 		r.skip(f, err)
 		return
 	}
 	e := &env
-	if s.debug() {
-		s.logFrame("frame in", string(e.topic), string(e.event), string(e.ref), len(f.Data))
-	}
+	s.logIn(e, f)
 	isReply := e.status != nil
 	var reply *Reply
 	var msg *Message

@@ -171,6 +171,7 @@ func (s *Socket) runLoop(r *runner) {
 
 // afterAttempt says what the runner was told during the attempt.
 func (s *Socket) afterAttempt(r *runner, err error) (stopping, skip bool) {
+	changing := errors.Is(err, errPrimaryWorks)
 	s.lock()
 	defer s.unlock()
 	if !r.skip {
@@ -179,7 +180,7 @@ func (s *Socket) afterAttempt(r *runner, err error) (stopping, skip bool) {
 			r.poked = false // it was meant for the attempt that is over
 		}
 	}
-	return r.stopping, r.skip
+	return r.stopping, r.skip || changing
 }
 
 // adjustDelay heeds what the server said.

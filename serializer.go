@@ -58,6 +58,15 @@ func (set *settings) appendFrame(dst []byte, m *outgoing) ([]byte, bool, error) 
 	return set.wire.appendFrame(dst, m)
 }
 
+// readFrame takes a frame apart.
+func (set *settings) readFrame(f Frame, e *envelope) (err error) {
+	if set.wire == nil {
+		return e.readV2(f)
+	}
+	*e, err = set.wire.readFrame(f)
+	return err
+}
+
 // customWire makes of a Serializer of the user's what the hot paths need.
 type customWire struct {
 	Serializer

@@ -85,6 +85,19 @@ func (s *Socket) debug() bool {
 	return s.set.Logger != nil && s.set.Logger.Enabled(context.Background(), slog.LevelDebug)
 }
 
+// logIn and logOut log a frame if frames are logged. The lock is not held.
+func (s *Socket) logIn(e *envelope, f Frame) {
+	if s.debug() {
+		s.logFrame("frame in", string(e.topic), string(e.event), string(e.ref), len(f.Data))
+	}
+}
+
+func (s *Socket) logOut(out *outgoing, f Frame) {
+	if s.debug() {
+		s.logFrame("frame out", out.topic, out.event, refString(out.ref), len(f.Data))
+	}
+}
+
 // logFrame logs a frame, but not its payload. The lock is not held.
 func (s *Socket) logFrame(msg, topic, event, ref string, size int) {
 	s.set.Logger.LogAttrs(context.Background(), slog.LevelDebug, msg, //nolint:sloglint // msg is a constant of each caller

@@ -2,6 +2,7 @@ package phoenix
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
@@ -31,6 +32,24 @@ type DialRequest struct {
 	// MaxMessageSize is the limit of a received message in bytes; a larger one
 	// is an error that wraps ErrMessageTooBig.
 	MaxMessageSize int64
+	// Probe sends a heartbeat on a Conn and waits for its reply, to tell whether
+	// frames get through; when ctx is done it cuts the Conn and returns. If the
+	// last call during a Dial succeeded, the Conn that Dial returns is open at
+	// once, without another heartbeat. Frames that come before the reply are
+	// skipped: before the first join a server sends none. It may be nil.
+	Probe func(ctx context.Context, c Conn) error
+	// Idle reports whether the socket awaits no reply at the moment, so that a
+	// connection could be ended without harm. It may be nil.
+	Idle func() bool
+	// Logger is the socket's, or nil.
+	Logger *slog.Logger
+}
+
+// log logs a record if there is a logger.
+func (req *DialRequest) log(level slog.Level, msg string, attrs ...slog.Attr) {
+	if req.Logger != nil {
+		req.Logger.LogAttrs(context.Background(), level, msg, attrs...) //nolint:sloglint // msg is a constant of each caller
+	}
 }
 
 // A Conn carries frames. ReadFrame is called from one goroutine, WriteFrames

@@ -226,12 +226,6 @@ func (s *Socket) writeBatch(conn *connection) {
 	s.unlock()
 }
 
-func (s *Socket) logOut(out *outgoing, f Frame) {
-	if s.debug() {
-		s.logFrame("frame out", out.topic, out.event, refString(out.ref), len(f.Data))
-	}
-}
-
 // taken finds the push that was taken as out, unless it has its outcome.
 func (s *Socket) taken(out *outgoing) *call {
 	if out.cast != nil {

@@ -1,0 +1,155 @@
+package phoenix
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// quietTime is how long nothing must have been sent or received, and no reply
+// awaited, before a secondary connection is ended for the sake of the primary
+// transport.
+const quietTime = 5 * time.Second
+
+// A primaryConn tells its fallback how long it lasted.
+type primaryConn struct {
+	Conn
+	f      *fallback
+	opened time.Time
+	ended  atomic.Bool // by whatever came first
+}
+
+// Unwrap returns the Conn beneath.
+func (c *primaryConn) Unwrap() Conn { return c.Conn }
+
+func (c *primaryConn) ReadFrame() (Frame, error) {
+	f, err := c.Conn.ReadFrame()
+	c.note(err)
+	return f, err
+}
+
+func (c *primaryConn) WriteFrames(frames []Frame, deadline time.Time) (int, error) {
+	n, err := c.Conn.WriteFrames(frames, deadline)
+	c.note(err)
+	return n, err
+}
+
+func (c *primaryConn) note(err error) {
+	if err != nil && !c.ended.Swap(true) {
+		c.f.broke(time.Since(c.opened), err)
+	}
+}
+
+func (c *primaryConn) Close(ctx context.Context, code int, reason string) error {
+	if !c.ended.Swap(true) {
+		c.f.broke(time.Since(c.opened), &CloseError{}) // our doing is no proxy's
+	}
+	return c.Conn.Close(ctx, code, reason)
+}
+
+// errPrimaryWorks ends a secondary connection.
+var errPrimaryWorks = errors.New("phoenix: the primary transport works: changing over to it")
+
+// A secondaryConn looks out for the primary transport to work.
+type secondaryConn struct {
+	Conn
+	f      *fallback
+	opened time.Time
+	idle   func() bool  // DialRequest.Idle
+	active atomic.Int64 // when something was last sent or received, since opened
+	writes atomic.Int32 // under way
+	over   atomic.Bool  // ended for the sake of primary
+
+	cancel  context.CancelFunc // ends the lookout
+	lookout chan struct{}      // closed when it has ended
+}
+
+func (f *fallback) secondaryConn(c Conn, req *DialRequest, retry time.Time) Conn {
+	ctx, cancel := context.WithCancel(context.Background())
+	sc := &secondaryConn{Conn: c, f: f, idle: req.Idle, opened: time.Now(), cancel: cancel, lookout: make(chan struct{})}
+	go sc.lookOut(ctx, req, retry)
+	return sc
+}
+
+// Unwrap returns the Conn beneath.
+func (c *secondaryConn) Unwrap() Conn { return c.Conn }
+
+func (c *secondaryConn) ReadFrame() (Frame, error) {
+	f, err := c.Conn.ReadFrame()
+	if err != nil && c.over.Load() {
+		err = errPrimaryWorks
+	}
+	c.touch()
+	return f, err
+}
+
+func (c *secondaryConn) WriteFrames(frames []Frame, deadline time.Time) (int, error) {
+	c.writes.Add(1)
+	defer func() {
+		c.touch()
+		c.writes.Add(-1)
+	}()
+	return c.Conn.WriteFrames(frames, deadline)
+}
+
+func (c *secondaryConn) touch() { c.active.Store(int64(time.Since(c.opened))) }
+
+func (c *secondaryConn) Close(ctx context.Context, code int, reason string) error {
+	c.cancel()
+	err := c.Conn.Close(ctx, code, reason)
+	<-c.lookout
+	return err
+}
+
+// lookOut tries primary from time to time. When it works, it ends the connection
+// as soon as it is quiet.
+func (c *secondaryConn) lookOut(ctx context.Context, req *DialRequest, retry time.Time) {
+	defer close(c.lookout)
+	for {
+		if !sleep(ctx, time.Until(retry)) {
+			return
+		}
+		p, err := c.f.dialPrimary(ctx, req.clone())
+		if err == nil {
+			_ = p.Close(ctx, closeNormal, "") // it has shown what it had to
+			break
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		retry = c.f.remember()
+	}
+	c.f.forget()
+	req.log(slog.LevelInfo, "the primary transport works: changing over to it when the connection is quiet")
+	limit := time.Now().Add(c.f.memory)
+	for wait := c.untilQuiet(); wait > 0 && time.Now().Before(limit); wait = c.untilQuiet() {
+		if !sleep(ctx, min(wait, time.Until(limit))) {
+			return
+		}
+	}
+	c.over.Store(true)
+	_ = c.Conn.Close(ctx, 0, "") // ReadFrame tells the socket
+}
+
+// untilQuiet returns how long nothing must happen on the connection for it to be
+// quiet.
+func (c *secondaryConn) untilQuiet() time.Duration {
+	if c.writes.Load() > 0 || c.idle != nil && !c.idle() {
+		c.touch()
+	}
+	return quietTime - (time.Since(c.opened) - time.Duration(c.active.Load()))
+}
+
+// sleep waits for d; false if ctx ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,445 @@
+package phoenix_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
+)
+
+// withFallback makes a socket that falls back from WebSocket to long polling.
+func (h *harness) withFallback(opts *phoenix.SocketOptions) *phoenix.Socket {
+	h.t.Helper()
+	var o phoenix.SocketOptions
+	if opts != nil {
+		o = *opts
+	}
+	o.Transport = phoenix.Fallback(phoenix.WebSocket(nil), phoenix.LongPoll(nil), nil)
+	return h.socket(&o)
+}
+
+// transports returns what the connections of the server so far were made over,
+// in order: "w" or "l" for each.
+func (h *harness) transports() string {
+	var all strings.Builder
+	for _, f := range h.srv.Frames() {
+		if f.Kind != phoenixtest.ConnOpened {
+			continue
+		}
+		if strings.Contains(f.Note, "/longpoll") {
+			all.WriteString("l")
+		} else {
+			all.WriteString("w")
+		}
+	}
+	return all.String()
+}
+
+func (h *harness) wantTransports(want string) {
+	h.t.Helper()
+	synctest.Wait()
+	if got := h.transports(); got != want {
+		h.t.Errorf("at %v the connections were over %q, want %q", h.now(), got, want)
+	}
+}
+
+// wantOpenOver checks what the newest connection is over. The server notices
+// only later that a long-poll session is no longer polled.
+func (h *harness) wantOpenOver(want string) {
+	h.t.Helper()
+	synctest.Wait()
+	conns := h.srv.Conns()
+	if len(conns) == 0 {
+		h.t.Errorf("at %v there is no connection", h.now())
+	} else if got := conns[len(conns)-1].Transport(); got != want {
+		h.t.Errorf("at %v the connection is over %s, want %s", h.now(), got, want)
+	}
+}
+
+func TestFallbackPrefersThePrimary(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.withFallback(nil)
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.at(0)
+		c := h.joined(s, "room:1", nil)
+		if _, err := c.Push(t.Context(), "echo", 1); err != nil {
+			t.Error(err)
+		}
+		h.wantTransports("w")
+		// The probe was the first heartbeat, and there is none but those of the
+		// interval.
+		h.wantReceived("phoenix", "heartbeat", 1)
+		h.until(29 * time.Second)
+		h.wantReceived("phoenix", "heartbeat", 1)
+		h.until(30 * time.Second)
+		h.wantReceived("phoenix", "heartbeat", 2)
+	})
+}
+
+func TestFallbackGivesWay(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault func(*phoenixtest.Server)
+		opts  phoenix.SocketOptions
+		at    time.Duration
+		over  string
+	}{
+		"when the upgrade is refused": {
+			fault: func(s *phoenixtest.Server) { s.BlockUpgrade(true) },
+			over:  "l",
+		},
+		"when the upgrade is not answered": {
+			fault: func(s *phoenixtest.Server) { s.HangUpgrades(true) },
+			at:    2500 * time.Millisecond, over: "l",
+		},
+		"when frames are swallowed": {
+			fault: func(s *phoenixtest.Server) { s.SwallowFrames(true) },
+			at:    2500 * time.Millisecond, over: "wl",
+		},
+		"when frames are swallowed and no heartbeats are wanted": {
+			fault: func(s *phoenixtest.Server) { s.SwallowFrames(true) },
+			opts:  phoenix.SocketOptions{HeartbeatInterval: -1},
+			at:    2500 * time.Millisecond, over: "wl",
+		},
+		"when it ends before a frame got through": {
+			fault: func(s *phoenixtest.Server) {
+				s.Delay(time.Second, time.Second)
+				s.DieAfterOpen(1, 500*time.Millisecond)
+			},
+			at: 500 * time.Millisecond, over: "wl",
+		},
+		"in half of the time that there is": {
+			fault: func(s *phoenixtest.Server) { s.HangUpgrades(true) },
+			opts:  phoenix.SocketOptions{Timeout: 3 * time.Second},
+			at:    1500 * time.Millisecond, over: "l",
+		},
+		"when no attempt is bounded": {
+			fault: func(s *phoenixtest.Server) { s.HangUpgrades(true) },
+			opts:  phoenix.SocketOptions{Timeout: -1},
+			at:    2500 * time.Millisecond, over: "l",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				test.fault(h.srv)
+				s := h.withFallback(&test.opts)
+				if err := s.Connect(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				h.at(test.at)
+				h.wantTransports(test.over)
+				h.wantOpenOver("longpoll")
+				c := h.joined(s, "room:1", &phoenix.ChannelOptions{Timeout: time.Minute})
+				if reply, err := c.Push(t.Context(), "echo", "x"); err != nil || reply.Response.String() != `"x"` {
+					t.Errorf("Push = %v, %v", reply, err)
+				}
+				if n := s.Stats().Attempts; n != 1 {
+					t.Errorf("%d attempts, want 1", n)
+				}
+			})
+		})
+	}
+}
+
+func TestFallbackThresholdIsAnOption(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.srv.HangUpgrades(true)
+		s := h.socket(&phoenix.SocketOptions{Transport: phoenix.Fallback(
+			phoenix.WebSocket(nil), phoenix.LongPoll(nil), &phoenix.FallbackOptions{Threshold: time.Second})})
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.at(time.Second)
+		h.wantTransports("l")
+	})
+}
+
+func TestFallbackRemembersUntilTheMemoryExpires(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.srv.HangUpgrades(true)
+		s := h.withFallback(nil)
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.wantTransports("l")
+		// Every loss leads to another session at once, without a try of WebSocket,
+		// which would take 2.5 s.
+		for i := range 3 {
+			h.until(time.Duration(i+1) * time.Minute)
+			h.conn().Cut()
+			h.until(time.Duration(i+1)*time.Minute + time.Second)
+			h.wantTransports(strings.Repeat("l", i+2))
+			h.wantOpenOver("longpoll")
+		}
+		h.srv.HangUpgrades(false)
+		// It was remembered at 2.5 s. Who connects anew tries WebSocket from then on.
+		if err := s.Disconnect(t.Context()); err != nil {
+			t.Error(err)
+		}
+		h.until(10*time.Minute + 2*time.Second)
+		if err := s.Connect(t.Context()); err != nil {
+			t.Error(err)
+		}
+		h.wantTransports("lllll")
+		if err := s.Disconnect(t.Context()); err != nil {
+			t.Error(err)
+		}
+		h.until(10*time.Minute + 3*time.Second)
+		if err := s.Connect(t.Context()); err != nil {
+			t.Error(err)
+		}
+		h.wantTransports("lllllw")
+	})
+}
+
+func TestFallbackReturnsWhenItIsQuiet(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.srv.BlockUpgrade(true)
+		s := h.withFallback(nil)
+		c := h.channel(s, "room:1", nil)
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		sub := h.record(c.Subscribe(nil))
+		var lost recorder[time.Duration]
+		go func() {
+			for ev := range s.Events(t.Context()) {
+				if ev.State == phoenix.SocketConnecting {
+					lost.add(h.now())
+				}
+			}
+		}()
+
+		h.until(10 * time.Minute) // a try that fails
+		h.wantTransports("l")
+		h.srv.BlockUpgrade(false)
+		h.until(20*time.Minute - 3*time.Second)
+		// Whoever waits for a reply when WebSocket is found to work gets it.
+		slow := h.goPush(t.Context(), c, "sleep", 6000)
+		h.until(20*time.Minute + time.Second)
+		h.wantTransports("lw") // the try, which is over
+		h.wantOpenOver("longpoll")
+		wantOK(t, <-slow, 20*time.Minute+3*time.Second)
+		h.until(20*time.Minute + 7*time.Second)
+		h.wantOpenOver("longpoll")
+		h.until(20*time.Minute + 8*time.Second)
+		h.wantTransports("lww")
+		h.wantOpenOver("websocket")
+		if _, err := c.Push(t.Context(), "shout", "over WebSocket"); err != nil {
+			t.Error(err)
+		}
+		h.at(20*time.Minute + 8*time.Second)
+		synctest.Wait()
+		wantStrings(t, "received", sub.list(), "gap {}", `shout "over WebSocket"`)
+		if got := lost.list(); !slices.Equal(got, []time.Duration{20*time.Minute + 8*time.Second}) {
+			t.Errorf("reconnected at %v", got)
+		}
+	})
+}
+
+// One who is never quiet changes over in the end.
+func TestFallbackReturnsFromABusyConnection(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.srv.BlockUpgrade(true)
+		s := h.withFallback(nil)
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c := h.joined(s, "room:1", nil)
+		h.srv.BlockUpgrade(false)
+		go func() {
+			for {
+				if err := c.Cast(t.Context(), "shout", 1); err != nil {
+					return
+				}
+				select {
+				case <-time.After(2 * time.Second):
+				case <-t.Context().Done():
+					return
+				}
+			}
+		}()
+		h.until(20*time.Minute - time.Second)
+		h.wantOpenOver("longpoll")
+		h.until(20*time.Minute + time.Second)
+		h.wantOpenOver("websocket")
+	})
+}
+
+func TestFallbackTriesAProvenPrimaryAtEveryAttempt(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.withFallback(nil)
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.until(time.Minute)
+		h.srv.BlockUpgrade(true)
+		h.conn().Cut()
+		h.until(2 * time.Minute)
+		h.wantTransports("wl")
+		h.conn().Cut()
+		h.until(3 * time.Minute)
+		h.wantTransports("wll")
+		h.srv.BlockUpgrade(false)
+		h.conn().Cut()
+		h.until(4 * time.Minute)
+		h.wantTransports("wllw")
+	})
+}
+
+func TestFallbackFromAProxyThatDropsConnections(t *testing.T) {
+	for name, test := range map[string]struct {
+		die  func(h *harness)
+		over string
+	}{
+		"three times": {
+			func(h *harness) { h.srv.DieAfterOpen(3, 20*time.Second) }, "wwwl",
+		},
+		"twice": {
+			func(h *harness) { h.srv.DieAfterOpen(2, 20*time.Second) }, "www",
+		},
+		"when they had lasted": {
+			func(h *harness) { h.srv.DieAfterOpen(5, 30*time.Second) }, "wwwwww",
+		},
+		"twice, then once after it had lasted": {
+			func(h *harness) {
+				h.srv.DieAfterOpen(2, 20*time.Second)
+				time.AfterFunc(45*time.Second, func() { h.srv.DieAfterOpen(1, 10*time.Second) })
+				time.AfterFunc(100*time.Second, func() { h.conn().Cut() })
+			}, "wwwww",
+		},
+		"with the server's own close frames": {
+			func(h *harness) {
+				for i := range 5 {
+					time.AfterFunc(time.Duration(i+1)*10*time.Second, func() { h.conn().Close(1012, "") })
+				}
+			}, "wwwwww",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				test.die(h)
+				s := h.withFallback(nil)
+				if err := s.Connect(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				h.until(9 * time.Minute)
+				h.wantTransports(test.over)
+			})
+		})
+	}
+}
+
+func TestReconnectIsNoDroppedConnection(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.withFallback(nil)
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			time.Sleep(time.Second)
+			if err := s.Reconnect(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		h.wantTransports("wwwwww")
+	})
+}
+
+func TestFallbackWhenBothFail(t *testing.T) {
+	refused := func(h *harness) { h.srv.RefuseNext(-1, http.StatusForbidden, nil, "") }
+	for name, test := range map[string]struct {
+		opts  phoenixtest.Options
+		fault func(h *harness)
+		final bool
+		says  string
+	}{
+		"both finally":               {fault: refused, final: true, says: "403"},
+		"the secondary alone by now": {phoenixtest.Options{Transports: phoenixtest.WebSocketOnly}, func(h *harness) { h.srv.HangUpgrades(true) }, false, "404"},
+		"the primary alone by now": {fault: func(h *harness) {
+			h.srv.BlockUpgrade(true)
+			h.srv.RefuseNext(0, 0, nil, "")
+		}, final: false, says: "400"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts := test.opts
+			inBubble(t, &opts, func(t *testing.T, h *harness) {
+				test.fault(h)
+				if name == "the primary alone by now" {
+					// Long polling meets a server that is overloaded.
+					o := &phoenix.SocketOptions{Transport: phoenix.Fallback(phoenix.WebSocket(nil), failing{
+						&phoenix.HandshakeError{StatusCode: http.StatusServiceUnavailable},
+					}, nil)}
+					checkBothFail(t, h, h.socket(o), test.final, test.says)
+					return
+				}
+				checkBothFail(t, h, h.withFallback(nil), test.final, test.says)
+			})
+		})
+	}
+}
+
+// failing is a transport that never opens.
+type failing struct{ err error }
+
+func (f failing) Dial(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+	return nil, f.err
+}
+
+func checkBothFail(t *testing.T, h *harness, s *phoenix.Socket, final bool, says string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	err := s.Connect(ctx)
+	if err == nil {
+		t.Fatal("connected")
+	}
+	if got := !errors.Is(err, context.DeadlineExceeded); got != final {
+		t.Errorf("final: %v, want %v: %v", got, final, err)
+	}
+	if !strings.Contains(err.Error(), says) {
+		t.Errorf("%v does not say %s", err, says)
+	}
+}
+
+// What was remembered counts for nothing when the secondary fails.
+func TestFallbackForgetsWhenTheSecondaryFails(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.srv.BlockUpgrade(true)
+		s := h.withFallback(nil)
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.srv.BlockUpgrade(false)
+		h.srv.RefuseNext(1, http.StatusServiceUnavailable, nil, "")
+		h.conn().Cut()
+		h.until(10 * time.Second)
+		h.wantTransports("lw")
+	})
+}
+
+func TestFallbackTellsTheLogger(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.srv.BlockUpgrade(true)
+		log := &logRecorder{}
+		s := h.withFallback(&phoenix.SocketOptions{Logger: slog.New(log)})
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantItems(t, "the log", log.list()[1:2],
+			"WARN falling back to the secondary transport err=phoenix: the server answered the handshake with HTTP status 400 Bad Request")
+		_ = s.Close()
+	})
+}

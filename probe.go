@@ -1,0 +1,80 @@
+package phoenix
+
+import (
+	"context"
+	"time"
+)
+
+// A prober gives a transport the means to see whether frames get through.
+type prober struct {
+	s      *Socket
+	passed bool // by the last one that was probed
+}
+
+// probe is DialRequest.Probe.
+func (p *prober) probe(ctx context.Context, c Conn) error {
+	p.passed = false
+	cutting := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(cutting)
+		_ = c.Close(context.Background(), 0, "") // it is given up
+	})
+	err := p.exchange(c)
+	if !stop() {
+		<-cutting
+		return ctxErr(ctx)
+	}
+	p.passed = err == nil
+	return err
+}
+
+// exchange sends a heartbeat and reads until its reply.
+func (p *prober) exchange(c Conn) error {
+	s := p.s
+	s.lock()
+	s.ref++
+	s.stats.framesOut++
+	out := outgoing{ref: s.ref, topic: systemTopic, event: EventHeartbeat, payload: []byte("{}")}
+	s.unlock()
+	data, binary, err := s.set.appendFrame(nil, &out)
+	if err != nil {
+		return &InputError{Field: "SocketOptions.Serializer", Reason: "cannot encode a heartbeat", Err: err}
+	}
+	frame := Frame{Data: data, Binary: binary}
+	s.logOut(&out, frame)
+	if tr := s.set.Trace; tr != nil && tr.FrameOut != nil {
+		tr.FrameOut(frame)
+	}
+	if _, err := c.WriteFrames([]Frame{frame}, time.Now().Add(s.set.WriteTimeout)); err != nil {
+		return err
+	}
+	for {
+		f, err := c.ReadFrame()
+		if err != nil {
+			return err
+		}
+		if s.answers(f, out.ref) {
+			return nil
+		}
+	}
+}
+
+// answers reports whether a frame is the reply to a heartbeat.
+func (s *Socket) answers(f Frame, ref uint64) bool {
+	if tr := s.set.Trace; tr != nil && tr.FrameIn != nil {
+		tr.FrameIn(f)
+	}
+	var env envelope
+	if err := s.set.readFrame(f, &env); err != nil {
+		return false
+	}
+	s.logIn(&env, f)
+	return env.status != nil && string(env.topic) == systemTopic && parseRef(env.ref) == ref
+}
+
+// idle is DialRequest.Idle.
+func (s *Socket) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pending.n == 0 && s.queue.n == 0
+}

@@ -1,0 +1,224 @@
+package phoenix
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+)
+
+const (
+	defaultThreshold = 2500 * time.Millisecond
+	defaultMemory    = 10 * time.Minute
+	// shortLife is how long a primary connection must last not to be counted as
+	// one that a proxy dropped, and maxShortLives how many of those in a row
+	// mean that the primary transport does not work.
+	shortLife     = 30 * time.Second
+	maxShortLives = 3
+)
+
+// FallbackOptions are the options of [Fallback]. The zero value is usable.
+type FallbackOptions struct {
+	// Threshold is how long the primary transport may take to open a connection
+	// on which a frame comes back, but at most half of what is left of the
+	// attempt (SocketOptions.Timeout). Default: 2.5 s.
+	Threshold time.Duration
+	// Memory is for how long the secondary transport is used at once after the
+	// primary one has failed, before the primary is tried again. Default:
+	// 10 minutes.
+	Memory time.Duration
+
+	_ struct{}
+}
+
+// Fallback returns a transport that uses primary where that works, and secondary
+// where it does not: Fallback(WebSocket(nil), LongPoll(nil), nil) reaches a
+// server through proxies that do not let WebSockets pass. A nil opts means all
+// defaults.
+//
+// An attempt to connect gives way to secondary if primary fails, or is not open
+// within the threshold, or if the server does not answer a first heartbeat on it
+// by then: there are proxies that accept a WebSocket and swallow its frames. The
+// attempt fails if both do.
+//
+// That primary failed is remembered, and later attempts use secondary at once,
+// until the memory expires, or secondary fails too. A primary transport that
+// has worked before is tried again at every attempt, unless three connections in
+// a row broke within 30 s, without a close frame of the server: that is a proxy
+// again, and remembered.
+//
+// A connection over secondary is not for good either. When the memory has
+// expired, primary is tried in the background, every Memory anew, with the
+// params and tokens of the attempt that led to the connection. Once it works,
+// the secondary connection is ended when for 5 s nothing has been sent or
+// received and no reply is awaited, or after another Memory, and the socket
+// reconnects at once, as after any lost connection.
+//
+// What it learns belongs to the network more than to a socket, so all sockets
+// that are given the same value share it. Make one for each server.
+func Fallback(primary, secondary Transport, opts *FallbackOptions) Transport {
+	f := &fallback{primary: primary, secondary: secondary, threshold: defaultThreshold, memory: defaultMemory}
+	if opts != nil {
+		if opts.Threshold > 0 {
+			f.threshold = opts.Threshold
+		}
+		if opts.Memory > 0 {
+			f.memory = opts.Memory
+		}
+	}
+	return f
+}
+
+type fallback struct {
+	primary, secondary Transport
+	threshold, memory  time.Duration
+
+	mu         sync.Mutex
+	avoid      time.Time // until then primary is not tried
+	proven     bool      // primary has worked
+	shortLives int       // primary connections in a row that broke early
+}
+
+func (f *fallback) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
+	var failed error
+	if !f.avoiding() {
+		c, err := f.dialPrimary(ctx, req.clone())
+		if err == nil {
+			return f.passed(c), nil
+		}
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		failed = err
+		req.log(slog.LevelWarn, "falling back to the secondary transport", slog.Any("err", err))
+	}
+	c, err := f.secondary.Dial(ctx, req.clone())
+	if err != nil {
+		f.forget()
+		return nil, bothFailed(failed, err)
+	}
+	return f.secondaryConn(c, req, f.remember()), nil
+}
+
+// dialPrimary opens a primary connection on which frames get through.
+func (f *fallback) dialPrimary(ctx context.Context, req *DialRequest) (Conn, error) {
+	bound, cancel := context.WithTimeoutCause(ctx, f.bound(ctx), ErrTimeout)
+	defer cancel()
+	c, err := f.primary.Dial(bound, req)
+	if err != nil {
+		return nil, withinBound(ctx, bound, err)
+	}
+	if req.Probe != nil {
+		err = req.Probe(bound, c)
+	} else {
+		err = bound.Err()
+	}
+	if err != nil {
+		_ = c.Close(context.Background(), 0, "") // it is not used
+		return nil, withinBound(ctx, bound, err)
+	}
+	return c, nil
+}
+
+// bound returns how long primary may take, so that there is time for secondary.
+func (f *fallback) bound(ctx context.Context) time.Duration {
+	if end, ok := ctx.Deadline(); ok {
+		return min(f.threshold, time.Until(end)/2)
+	}
+	return f.threshold
+}
+
+// withinBound says so if it was the threshold that ended an attempt.
+func withinBound(ctx, bound context.Context, err error) error {
+	if bound.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	return because(ErrTimeout, err)
+}
+
+func (f *fallback) avoiding() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Now().Before(f.avoid)
+}
+
+// passed is called with a primary connection that works.
+func (f *fallback) passed(c Conn) Conn {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.proven, f.avoid = true, time.Time{}
+	return &primaryConn{Conn: c, f: f, opened: time.Now()}
+}
+
+// remember is called when secondary is used because primary does not work. It
+// returns when primary is to be tried again.
+func (f *fallback) remember() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now := time.Now(); !now.Before(f.avoid) {
+		if f.proven {
+			return now.Add(f.memory)
+		}
+		f.avoid = now.Add(f.memory)
+	}
+	return f.avoid
+}
+
+// forget is called when primary may be tried again.
+func (f *fallback) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.avoid = time.Time{}
+}
+
+// broke is called when a primary connection ended without our doing.
+func (f *fallback) broke(life time.Duration, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ce := (*CloseError)(nil)
+	switch {
+	case life >= shortLife:
+		f.shortLives = 0
+	case errors.As(err, &ce): // the server's own doing
+	default:
+		if f.shortLives++; f.shortLives == maxShortLives {
+			f.shortLives = 0
+			f.avoid = time.Now().Add(f.memory)
+		}
+	}
+}
+
+// A fallbackError says why both transports failed.
+type fallbackError struct {
+	primary, secondary error
+	causes             []error
+}
+
+// bothFailed keeps what decides on another attempt: the failure that may pass by
+// itself, if one of them may.
+func bothFailed(primary, secondary error) error {
+	switch {
+	case primary == nil:
+		return secondary
+	case finalAnswer(primary) && !finalAnswer(secondary):
+		return &fallbackError{primary, secondary, []error{secondary}}
+	case finalAnswer(secondary) && !finalAnswer(primary):
+		return &fallbackError{primary, secondary, []error{primary}}
+	}
+	return &fallbackError{primary, secondary, []error{primary, secondary}}
+}
+
+func (e *fallbackError) Error() string {
+	return "phoenix: " + trimPrefix(e.primary) + "; and over the secondary transport: " + trimPrefix(e.secondary)
+}
+func (e *fallbackError) Unwrap() []error { return e.causes }
+
+func (req *DialRequest) clone() *DialRequest {
+	r := *req
+	u := *req.URL
+	r.URL = &u
+	r.Header = maps.Clone(req.Header)
+	return &r
+}
