@@ -423,8 +423,9 @@ func TestFallbackForgetsWhenTheSecondaryFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.srv.BlockUpgrade(false)
-		h.srv.RefuseNext(1, http.StatusServiceUnavailable, nil, "")
-		h.conn().Cut()
+		h.srv.Down()
+		h.until(1500 * time.Millisecond) // one more attempt
+		h.srv.Up()
 		h.until(10 * time.Second)
 		h.wantTransports("lw")
 	})
