@@ -5,13 +5,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
 func TestAFrameThatCannotBeDecodedIsSkipped(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var traced recorder[*phoenix.ProtocolError]
 		s := h.connected(&phoenix.SocketOptions{Trace: &phoenix.Trace{ProtocolError: traced.add}})
 		events := collectErrors(t, s)
@@ -43,6 +44,12 @@ func TestAFrameThatCannotBeDecodedIsSkipped(t *testing.T) {
 			{phoenixtest.OpBinary, "\x07\x00\x00\x00\x00"},
 			{phoenixtest.OpBinary, `[null,null,"room:1","e",{}]`},
 		} {
+			if h.polls && !utf8.ValidString(f.data) {
+				continue // the server itself would fail on it
+			}
+			if h.polls && strings.HasPrefix(f.data, "[null,null") && f.op == phoenixtest.OpBinary {
+				continue // which comes as text
+			}
 			if err := conn.SendRaw(f.op, []byte(f.data)); err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +79,7 @@ func TestAFrameThatCannotBeDecodedIsSkipped(t *testing.T) {
 }
 
 func TestOddFramesAreUnderstood(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.channel(s, "room:1", nil)
 		sub := c.Subscribe(nil)
@@ -105,7 +112,7 @@ func TestOddFramesAreUnderstood(t *testing.T) {
 }
 
 func TestFramesForNobodyAreIgnored(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.channel(s, "room:1", nil)
 		sub := c.Subscribe(nil)
@@ -144,7 +151,7 @@ func TestFramesForNobodyAreIgnored(t *testing.T) {
 }
 
 func TestAFrameOverMaxMessageSizeEndsTheConnection(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{MaxMessageSize: 1000})
 		events := collectErrors(t, s)
 		c := h.channel(s, "room:1", nil)
@@ -180,6 +187,9 @@ func TestAFrameOverMaxMessageSizeEndsTheConnection(t *testing.T) {
 		if len(errs) == 0 || !errors.Is(errs[0], phoenix.ErrMessageTooBig) || !strings.Contains(errs[0].Error(), "1000 bytes (MaxMessageSize)") {
 			t.Errorf("the events are %v", errs)
 		}
+		if h.polls {
+			return // without a word to the server
+		}
 		var closes []int
 		for _, f := range h.srv.Frames() {
 			if f.Kind == phoenixtest.FrameReceived && f.Opcode == phoenixtest.OpClose {
@@ -193,11 +203,15 @@ func TestAFrameOverMaxMessageSizeEndsTheConnection(t *testing.T) {
 }
 
 func TestNoLimitForMessagesTakesAny(t *testing.T) {
-	inBubble(t, &phoenixtest.Options{MaxFrameSize: -1}, func(t *testing.T, h *harness) {
+	overBoth(t, &phoenixtest.Options{MaxFrameSize: -1}, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(&phoenix.SocketOptions{MaxMessageSize: -1}), "room:1", nil)
-		big := strings.Repeat("x", 17<<20)
+		size := 17 << 20
+		if h.polls {
+			size = 7 << 20 // the server's limit is 8,000,000 bytes
+		}
+		big := strings.Repeat("x", size)
 		if reply, err := c.Push(t.Context(), "echo", big); err != nil || len(reply.Response.Bytes()) != len(big)+2 {
-			t.Errorf("Push of 17 MiB: %v", err)
+			t.Errorf("Push of %d bytes: %v", size, err)
 		}
 	})
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func TestCastIsSentAndItsReplyIgnored(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		for i := range 100 {
@@ -36,7 +36,7 @@ func TestCastIsSentAndItsReplyIgnored(t *testing.T) {
 }
 
 func TestCastKeepsItsPlaceAmongPushes(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(nil), "room:1", nil)
 		for i := 0; i < 60; i += 3 {
 			if err := c.Cast(t.Context(), "echo", i); err != nil {
@@ -52,7 +52,7 @@ func TestCastKeepsItsPlaceAmongPushes(t *testing.T) {
 }
 
 func TestCastNeedsAChannelThatIsOrWillBeJoined(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.socket(nil)
 		c := h.channel(s, "room:1", nil)
 		wantPushError(t, c.Cast(t.Context(), "echo", nil), false, phoenix.ErrNotConnected)
@@ -73,7 +73,7 @@ func TestCastNeedsAChannelThatIsOrWillBeJoined(t *testing.T) {
 }
 
 func TestCastsThatWaitAreLostWithTheChannelOrTheSocketAndCounted(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var done recorder[string]
 		s := h.connected(&phoenix.SocketOptions{Trace: &phoenix.Trace{
 			PushDone: func(_ context.Context, info phoenix.PushDoneInfo) {
@@ -111,7 +111,7 @@ func TestCastsThatWaitAreLostWithTheChannelOrTheSocketAndCounted(t *testing.T) {
 }
 
 func TestCastsOfACrashedChannelWaitForTheRejoin(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		if err := c.Cast(t.Context(), "crash", nil); err != nil {

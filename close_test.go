@@ -49,7 +49,11 @@ func TestCloseEndsAConnectAtOnce(t *testing.T) {
 		"backoff": func(s *phoenixtest.Server) { s.Down() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			in := overBoth
+			if name == "probe" {
+				in = inBubble // long poll has none
+			}
+			in(t, nil, func(t *testing.T, h *harness) {
 				fault(h.srv)
 				s := h.socket(&phoenix.SocketOptions{ReconnectBackoff: phoenix.Steps(time.Minute)})
 				done := make(chan error, 1)
@@ -64,7 +68,7 @@ func TestCloseEndsAConnectAtOnce(t *testing.T) {
 }
 
 func TestCloseDuringAnOutage(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{ReconnectBackoff: phoenix.Steps(time.Minute)})
 		c := h.joined(s, "room:1", nil)
 		h.srv.Down()
@@ -78,7 +82,7 @@ func TestCloseDuringAnOutage(t *testing.T) {
 }
 
 func TestCloseDuringAJoin(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.channel(s, "room:slow", nil)
 		done := h.goJoin(t.Context(), c)
@@ -90,7 +94,7 @@ func TestCloseDuringAJoin(t *testing.T) {
 }
 
 func TestCloseEndsAllThatIsUnderWay(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		left := h.joined(s, "room:2", nil)
@@ -123,7 +127,7 @@ func TestCloseEndsAllThatIsUnderWay(t *testing.T) {
 // A network that takes nothing more keeps the writer, and what else is to be
 // written waits: pushes, and the protocol's own messages.
 func TestCloseWhileTheWriterIsStuck(t *testing.T) {
-	inBubble(t, &phoenixtest.Options{BufferSize: 256}, func(t *testing.T, h *harness) {
+	overBoth(t, &phoenixtest.Options{BufferSize: 256}, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		other := h.joined(s, "room:2", nil)
@@ -150,7 +154,7 @@ func TestCloseWhileTheWriterIsStuck(t *testing.T) {
 }
 
 func TestCloseFromACallback(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		c.On("news", func(*phoenix.Message) {
@@ -170,7 +174,7 @@ func TestCloseFromACallback(t *testing.T) {
 }
 
 func TestCloseDuringACallbackDoesNotWaitForIt(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		c.On("news", func(*phoenix.Message) {
@@ -188,7 +192,7 @@ func TestCloseDuringACallbackDoesNotWaitForIt(t *testing.T) {
 }
 
 func TestCloseAnyNumberOfTimes(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		h.joined(s, "room:1", nil)
 		var wg sync.WaitGroup
@@ -207,7 +211,7 @@ func TestCloseAnyNumberOfTimes(t *testing.T) {
 }
 
 func TestCloseOfASocketThatNeverConnected(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.socket(nil)
 		done := s.Done()
 		if closed(done) {
@@ -225,7 +229,7 @@ func TestCloseOfASocketThatNeverConnected(t *testing.T) {
 }
 
 func TestAClosedSocketTakesNoWork(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		_ = s.Close()
@@ -265,7 +269,7 @@ func TestCloseCutsWithoutAHandshake(t *testing.T) {
 }
 
 func TestCloseEndsAConnectThatHasAContext(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		h.srv.HangDials(true)
 		s := h.socket(nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

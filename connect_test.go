@@ -35,10 +35,10 @@ func (h *harness) until(d time.Duration) {
 func (h *harness) conn() *phoenixtest.Conn {
 	h.t.Helper()
 	conns := h.srv.Conns()
-	if len(conns) != 1 {
+	if len(conns) != 1 && !h.polls || len(conns) == 0 {
 		h.t.Fatalf("%d connections are open at %v, want 1", len(conns), h.now())
 	}
-	return conns[0]
+	return conns[len(conns)-1]
 }
 
 func wantSocketState(t *testing.T, s *phoenix.Socket, want phoenix.SocketState) {
@@ -95,7 +95,7 @@ func TestConnectReturnsAfterTheFirstHeartbeatWasAnswered(t *testing.T) {
 }
 
 func TestConnectRetriesUntilItsContextEndsAndLeavesNothingRunning(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var times recorder[time.Duration]
 		h.srv.RefuseNext(-1, http.StatusServiceUnavailable, nil, "")
 		s := h.socket(&phoenix.SocketOptions{Trace: h.attemptsIn(&times)})
@@ -127,7 +127,11 @@ func TestConnectEndsWithItsContextWhileAnAttemptHangs(t *testing.T) {
 	}
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			in := overBoth
+			if name == "probe" {
+				in = inBubble // long poll has none
+			}
+			in(t, nil, func(t *testing.T, h *harness) {
 				fault(h.srv)
 				s := h.socket(nil)
 				ctx, cancel := context.WithCancel(t.Context())
@@ -145,7 +149,7 @@ func TestConnectEndsWithItsContextWhileAnAttemptHangs(t *testing.T) {
 }
 
 func TestAnAttemptThatHangsEndsAfterTimeout(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var times recorder[time.Duration]
 		h.srv.HangDials(true)
 		s := h.socket(&phoenix.SocketOptions{Timeout: 4 * time.Second, Trace: h.attemptsIn(&times)})
@@ -164,7 +168,7 @@ func TestAnAttemptThatHangsEndsAfterTimeout(t *testing.T) {
 func TestAFirstConnectEndsAtOnceOnAFinalAnswer(t *testing.T) {
 	for _, status := range []int{400, 401, 403, 404, 410} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			overBoth(t, nil, func(t *testing.T, h *harness) {
 				header := http.Header{"X-Why": {"because"}}
 				h.srv.RefuseNext(1, status, header, strings.Repeat("no ", 1000))
 				s := h.socket(nil)
@@ -185,7 +189,7 @@ func TestAFirstConnectEndsAtOnceOnAFinalAnswer(t *testing.T) {
 func TestAFirstConnectRetriesAnswersThatMayChange(t *testing.T) {
 	for _, status := range []int{408, 425, 429, 500, 502, 503, 504} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			overBoth(t, nil, func(t *testing.T, h *harness) {
 				h.srv.RefuseNext(2, status, nil, "")
 				h.connected(nil)
 				h.at(2 * time.Second)
@@ -195,7 +199,7 @@ func TestAFirstConnectRetriesAnswersThatMayChange(t *testing.T) {
 }
 
 func TestAFirstConnectRetriesNetworkErrors(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		h.srv.Down()
 		time.AfterFunc(2500*time.Millisecond, h.srv.Up)
 		h.connected(nil)
@@ -204,7 +208,7 @@ func TestAFirstConnectRetriesNetworkErrors(t *testing.T) {
 }
 
 func TestConnectDuringABackoffMakesTheAttemptNow(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{ReconnectBackoff: phoenix.Steps(time.Hour)})
 		h.srv.Down()
 		h.until(time.Minute)
@@ -233,7 +237,7 @@ func TestConnectDuringABackoffMakesTheAttemptNow(t *testing.T) {
 }
 
 func TestConnectOnAnOpenSocketReturnsAtOnce(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		h.conn().Blackhole()
 		if err := s.Connect(t.Context()); err != nil {
@@ -247,7 +251,7 @@ func TestConnectOnAnOpenSocketReturnsAtOnce(t *testing.T) {
 }
 
 func TestConnectWithADoneContextDoesNothing(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.socket(nil)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errors.New("the cause"))
@@ -263,7 +267,7 @@ func TestConnectWithADoneContextDoesNothing(t *testing.T) {
 }
 
 func TestConcurrentConnectsShareAConnection(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		h.srv.HangUpgrades(true)
 		s := h.socket(nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
@@ -296,7 +300,7 @@ func TestAConnectDuringAnAttemptIsNoReasonToHurryLater(t *testing.T) {
 		"that succeeds": {0, []time.Duration{0, 61 * time.Second}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			overBoth(t, nil, func(t *testing.T, h *harness) {
 				var times recorder[time.Duration]
 				h.srv.HangUpgrades(true)
 				h.srv.RefuseNext(test.refusals, 503, nil, "")
@@ -342,7 +346,7 @@ func TestAServerThatSwallowsFramesFailsTheAttempt(t *testing.T) {
 }
 
 func TestWithoutHeartbeatsConnectDoesNotProbe(t *testing.T) {
-	inBubble(t, &phoenixtest.Options{IdleTimeout: -1}, func(t *testing.T, h *harness) {
+	overBoth(t, &phoenixtest.Options{IdleTimeout: -1}, func(t *testing.T, h *harness) {
 		h.srv.SwallowFrames(true)
 		s := h.connected(&phoenix.SocketOptions{HeartbeatInterval: -1})
 		h.at(0)

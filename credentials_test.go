@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -26,46 +27,48 @@ func connecting(seen *recorder[phoenixtest.ConnectInfo]) *phoenixtest.Options {
 }
 
 func TestParamsHeaderAndEndpointQueryArrive(t *testing.T) {
-	var seen recorder[phoenixtest.ConnectInfo]
-	inBubble(t, connecting(&seen), func(t *testing.T, h *harness) {
-		params := url.Values{"user": {"ann & bob"}, "tags[]": {"a", "b"}, "vsn": {"1.0.0"}}
-		header := http.Header{"X-Trace": {"1", "2"}}
-		s, err := phoenix.NewSocket(h.srv.URL()+"?tenant=acme&user=nobody&vsn=1.0.0", &phoenix.SocketOptions{
-			HTTPClient: h.srv.HTTPClient(), Params: params, Header: header,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		// They were copied.
-		params.Set("user", "eve")
-		header.Set("X-Trace", "3")
-		for range 2 {
-			if err := s.Connect(t.Context()); err != nil {
+	overEach(t, func(t *testing.T, in bubble) {
+		var seen recorder[phoenixtest.ConnectInfo]
+		in(t, connecting(&seen), func(t *testing.T, h *harness) {
+			params := url.Values{"user": {"ann & bob"}, "tags[]": {"a", "b"}, "vsn": {"1.0.0"}}
+			header := http.Header{"X-Trace": {"1", "2"}}
+			s, err := phoenix.NewSocket(h.srv.URL()+"?tenant=acme&user=nobody&vsn=1.0.0", &phoenix.SocketOptions{
+				Transport: h.transport(), HTTPClient: h.srv.HTTPClient(), Params: params, Header: header,
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
-			h.disconnect(s)
-		}
-		for _, i := range seen.list() {
-			want := url.Values{"user": {"ann & bob"}, "tags[]": {"a", "b"}, "tenant": {"acme"}, "vsn": {"2.0.0"}}
-			for k, v := range want {
-				if !slices.Equal(i.Params[k], v) {
-					t.Errorf("param %s is %q, want %q", k, i.Params[k], v)
+			defer s.Close()
+			// They were copied.
+			params.Set("user", "eve")
+			header.Set("X-Trace", "3")
+			for range 2 {
+				if err := s.Connect(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				h.disconnect(s)
+			}
+			for _, i := range seen.list() {
+				want := url.Values{"user": {"ann & bob"}, "tags[]": {"a", "b"}, "tenant": {"acme"}, "vsn": {"2.0.0"}}
+				for k, v := range want {
+					if !slices.Equal(i.Params[k], v) {
+						t.Errorf("param %s is %q, want %q", k, i.Params[k], v)
+					}
+				}
+				if i.Vsn != "2.0.0" || !slices.Equal(i.Header["X-Trace"], []string{"1", "2"}) {
+					t.Errorf("vsn %s, header %v", i.Vsn, i.Header)
+				}
+				if _, ok := i.Header["Origin"]; ok {
+					t.Error("an Origin header was sent")
+				}
+				if got := i.Header["Sec-Websocket-Protocol"]; len(got) != 0 {
+					t.Errorf("without a token the subprotocols are %v", got)
 				}
 			}
-			if i.Vsn != "2.0.0" || !slices.Equal(i.Header["X-Trace"], []string{"1", "2"}) {
-				t.Errorf("vsn %s, header %v", i.Vsn, i.Header)
+			if n := len(seen.list()); n != 2 {
+				t.Errorf("%d connections", n)
 			}
-			if _, ok := i.Header["Origin"]; ok {
-				t.Error("an Origin header was sent")
-			}
-			if got := i.Header["Sec-Websocket-Protocol"]; len(got) != 0 {
-				t.Errorf("without a token the subprotocols are %v", got)
-			}
-		}
-		if n := len(seen.list()); n != 2 {
-			t.Errorf("%d connections", n)
-		}
+		})
 	})
 }
 
@@ -74,14 +77,27 @@ func TestTheAuthTokenArrivesWhateverItsBytes(t *testing.T) {
 		"SFMyNTY.g2gDYQFuBgC-_x.abc", "~~~???///+++", "a", "ab", "abc", "\x7f\xff\xfe tab\tnewline\n", "日本語",
 	} {
 		t.Run(token, func(t *testing.T) {
-			var seen recorder[phoenixtest.ConnectInfo]
-			inBubble(t, connecting(&seen), func(t *testing.T, h *harness) {
-				h.connected(&phoenix.SocketOptions{
-					AuthToken: func(context.Context) (string, error) { return token, nil },
+			overEach(t, func(t *testing.T, in bubble) {
+				var seen recorder[phoenixtest.ConnectInfo]
+				in(t, connecting(&seen), func(t *testing.T, h *harness) {
+					s := h.socket(&phoenix.SocketOptions{
+						AuthToken: func(context.Context) (string, error) { return token, nil },
+					})
+					err := s.Connect(t.Context())
+					if h.polls && strings.ContainsAny(token, "\x7f\n") {
+						// It is the value of a header there.
+						if ie := (*phoenix.InputError)(nil); !errors.As(err, &ie) || ie.Field != "AuthToken" {
+							t.Errorf("Connect = %v", err)
+						}
+						return
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got := seen.list()[0].AuthToken; got != token {
+						t.Errorf("token is %q, want %q", got, token)
+					}
 				})
-				if got := seen.list()[0].AuthToken; got != token {
-					t.Errorf("token is %q, want %q", got, token)
-				}
 			})
 		})
 	}
@@ -89,7 +105,7 @@ func TestTheAuthTokenArrivesWhateverItsBytes(t *testing.T) {
 
 func TestProvidersAreAskedAtEachAttempt(t *testing.T) {
 	var seen recorder[phoenixtest.ConnectInfo]
-	inBubble(t, connecting(&seen), func(t *testing.T, h *harness) {
+	overBoth(t, connecting(&seen), func(t *testing.T, h *harness) {
 		var params, tokens, headers recorder[time.Duration]
 		shared := http.Header{"X-A": {"1"}}
 		h.connected(&phoenix.SocketOptions{
@@ -119,7 +135,7 @@ func TestProvidersAreAskedAtEachAttempt(t *testing.T) {
 }
 
 func TestTheContextOfAProviderEndsWithTheAttempt(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var kept recorder[context.Context]
 		s := h.connected(&phoenix.SocketOptions{
 			Timeout: 4 * time.Second,
@@ -199,7 +215,7 @@ func TestAProviderThatIgnoresItsContextDoesNotHoldUpClose(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			overBoth(t, nil, func(t *testing.T, h *harness) {
 				o := opts(func() { time.Sleep(time.Minute) })
 				s := h.socket(&o)
 				done := make(chan error, 1)
@@ -219,7 +235,7 @@ func TestAProviderThatIgnoresItsContextDoesNotHoldUpClose(t *testing.T) {
 }
 
 func TestAProviderThatIgnoresItsContextIsNotWaitedFor(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var n atomic.Int32
 		h.connected(&phoenix.SocketOptions{
 			Timeout: 2 * time.Second,

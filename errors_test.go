@@ -79,7 +79,7 @@ func TestErrorsUnwrapToTheirCause(t *testing.T) {
 }
 
 func TestTimeoutsAndCancellationsMatchWhatTheyAre(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(&phoenix.SocketOptions{Timeout: 3 * time.Second}), "room:1", nil)
 		cause := errors.New("the user went away")
 		for name, tc := range map[string]struct {
@@ -119,7 +119,7 @@ func TestTimeoutsAndCancellationsMatchWhatTheyAre(t *testing.T) {
 }
 
 func TestTooManyChannelsIsRecognized(t *testing.T) {
-	inBubble(t, &phoenixtest.Options{MaxChannels: 1}, func(t *testing.T, h *harness) {
+	overBoth(t, &phoenixtest.Options{MaxChannels: 1}, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		h.joined(s, "room:1", nil)
 		_, err := h.channel(s, "room:2", nil).Join(t.Context())
@@ -135,7 +135,7 @@ func TestTooManyChannelsIsRecognized(t *testing.T) {
 }
 
 func TestTheJSONLibraryIsTheUsers(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var marshalled, unmarshalled recorder[string]
 		out := "[\n1]"
 		s := h.connected(&phoenix.SocketOptions{
@@ -174,8 +174,8 @@ func TestTheJSONLibraryIsTheUsers(t *testing.T) {
 		}
 		// What is JSON already needs no library.
 		for _, payload := range []any{nil, json.RawMessage("{}"), phoenix.Binary("x")} {
-			if _, err := c.Push(t.Context(), "echo", payload); err != nil {
-				t.Errorf("Push(%v): %v", payload, err)
+			if err := c.Cast(t.Context(), "echo", payload); err != nil {
+				t.Errorf("Cast(%v): %v", payload, err)
 			}
 		}
 		wantItems(t, "Marshal", marshalled.list(), "params", "a", "b", "fail", "broken", "latin")

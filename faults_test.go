@@ -17,7 +17,7 @@ import (
 // of what they interrupt.
 
 func TestADelayedReplyIsWaitedFor(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(nil), "room:1", nil)
 		h.srv.Delay(3*time.Second, 3*time.Second)
 		if _, err := c.Push(t.Context(), "echo", 1); err != nil {
@@ -45,7 +45,7 @@ func TestADelayBeyondTheHeartbeatTimeoutReconnects(t *testing.T) {
 }
 
 func TestRepliesOutOfOrderFindTheirPushes(t *testing.T) {
-	inBubble(t, &phoenixtest.Options{Seed: 7}, func(t *testing.T, h *harness) {
+	overBoth(t, &phoenixtest.Options{Seed: 7}, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(nil), "room:1", nil)
 		h.srv.Reorder(time.Second)
 		var pushes []*phoenix.Push
@@ -65,7 +65,7 @@ func TestRepliesOutOfOrderFindTheirPushes(t *testing.T) {
 }
 
 func TestADuplicateReplyIsAnOrphan(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		h.srv.Duplicate(1)
@@ -85,7 +85,7 @@ func TestADuplicateReplyIsAnOrphan(t *testing.T) {
 }
 
 func TestACorruptFrameIsSkipped(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", &phoenix.ChannelOptions{Timeout: 5 * time.Second})
 		events := s.Events(t.Context())

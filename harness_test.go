@@ -17,6 +17,7 @@ type harness struct {
 	t     *testing.T
 	srv   *phoenixtest.Server
 	start time.Time
+	polls bool // the sockets use long poll
 }
 
 // inBubble runs a test in virtual time. The bubble fails it if a goroutine is
@@ -27,6 +28,35 @@ func inBubble(t *testing.T, opts *phoenixtest.Options, f func(t *testing.T, h *h
 	synctest.Test(t, func(t *testing.T) {
 		f(t, newHarness(t, opts))
 	})
+}
+
+// A bubble runs a test in virtual time, as inBubble does.
+type bubble func(t *testing.T, opts *phoenixtest.Options, f func(t *testing.T, h *harness))
+
+// overBoth runs a test over either transport, in a bubble each. What differs by
+// nature the test asks h.polls about.
+func overBoth(t *testing.T, opts *phoenixtest.Options, f func(t *testing.T, h *harness)) {
+	t.Helper()
+	overEach(t, func(t *testing.T, in bubble) {
+		t.Helper()
+		in(t, opts, f)
+	})
+}
+
+// overEach does the same for a test that has something to prepare before.
+func overEach(t *testing.T, f func(t *testing.T, in bubble)) {
+	t.Helper()
+	t.Parallel()
+	for _, name := range []string{"websocket", "longpoll"} {
+		t.Run(name, func(t *testing.T) {
+			f(t, func(t *testing.T, opts *phoenixtest.Options, f func(*testing.T, *harness)) {
+				inBubble(t, opts, func(t *testing.T, h *harness) {
+					h.polls = name == "longpoll"
+					f(t, h)
+				})
+			})
+		})
+	}
 }
 
 func newHarness(t *testing.T, opts *phoenixtest.Options) *harness {
@@ -84,6 +114,9 @@ func (h *harness) socket(opts *phoenix.SocketOptions) *phoenix.Socket {
 	if o.HTTPClient == nil {
 		o.HTTPClient = h.srv.HTTPClient()
 	}
+	if o.Transport == nil {
+		o.Transport = h.transport()
+	}
 	if o.ReconnectBackoff == nil {
 		o.ReconnectBackoff = phoenix.Steps(time.Second)
 	}
@@ -99,6 +132,14 @@ func (h *harness) socket(opts *phoenix.SocketOptions) *phoenix.Socket {
 		<-s.Done()
 	})
 	return s
+}
+
+// transport returns the transport that the test runs over.
+func (h *harness) transport() phoenix.Transport {
+	if h.polls {
+		return phoenix.LongPoll(nil)
+	}
+	return phoenix.WebSocket(nil)
 }
 
 // connected makes a socket and connects it.

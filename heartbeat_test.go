@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -246,7 +247,7 @@ func TestADeadServerIsNoticedInSpiteOfManyJoins(t *testing.T) {
 func TestAHealthyClientNeverMeetsTheIdleTimeoutOfTheServer(t *testing.T) {
 	for _, interval := range []time.Duration{0, 45 * time.Second, 59 * time.Second} {
 		t.Run(interval.String(), func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			overBoth(t, nil, func(t *testing.T, h *harness) {
 				s := h.connected(&phoenix.SocketOptions{HeartbeatInterval: interval})
 				h.joined(s, "room:1", nil)
 				h.until(6 * time.Hour)
@@ -301,10 +302,15 @@ func TestPingFails(t *testing.T) {
 		{"Close", func(_ *harness, s *phoenix.Socket, _ func()) { _ = s.Close() }, phoenix.ErrClosed, time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			in := overBoth
+			if test.name == "closed by the server" {
+				in = inBubble // a poll does not notice at once
+			}
+			in(t, nil, func(t *testing.T, h *harness) {
 				s := h.connected(nil)
+				var swallowed atomic.Bool
 				h.srv.Intercept(func(_ *phoenixtest.Conn, m phoenixtest.Message) bool {
-					return m.Ref == "2"
+					return !swallowed.Swap(true)
 				})
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
@@ -322,7 +328,7 @@ func TestPingFails(t *testing.T) {
 }
 
 func TestPingNeedsAnOpenSocket(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.socket(nil)
 		ping := func(want error) {
 			t.Helper()

@@ -14,7 +14,7 @@ import (
 
 // A join waits for those that were written before it, not for those behind it.
 func TestALostJoinTimesOutThoughOthersAreAnswered(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		h.srv.Intercept(func(_ *phoenixtest.Conn, m phoenixtest.Message) bool {
 			return m.Topic == "room:lost" && m.Event == phoenix.EventJoin
 		})
@@ -40,7 +40,7 @@ func TestALostJoinTimesOutThoughOthersAreAnswered(t *testing.T) {
 
 // What can never be sent, Shutdown does not wait for.
 func TestShutdownEndsWithADisconnect(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{Timeout: -1})
 		c := h.joined(s, "room:1", nil)
 		h.srv.Down()
@@ -62,7 +62,7 @@ func TestShutdownEndsWithADisconnect(t *testing.T) {
 
 // A Connect that reacts to the loss makes the next attempt at once.
 func TestAConnectRightAfterALossDoesNotWaitForTheBackoff(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		got := make(chan error, 1)
 		lost := make(chan struct{})
 		tell := sync.OnceFunc(func() { close(lost) })

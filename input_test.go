@@ -131,7 +131,7 @@ func TestABadOptionIsAnInputErrorThatNamesIt(t *testing.T) {
 }
 
 func TestAPushThatCannotBeSentFailsBeforeAnythingIsWritten(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{MaxMessageSize: 10_000})
 		c := h.joined(s, "room:1", nil)
 		long := h.joined(s, "room:"+strings.Repeat("é", 126), nil)
@@ -197,7 +197,7 @@ func checkUnsent(t *testing.T, what string, err error, field string) {
 }
 
 func TestPayloadsArriveAsTheyWereGiven(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(nil), "room:1", nil)
 		for _, tc := range []struct {
 			payload any
@@ -216,6 +216,9 @@ func TestPayloadsArriveAsTheyWereGiven(t *testing.T) {
 				t.Errorf("Push(%v) = %v, %v, want %s", tc.payload, reply, err, tc.want)
 			}
 		}
+		if h.polls {
+			return // what is binary the server cannot send
+		}
 		for _, b := range []string{"", "\x00", "\x00\xff\xfe{}"} {
 			reply, err := c.Push(t.Context(), "echo", phoenix.Binary(b))
 			if err != nil || !reply.Response.IsBinary() || string(reply.Response.Bytes()) != b {
@@ -231,7 +234,7 @@ func TestPayloadsArriveAsTheyWereGiven(t *testing.T) {
 }
 
 func TestTopicsAndEventsMayHoldAnyCharacter(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		event := "e\"\\\n\x00é\u2028😀"
 		h.srv.Handle("odd*", phoenixtest.Channel{Events: phoenixtest.Events{
 			event: func(c *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply {
@@ -245,7 +248,11 @@ func TestTopicsAndEventsMayHoldAnyCharacter(t *testing.T) {
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		for _, payload := range []any{1, phoenix.Binary("x")} {
+		payloads := []any{1, phoenix.Binary("x")}
+		if h.polls {
+			payloads = payloads[:1]
+		}
+		for _, payload := range payloads {
 			if _, err := c.Push(t.Context(), event, payload); err != nil {
 				t.Errorf("Push(%v): %v", payload, err)
 			}

@@ -15,7 +15,7 @@ import (
 )
 
 func TestParamsFuncIsAskedBeforeEveryJoin(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var attempts recorder[phoenix.JoinAttempt]
 		c := h.channel(h.connected(nil), "room:1", &phoenix.ChannelOptions{
 			ParamsFunc: func(ctx context.Context, a phoenix.JoinAttempt) (any, error) {
@@ -60,7 +60,7 @@ func TestParamsFuncIsAskedBeforeEveryJoin(t *testing.T) {
 }
 
 func TestParamsFuncErrorFailsAJoin(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		errToken := errors.New("no token")
 		c := h.channel(h.connected(nil), "room:1", &phoenix.ChannelOptions{
 			ParamsFunc: func(context.Context, phoenix.JoinAttempt) (any, error) { return nil, errToken },
@@ -82,7 +82,7 @@ func TestParamsFuncErrorFailsAJoin(t *testing.T) {
 }
 
 func TestParamsFuncErrorOnARejoinIsRetriedUnlessPermanent(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		errToken, errGone := errors.New("no token"), errors.New("account is gone")
 		var next atomic.Pointer[error]
 		next.Store(new(error))
@@ -115,7 +115,7 @@ func TestParamsFuncErrorOnARejoinIsRetriedUnlessPermanent(t *testing.T) {
 }
 
 func TestParamsFuncCtxEndsWithTheAttempt(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		ended := make(chan time.Duration, 4)
 		s := h.connected(nil)
 		c := h.channel(s, "room:1", &phoenix.ChannelOptions{
@@ -162,7 +162,7 @@ func TestParamsFuncCtxEndsWithTheAttempt(t *testing.T) {
 }
 
 func TestParamsFuncThatIgnoresItsCtxHoldsUpNobody(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		release := make(chan struct{})
 		s := h.connected(nil)
 		c := h.channel(s, "room:1", &phoenix.ChannelOptions{
@@ -199,7 +199,7 @@ func TestParamsFuncThatIgnoresItsCtxHoldsUpNobody(t *testing.T) {
 }
 
 func TestJoinWithADeadlineAsksParamsFuncAgainAfterATimeout(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var attempts recorder[int]
 		c := h.channel(h.connected(nil), "room:1", &phoenix.ChannelOptions{
 			Timeout: 2 * time.Second,
@@ -222,7 +222,7 @@ func TestJoinWithADeadlineAsksParamsFuncAgainAfterATimeout(t *testing.T) {
 }
 
 func TestTooManyChannelsIsNotRetried(t *testing.T) {
-	inBubble(t, &phoenixtest.Options{MaxChannels: 2}, func(t *testing.T, h *harness) {
+	overBoth(t, &phoenixtest.Options{MaxChannels: 2}, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		h.joined(s, "room:1", nil)
 		h.joined(s, "room:2", nil)
@@ -261,7 +261,7 @@ func TestTooManyChannelsIsNotRetried(t *testing.T) {
 }
 
 func TestRetryIfDecidesOnARefusedRejoin(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{RetryIf: func(err error) bool {
 			var re *phoenix.ReplyError
 			return !errors.As(err, &re) || re.Reason() != "banned"
@@ -288,7 +288,7 @@ func TestRetryIfDecidesOnARefusedRejoin(t *testing.T) {
 }
 
 func TestRejoinBackoffStopEndsTheChannel(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", &phoenix.ChannelOptions{
 			RejoinBackoff: func() backoff.BackOff { return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 2) },

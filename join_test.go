@@ -12,7 +12,7 @@ import (
 )
 
 func TestJoinReturnsTheReply(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		h.srv.Handle("lobby", phoenixtest.Channel{
 			Join: func(_ *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply { return phoenixtest.OK(p) },
 		})
@@ -37,7 +37,7 @@ func TestJoinReturnsTheReply(t *testing.T) {
 }
 
 func TestRefusedJoinIsFinalAndCanBeRepeated(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.channel(h.connected(nil), "room:deny", nil)
 		for range 2 {
 			reply, err := c.Join(t.Context())
@@ -62,7 +62,7 @@ func TestRefusedJoinIsFinalAndCanBeRepeated(t *testing.T) {
 }
 
 func TestJoinThatCrashesOrHasNoRouteIsRefused(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		for topic, reason := range map[string]string{"room:crash": "join crashed", "nowhere": "unmatched topic"} {
 			c := h.channel(s, topic, nil)
@@ -78,7 +78,7 @@ func TestJoinThatCrashesOrHasNoRouteIsRefused(t *testing.T) {
 }
 
 func TestJoinWithAStatusThatIsNeitherOKNorErrorIsRefused(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		conn := h.accept()
 		for raw, status := range map[string]string{`"odd"`: "odd", `null`: "null", `true`: "true"} {
@@ -103,7 +103,7 @@ func TestJoinWithAStatusThatIsNeitherOKNorErrorIsRefused(t *testing.T) {
 }
 
 func TestJoinWithoutReplyIsLeftAtTimeout(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		joins := h.swallow("phx_join")
 		c := h.channel(h.connected(nil), "room:1", &phoenix.ChannelOptions{Timeout: 3 * time.Second})
 		_, err := c.Join(t.Context())
@@ -127,7 +127,7 @@ func TestJoinWithoutReplyIsLeftAtTimeout(t *testing.T) {
 }
 
 func TestJoinWithADeadlineIsRepeatedUntilThen(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		joins := h.swallow("phx_join")
 		c := h.channel(h.connected(nil), "room:1", &phoenix.ChannelOptions{Timeout: 2 * time.Second})
 		events := h.watch(c)
@@ -155,7 +155,7 @@ func TestJoinWithADeadlineIsRepeatedUntilThen(t *testing.T) {
 }
 
 func TestJoinWithADeadlineSucceedsOnALaterAttempt(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		h.swallow("phx_join")
 		c := h.channel(h.connected(nil), "room:1", nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -168,7 +168,7 @@ func TestJoinWithADeadlineSucceedsOnALaterAttempt(t *testing.T) {
 }
 
 func TestJoinWhoseCtxIsDoneSendsNothing(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.channel(h.connected(nil), "room:1", nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -180,7 +180,7 @@ func TestJoinWhoseCtxIsDoneSendsNothing(t *testing.T) {
 }
 
 func TestJoinCancelledBeforeItIsWrittenSendsNothing(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		h.srv.Down()
 		synctest.Wait()
@@ -199,7 +199,7 @@ func TestJoinCancelledBeforeItIsWrittenSendsNothing(t *testing.T) {
 }
 
 func TestJoinCancelledAfterItIsWrittenIsLeft(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.channel(h.connected(nil), "room:slow", nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := h.goJoin(ctx, c)
@@ -223,7 +223,7 @@ func TestJoinCancelledAfterItIsWrittenIsLeft(t *testing.T) {
 }
 
 func TestLateReplyToATimedOutJoinIsDropped(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		joins := h.swallow("phx_join")
 		s := h.connected(nil)
 		conn := h.accept()
@@ -244,7 +244,7 @@ func TestLateReplyToATimedOutJoinIsDropped(t *testing.T) {
 }
 
 func TestJoinGoesOnOnTheNextConnection(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		joins := h.swallow("phx_join")
 		c := h.channel(h.connected(nil), "room:1", nil)
 		done := h.goJoin(t.Context(), c)
@@ -261,7 +261,7 @@ func TestJoinGoesOnOnTheNextConnection(t *testing.T) {
 }
 
 func TestJoinWaitsForTheConnection(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		h.srv.Down()
 		synctest.Wait()
@@ -276,7 +276,7 @@ func TestJoinWaitsForTheConnection(t *testing.T) {
 }
 
 func TestJoinNeedsASocketThatIsConnecting(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.socket(nil)
 		c := h.channel(s, "room:1", nil)
 		if _, err := c.Join(t.Context()); !errors.Is(err, phoenix.ErrNotConnected) {
@@ -308,7 +308,7 @@ func TestJoinNeedsASocketThatIsConnecting(t *testing.T) {
 }
 
 func TestDisconnectAndCloseEndAJoin(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		h.swallow("phx_join")
 		s := h.connected(nil)
 		c := h.channel(s, "room:1", nil)
@@ -333,7 +333,7 @@ func TestDisconnectAndCloseEndAJoin(t *testing.T) {
 }
 
 func TestJoinWhereThereIsOneAlready(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		if _, err := c.Join(t.Context()); !errors.Is(err, phoenix.ErrAlreadyJoined) {
@@ -361,7 +361,7 @@ func TestJoinWhereThereIsOneAlready(t *testing.T) {
 }
 
 func TestOfTwoJoinsAtOnceOneWins(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.channel(h.connected(nil), "room:slow", nil)
 		first, second := h.goJoin(t.Context(), c), h.goJoin(t.Context(), c)
 		wantErr(t, <-second, phoenix.ErrAlreadyJoined, 0)

@@ -21,7 +21,7 @@ func wantLeft(t *testing.T, c *phoenix.Channel) {
 }
 
 func TestLeaveEndsOnItsReply(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(nil), "room:1", nil)
 		sub := h.record(c.Subscribe(nil))
 		events := h.watch(c)
@@ -67,7 +67,7 @@ func TestLeaveEndsOnWhatEndsTheChannelWithoutAReply(t *testing.T) {
 		}},
 	} {
 		t.Run(end.name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			overBoth(t, nil, func(t *testing.T, h *harness) {
 				leaves := h.swallow("phx_leave")
 				s := h.connected(nil)
 				conn := h.accept()
@@ -94,7 +94,7 @@ func TestLeaveEndsOnWhatEndsTheChannelWithoutAReply(t *testing.T) {
 }
 
 func TestLeaveEndsWithItsTimeoutOrItsCtx(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		h.swallow("phx_leave")
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", &phoenix.ChannelOptions{Timeout: 3 * time.Second})
@@ -119,7 +119,7 @@ func TestLeaveEndsWithItsTimeoutOrItsCtx(t *testing.T) {
 }
 
 func TestLeaveOfWhatIsNotJoinedSendsNothing(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		conn := h.accept()
 		never := h.channel(s, "room:1", nil)
@@ -155,7 +155,7 @@ func TestLeaveOfWhatIsNotJoinedSendsNothing(t *testing.T) {
 }
 
 func TestLeaveWhileTheConnectionIsDown(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		h.srv.Down()
@@ -177,7 +177,7 @@ func TestLeaveWhileTheConnectionIsDown(t *testing.T) {
 }
 
 func TestLeaveOfAJoinThatWasWritten(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.channel(s, "room:slow", nil)
 		join := h.goJoin(t.Context(), c)
@@ -194,7 +194,7 @@ func TestLeaveOfAJoinThatWasWritten(t *testing.T) {
 }
 
 func TestLeaveByManyAtOnceSendsOneLeave(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		leaves := h.swallow("phx_leave")
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
@@ -220,7 +220,7 @@ func TestLeaveByManyAtOnceSendsOneLeave(t *testing.T) {
 }
 
 func TestAChannelCanBeJoinedAgainAfterLeave(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var calls recorder[string]
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
@@ -245,7 +245,7 @@ func TestAChannelCanBeJoinedAgainAfterLeave(t *testing.T) {
 }
 
 func TestANewChannelOfTheTopicIsNotClosedByTheOldOne(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		leaves := h.swallow("phx_leave")
 		s := h.connected(nil)
 		conn := h.accept()
@@ -283,7 +283,7 @@ func TestANewChannelOfTheTopicIsNotClosedByTheOldOne(t *testing.T) {
 }
 
 func TestPushesMadeBeforeLeaveGoOutBeforeIt(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(nil), "room:1", nil)
 		var pushes []*phoenix.Push
 		for i := range 20 {

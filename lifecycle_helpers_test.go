@@ -13,9 +13,11 @@ import (
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-// accept returns the next connection of the server.
+// accept returns the next connection of the server, when all is quiet: the next
+// poll has arrived.
 func (h *harness) accept() *phoenixtest.Conn {
 	h.t.Helper()
+	synctest.Wait()
 	c, err := h.srv.Accept(h.t.Context())
 	if err != nil {
 		h.t.Fatalf("Accept: %v", err)

@@ -34,7 +34,7 @@ func (r *logRecorder) Handle(_ context.Context, rec slog.Record) error {
 }
 
 func TestTheLogTellsStatesAndFailures(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		log := &logRecorder{}
 		h.srv.RefuseNext(1, 503, nil, "")
 		s := h.connected(&phoenix.SocketOptions{Logger: slog.New(log)})
@@ -70,7 +70,7 @@ func TestTheLogTellsStatesAndFailures(t *testing.T) {
 }
 
 func TestTheLogTellsFramesAtLevelDebug(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		log := &logRecorder{level: slog.LevelDebug}
 		c := h.joined(h.connected(&phoenix.SocketOptions{Logger: slog.New(log)}), "room:1", nil)
 		before := len(log.list())

@@ -186,7 +186,7 @@ func (b *pollBody) readToken() error {
 		return err
 	}
 	if c == 'n' { // of a server that was given none
-		return b.word("ull")
+		return b.word("null")
 	}
 	if c != '"' {
 		return fmt.Errorf("%w: token is not a string", errBodyMeant)
@@ -228,7 +228,7 @@ func (b *pollBody) fill() error {
 		if n > 0 {
 			return nil
 		}
-		if err == io.EOF { //nolint:errorlint // a Reader returns it as it is
+		if err == io.EOF {
 			return errBodyEnds
 		}
 		if err != nil {
@@ -289,14 +289,14 @@ func (b *pollBody) separator(end byte, more, done bodyState) error {
 	return nil
 }
 
-// word reads the rest of true, false or null.
-func (b *pollBody) word(rest string) error {
-	for i := range len(rest) {
+// word reads true, false or null behind its first letter.
+func (b *pollBody) word(word string) error {
+	for i := 1; i < len(word); i++ {
 		c, err := b.byte()
 		if err != nil {
 			return err
 		}
-		if c != rest[i] {
+		if c != word[i] {
 			return b.unexpected(c)
 		}
 	}
@@ -426,13 +426,14 @@ func (b *pollBody) escape() (rune, error) {
 	case 't':
 		return '\t', nil
 	case 'u':
-		seq := [6]byte{'\\', 'u'}
-		for i := range seq[2:] {
-			if seq[2+i], err = b.byte(); err != nil {
+		seq := []byte(`\u`)
+		for range 4 {
+			if c, err = b.byte(); err != nil {
 				return 0, err
 			}
+			seq = append(seq, c)
 		}
-		if r, ok := codeUnit(seq[:]); ok {
+		if r, ok := codeUnit(seq); ok {
 			return r, nil
 		}
 	}
@@ -489,11 +490,11 @@ func (b *pollBody) skip(depth int) error {
 	case '"':
 		return b.string(func([]byte) error { return nil })
 	case 't':
-		return b.word("rue")
+		return b.word("true")
 	case 'f':
-		return b.word("alse")
+		return b.word("false")
 	case 'n':
-		return b.word("ull")
+		return b.word("null")
 	case '{', '[':
 		if depth == 0 {
 			return fmt.Errorf("%w: nested too deeply", errBodyMeant)

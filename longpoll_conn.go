@@ -130,6 +130,7 @@ func (c *pollConn) startPoll() error {
 	if err := c.pace(); err != nil {
 		return err
 	}
+	c.awaitJoin()
 	c.asked = time.Now()
 	r := c.newRequest(c.ctx, http.MethodGet)
 	resp, err := r.do(c.url, nil, "")
@@ -163,6 +164,35 @@ func (c *pollConn) pace() error {
 	}
 }
 
+const (
+	// pubsubTimeout is how long the server waits for a session to notice a
+	// request before it takes it for dead (pubsub_timeout_ms).
+	pubsubTimeout = 2 * time.Second
+	// maxJoinWait bounds awaitJoin: the joins whose replies wait meanwhile are
+	// still answered within the default timeout of a join.
+	maxJoinWait = 8 * time.Second
+)
+
+// awaitJoin waits for a POST in flight that has a slow join in it. While a
+// session is at a join/3 it notices nothing, neither a new poll, which then is
+// answered with 410. A poll that waits already is not concerned, nor is the first
+// one, which goes ahead of the first POST.
+func (c *pollConn) awaitJoin() {
+	c.mu.Lock()
+	p := c.post
+	c.mu.Unlock()
+	if p == nil || c.asked.IsZero() || !p.holdsUp(c.body.messages) {
+		return
+	}
+	t := time.NewTimer(maxJoinWait)
+	defer t.Stop()
+	select {
+	case <-p.done:
+	case <-t.C:
+	case <-c.ctx.Done(): // which the poll will notice
+	}
+}
+
 // endPoll ends a poll whose body gave err instead of a message.
 func (c *pollConn) endPoll(err error) error {
 	r, resp := c.poll, c.resp
@@ -191,13 +221,12 @@ func (c *pollConn) dropPoll() {
 	c.poll, c.resp = nil, nil
 }
 
-// signOfLife is called when the session has shown that it lives: a POST that
-// waits for a slow join/3 may wait on.
+// signOfLife is called when the session has shown that it lives.
 func (c *pollConn) signOfLife() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.post != nil {
-		c.post.progressed()
+		c.post.answeredOne()
 	}
 }
 

@@ -122,10 +122,11 @@ func isLine(data []byte) bool {
 func (c *pollConn) send(batch []byte, contentType string) (left bool, err error) {
 	r := c.newRequest(c.ctx, http.MethodPost)
 	defer r.end()
-	if err := c.startPost(r); err != nil {
-		return false, err
+	r.joins, r.done, r.since = bytes.Contains(batch, []byte(EventJoin)), make(chan struct{}), time.Now()
+	if !c.startPost(r) {
+		return false, errPollClosed
 	}
-	defer c.startPost(nil) //nolint:errcheck // always nil then
+	defer c.endPost()
 	resp, err := r.do(c.url, batch, contentType)
 	if err != nil {
 		return r.mayHaveLeft(), about("post", r.cause(err))
@@ -162,12 +163,19 @@ func (c *pollConn) send(batch []byte, contentType string) (left bool, err error)
 }
 
 // startPost makes r the POST that is in flight, unless the session is to end.
-func (c *pollConn) startPost(r *pollRequest) error {
+func (c *pollConn) startPost(r *pollRequest) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r != nil && c.leaving {
-		return errPollClosed
+	if c.leaving {
+		return false
 	}
 	c.post = r
-	return nil
+	return true
+}
+
+func (c *pollConn) endPost() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.post.done)
+	c.post = nil
 }

@@ -25,17 +25,25 @@ type pollRequest struct {
 	mu    sync.Mutex
 	timer *time.Timer // nil without a limit, and when the request has ended
 
+	// Of a POST: whether there is a join in it, and what is closed when it has
+	// ended; since when the session has not been heard of (guarded by mu), and
+	// whether that was long at some time.
+	joins bool
+	done  chan struct{}
+	since time.Time
+	slow  bool
+
 	// What the HTTP transport tells. One of another make may not tell anything.
 	askedConn, gotConn, sent atomic.Bool
 }
 
-// A pollTimeout is how long a request has made no progress.
-type pollTimeout time.Duration
+// A noProgressError says how long nothing was heard of a request.
+type noProgressError time.Duration
 
-func (d pollTimeout) Error() string {
-	return fmt.Sprintf("phoenix: no answer and no other sign of life for %v", time.Duration(d))
+func (e noProgressError) Error() string {
+	return fmt.Sprintf("phoenix: no answer and no other sign of life for %v", time.Duration(e))
 }
-func (pollTimeout) Timeout() bool { return true }
+func (noProgressError) Timeout() bool { return true }
 
 // errPolledTwice says that the network broke while a poll was in flight. What
 // the server has answered then is lost, so that to ask again, as net/http does by
@@ -46,7 +54,7 @@ func (c *pollConn) newRequest(ctx context.Context, method string) *pollRequest {
 	r := &pollRequest{c: c, method: method}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	if c.timeout > 0 {
-		r.timer = time.AfterFunc(c.timeout, func() { r.cancel(pollTimeout(c.timeout)) })
+		r.timer = time.AfterFunc(c.timeout, func() { r.cancel(noProgressError(c.timeout)) })
 	}
 	return r
 }
@@ -69,6 +77,26 @@ func (r *pollRequest) progressed() {
 	if r.timer != nil {
 		r.timer.Reset(r.c.timeout)
 	}
+}
+
+// answeredOne is called when a message has come while a POST is in flight: the
+// session lives, and the POST may wait on for a slow join/3.
+func (r *pollRequest) answeredOne() {
+	now := time.Now()
+	r.mu.Lock()
+	r.slow = r.slow || now.Sub(r.since) >= pubsubTimeout
+	r.since = now
+	r.mu.Unlock()
+	r.progressed()
+}
+
+// holdsUp reports whether a poll that begins while the POST is in flight, after
+// one that has brought n messages, may find the session at a join/3 for too long.
+// If those so far took no time, the next will not either.
+func (r *pollRequest) holdsUp(n int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.joins && (n == 0 || r.slow)
 }
 
 // cause returns why the request failed with err, if it was by our doing.

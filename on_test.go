@@ -15,7 +15,7 @@ import (
 )
 
 func TestCallbacksOfAChannelRunInOrderOneAtATime(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		_, c, _ := subscribed(t, h)
 		var got recorder[string]
 		var running atomic.Int32
@@ -49,7 +49,7 @@ func TestNoCallbackBeginsAfterItsEnd(t *testing.T) {
 		"Close": func(s *phoenix.Socket, _ *phoenix.Channel, _ func()) { s.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			overBoth(t, nil, func(t *testing.T, h *harness) {
 				for _, inside := range []bool{true, false} {
 					s, c, _ := subscribed(t, h)
 					release := make(chan struct{})
@@ -80,7 +80,7 @@ func TestNoCallbackBeginsAfterItsEnd(t *testing.T) {
 }
 
 func TestABlockingCallbackHoldsNothingUp(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s, c, _ := subscribed(t, h)
 		other := h.joined(s, "room:2", nil)
 		release := make(chan struct{})
@@ -111,7 +111,7 @@ func TestABlockingCallbackHoldsNothingUp(t *testing.T) {
 }
 
 func TestACallbackMayPushLeaveAndClose(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s, c, _ := subscribed(t, h)
 		done := make(chan struct{})
 		c.On("a", func(*phoenix.Message) {
@@ -137,7 +137,7 @@ func TestACallbackMayPushLeaveAndClose(t *testing.T) {
 }
 
 func TestCallbacksThatAreTooSlowDropTheOldest(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var log bytes.Buffer
 		var dropped recorder[string]
 		s := h.connected(&phoenix.SocketOptions{
@@ -173,7 +173,7 @@ func TestCallbacksThatAreTooSlowDropTheOldest(t *testing.T) {
 }
 
 func TestCallbacksGoOnAfterARejoin(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		_, c, _ := subscribed(t, h)
 		var got recorder[string]
 		c.On("a", func(m *phoenix.Message) { got.add(m.Payload.String()) })

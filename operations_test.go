@@ -21,14 +21,14 @@ import (
 
 func TestRandomOperations(t *testing.T) {
 	t.Parallel()
-	seeds := 200
+	seeds := 300 // half of them over long poll
 	if testing.Short() {
 		seeds = 20
 	}
 	for seed := range seeds {
 		t.Run(strconv.Itoa(seed), func(t *testing.T) {
 			t.Parallel()
-			runOperations(t, randomOperations(uint64(seed)))
+			runOperations(t, randomOperations(uint64(seed)), seed%2 == 1)
 		})
 	}
 }
@@ -45,7 +45,8 @@ func FuzzOperations(f *testing.F) {
 		if len(data) > 400 {
 			t.Skip("too long")
 		}
-		runOperations(t, data)
+		runOperations(t, data, false)
+		runOperations(t, data, true)
 	})
 }
 
@@ -88,10 +89,12 @@ type pushed struct {
 
 type pushKey struct{}
 
-func runOperations(t *testing.T, data []byte) {
+// runOperations runs over long poll if polls is true.
+func runOperations(t *testing.T, data []byte, polls bool) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, &phoenixtest.Options{BufferSize: 600, FrameLog: 50_000})
+		h.polls = polls
 		w := &world{h: h, ctx: t.Context()}
 		h.srv.Handle("op:*", w.application())
 		w.s = h.connected(&phoenix.SocketOptions{

@@ -14,7 +14,7 @@ import (
 )
 
 func TestPushInFlightFailsAtOnceWhenTheConnectionIsLost(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		var waits []<-chan outcome
@@ -40,7 +40,7 @@ func TestPushInFlightFailsAtOnceWhenTheConnectionIsLost(t *testing.T) {
 }
 
 func TestPushesOfAnOutageAreDeliveredInOrderAfterTheRejoin(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		h.srv.Down()
@@ -77,7 +77,7 @@ func TestPushesOfAnOutageAreDeliveredInOrderAfterTheRejoin(t *testing.T) {
 }
 
 func TestPushThatWaitsForTheRejoinKeepsItsDeadline(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		d := h.joined(s, "room:2", &phoenix.ChannelOptions{Timeout: 4 * time.Second})
@@ -112,7 +112,7 @@ func TestPushThatWaitsForTheRejoinKeepsItsDeadline(t *testing.T) {
 }
 
 func TestPushWhileJoiningWaitsForTheReply(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.channel(s, "room:slow", nil)
 		_, err := c.Push(t.Context(), "echo", 0)
@@ -138,7 +138,7 @@ func TestPushWhileJoiningWaitsForTheReply(t *testing.T) {
 }
 
 func TestPushOfARefusedJoinFails(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		joins := h.swallow("phx_join")
 		s := h.connected(nil)
 		c := h.channel(s, "room:1", nil)
@@ -155,7 +155,7 @@ func TestPushOfARefusedJoinFails(t *testing.T) {
 }
 
 func TestPushInFlightFailsAtOnceWhenTheChannelCrashes(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		d := h.joined(s, "room:2", nil)
@@ -174,7 +174,7 @@ func TestPushInFlightFailsAtOnceWhenTheChannelCrashes(t *testing.T) {
 }
 
 func TestPushInFlightFailsWithDisconnectAndCloseAndWhatWaitsSurvivesDisconnect(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		crashed := h.joined(s, "room:2", nil)
@@ -221,7 +221,7 @@ func TestPushInFlightFailsWithDisconnectAndCloseAndWhatWaitsSurvivesDisconnect(t
 }
 
 func TestPushOfASocketThatGaveUpFails(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		errOver := errors.New("over")
 		s := h.connected(&phoenix.SocketOptions{RetryIf: func(error) bool { return false }})
 		c := h.joined(s, "room:1", nil)
@@ -240,7 +240,7 @@ func TestPushOfASocketThatGaveUpFails(t *testing.T) {
 // Pushes of one goroutine arrive in order, each at most once, and the outcome
 // of each tells the truth, however often the connection is cut.
 func TestAThousandPushesThroughCutsArriveInOrder(t *testing.T) {
-	inBubble(t, &phoenixtest.Options{FrameLog: 20_000}, func(t *testing.T, h *harness) {
+	overBoth(t, &phoenixtest.Options{FrameLog: 20_000}, func(t *testing.T, h *harness) {
 		const n = 1000
 		s := h.connected(&phoenix.SocketOptions{ReconnectBackoff: phoenix.Steps(10 * time.Millisecond), MaxQueue: -1})
 		c := h.joined(s, "room:1", &phoenix.ChannelOptions{MaxBuffer: -1, RejoinBackoff: phoenix.Steps(10 * time.Millisecond)})

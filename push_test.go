@@ -15,7 +15,7 @@ import (
 )
 
 func TestPushReturnsTheReply(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(nil), "room:1", nil)
 		reply, err := c.Push(t.Context(), "echo", json.RawMessage(`{"a":1}`))
 		if err != nil || reply.Status != "ok" || reply.Response.String() != `{"a":1}` {
@@ -30,7 +30,7 @@ func TestPushReturnsTheReply(t *testing.T) {
 }
 
 func TestPushReturnsReplyAndErrorForAnyOtherStatus(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		conn := h.accept()
 		c := h.joined(s, "room:1", nil)
@@ -67,7 +67,7 @@ func TestPushReturnsReplyAndErrorForAnyOtherStatus(t *testing.T) {
 }
 
 func TestPushResponseIsAnyJSON(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(nil), "room:1", nil)
 		for _, text := range []string{
 			`{}`, `[]`, `[1,"x",null]`, `null`, `true`, `"a \"b\" ]\u0000"`, `1e300`, `18446744073709551616`,
@@ -118,7 +118,7 @@ func TestPushOfBinaryGetsABinaryReply(t *testing.T) {
 }
 
 func TestOnlyTheFirstReplyThatIsThePushesOwnCounts(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		asked := h.swallow("ask")
 		s := h.connected(nil)
 		conn := h.accept()
@@ -160,7 +160,7 @@ func TestOnlyTheFirstReplyThatIsThePushesOwnCounts(t *testing.T) {
 }
 
 func TestPushTimesOut(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{Timeout: 7 * time.Second})
 		c := h.joined(s, "room:1", nil)
 		d := h.joined(s, "room:2", &phoenix.ChannelOptions{Timeout: 3 * time.Second})
@@ -209,7 +209,7 @@ func TestPushTimesOut(t *testing.T) {
 }
 
 func TestPushOfACancelledCtxIsNotSent(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(nil), "room:1", nil)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		errWhy := errors.New("no longer wanted")
@@ -233,7 +233,7 @@ func TestPushOfACancelledCtxIsNotSent(t *testing.T) {
 }
 
 func TestWhatCannotBeSentFailsBeforeAnythingIsSent(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{MaxMessageSize: 1000})
 		c := h.joined(s, "room:1", nil)
 		for _, bad := range []struct {
@@ -276,7 +276,7 @@ func TestWhatCannotBeSentFailsBeforeAnythingIsSent(t *testing.T) {
 }
 
 func TestPushAsyncCanBeWaitedForAndCancelled(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(nil), "room:1", nil)
 		p := c.PushAsync(t.Context(), "sleep", 1000)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -316,7 +316,7 @@ func TestPushAsyncCanBeWaitedForAndCancelled(t *testing.T) {
 }
 
 func TestCallbacksMayCallEverything(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		var calls atomic.Int32
@@ -356,7 +356,7 @@ func TestCallbacksMayCallEverything(t *testing.T) {
 }
 
 func TestPushesOfManyGoroutinesGetTheirOwnReplies(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		chans := []*phoenix.Channel{h.joined(s, "room:1", nil), h.joined(s, "room:2", nil)}
 		done := make(chan struct{})

@@ -2,6 +2,7 @@ package phoenix_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,7 +11,7 @@ import (
 )
 
 func TestAFullBufferRefusesPushAsyncAndCastAndLetsPushWait(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", &phoenix.ChannelOptions{MaxBuffer: 3})
 		h.srv.Down()
@@ -53,7 +54,7 @@ func TestAFullBufferRefusesPushAsyncAndCastAndLetsPushWait(t *testing.T) {
 }
 
 func TestAnUnlimitedBuffer(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(nil), "room:1", &phoenix.ChannelOptions{MaxBuffer: -1})
 		h.srv.Down()
 		synctest.Wait()
@@ -69,7 +70,7 @@ func TestAnUnlimitedBuffer(t *testing.T) {
 }
 
 func TestAFullQueueRefusesPushAsyncAndCastAndLetsPushWait(t *testing.T) {
-	inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
+	overBoth(t, smallBuffer, func(t *testing.T, h *harness) {
 		// Room for 1,000 bytes of payload in four messages.
 		conn, c, big := stalled(h, &phoenix.SocketOptions{MaxQueue: 1000 + 4*64})
 		s := c.Socket()
@@ -77,7 +78,7 @@ func TestAFullQueueRefusesPushAsyncAndCastAndLetsPushWait(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text := phoenix.Binary(make([]byte, 300))
+		text := strings.Repeat("x", 298) // and its quotes
 		var accepted []*phoenix.Push
 		for range 3 {
 			accepted = append(accepted, c.PushAsync(t.Context(), "sleep", text))
@@ -88,7 +89,7 @@ func TestAFullQueueRefusesPushAsyncAndCastAndLetsPushWait(t *testing.T) {
 		_, err = c.PushAsync(t.Context(), "sleep", text).Wait(t.Context())
 		wantPushError(t, err, false, phoenix.ErrQueueFull)
 		wantPushError(t, c.Cast(t.Context(), "sleep", text), false, phoenix.ErrQueueFull)
-		if err := c.Cast(t.Context(), "sleep", text[:100]); err != nil { // there is room for this
+		if err := c.Cast(t.Context(), "sleep", text[:98]); err != nil { // there is room for this
 			t.Errorf("Cast = %v", err)
 		}
 		waits := h.goPush(t.Context(), c, "echo", 4)
@@ -112,7 +113,7 @@ func TestAFullQueueRefusesPushAsyncAndCastAndLetsPushWait(t *testing.T) {
 }
 
 func TestAPushLargerThanMaxQueueIsSentAlone(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(&phoenix.SocketOptions{MaxQueue: 100}), "room:1", nil)
 		big := string(make([]byte, 5000))
 		silent := h.goPush(t.Context(), c, "silent", nil) // so that the writer collects
@@ -124,7 +125,7 @@ func TestAPushLargerThanMaxQueueIsSentAlone(t *testing.T) {
 }
 
 func TestCancelledPushesMakeRoom(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.joined(h.connected(nil), "room:1", &phoenix.ChannelOptions{MaxBuffer: 2})
 		h.srv.Down()
 		synctest.Wait()

@@ -259,6 +259,9 @@ func finalAnswer(err error) bool {
 	if cert := (*tls.CertificateVerificationError)(nil); errors.As(err, &cert) {
 		return true
 	}
+	if ie := (*InputError)(nil); errors.As(err, &ie) {
+		return true
+	}
 	he := (*HandshakeError)(nil)
 	if !errors.As(err, &he) {
 		return false

@@ -111,7 +111,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		{"more than a number holds", 503, func(*harness) string { return "99999999999999999999" }, time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			overBoth(t, nil, func(t *testing.T, h *harness) {
 				h.srv.RefuseNext(1, test.status, http.Header{"Retry-After": {test.value(h)}}, "")
 				h.connected(nil)
 				h.at(test.want)
@@ -123,7 +123,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 func TestOnceOpenARefusalIsRetried(t *testing.T) {
 	for _, status := range []int{400, 401, 403, 404, 410} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			overBoth(t, nil, func(t *testing.T, h *harness) {
 				var times recorder[time.Duration]
 				s := h.connected(&phoenix.SocketOptions{Trace: h.attemptsIn(&times)})
 				h.srv.RefuseNext(2, status, nil, "")
@@ -137,7 +137,7 @@ func TestOnceOpenARefusalIsRetried(t *testing.T) {
 }
 
 func TestAConnectAfterADisconnectIsAFirstOneAgain(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		if err := s.Disconnect(t.Context()); err != nil {
 			t.Fatal(err)
@@ -186,7 +186,7 @@ func TestRetryIfDecidesWhichFailuresAreRetried(t *testing.T) {
 }
 
 func TestRetryIfIsNotAskedAboutOurOwnEnds(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var asked recorder[error]
 		retryIf := func(err error) bool { asked.add(err); return false }
 		s := h.connected(&phoenix.SocketOptions{RetryIf: retryIf})
@@ -218,7 +218,7 @@ type roundTripFunc func(*http.Request) (*http.Response, error)
 func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestACertificateThatDoesNotVerifyEndsAFirstConnect(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		bad := &tls.CertificateVerificationError{Err: errors.New("expired")}
 		client := &http.Client{Transport: roundTripFunc(func(*http.Request) (*http.Response, error) { return nil, bad })}
 		err := h.socket(&phoenix.SocketOptions{HTTPClient: client}).Connect(t.Context())

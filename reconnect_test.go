@@ -33,7 +33,7 @@ func (h *harness) lasting(d time.Duration) {
 }
 
 func TestReconnectFollowsTheStepsOfPhoenixJS(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var times recorder[time.Duration]
 		s := h.connected(&phoenix.SocketOptions{
 			Trace: h.attemptsIn(&times),
@@ -63,7 +63,7 @@ func TestReconnectFollowsTheStepsOfPhoenixJS(t *testing.T) {
 }
 
 func TestTheDefaultBackoffStaysInItsBoundsAndNeverGivesUp(t *testing.T) {
-	inBubble(t, &phoenixtest.Options{FrameLog: -1}, func(t *testing.T, h *harness) {
+	overBoth(t, &phoenixtest.Options{FrameLog: -1}, func(t *testing.T, h *harness) {
 		var times recorder[time.Duration]
 		s, err := phoenix.NewSocket(h.srv.URL(), &phoenix.SocketOptions{
 			HTTPClient: h.srv.HTTPClient(), Trace: h.attemptsIn(&times),
@@ -149,7 +149,7 @@ func twice() backoff.BackOff {
 }
 
 func TestAPolicyThatStopsEndsTheAttempts(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{ReconnectBackoff: twice})
 		events := h.watchSocket(s)
 		c := h.joined(s, "room:1", nil)
@@ -184,7 +184,7 @@ func TestAPolicyThatStopsEndsTheAttempts(t *testing.T) {
 }
 
 func TestAPermanentErrorOfAProviderEndsTheAttempts(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		cause := errors.New("the account is gone")
 		var gone atomic.Bool
 		s := h.connected(&phoenix.SocketOptions{

@@ -193,7 +193,7 @@ func TestAServerThatHangsUpIsAnError(t *testing.T) {
 }
 
 func TestTheLastFailureIsToldWithTheEndOfTheCtx(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		h.srv.RefuseNext(-1, http.StatusServiceUnavailable, nil, "come back later")
 		s := h.socket(&phoenix.SocketOptions{Params: url.Values{"token": {"hunter2"}}})
 		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)

@@ -25,7 +25,7 @@ func (h *harness) slowJoins(slow func() bool) {
 }
 
 func TestAHundredSlowRejoinsDoNotTimeOneAnotherOut(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var conns sync.Map
 		h.slowJoins(func() bool { _, old := conns.Load(1); return old })
 		s := h.connected(nil)
@@ -49,7 +49,7 @@ func TestAHundredSlowRejoinsDoNotTimeOneAnotherOut(t *testing.T) {
 }
 
 func TestAtMostEightJoinsAreUnanswered(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		joins := h.swallow("phx_join")
 		s := h.connected(nil)
 		conn := h.accept()
@@ -69,7 +69,7 @@ func TestAtMostEightJoinsAreUnanswered(t *testing.T) {
 }
 
 func TestAJoinThatIsGivenUpMakesRoomForTheNext(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		h.swallow("phx_join")
 		s := h.connected(nil)
 		var waits []<-chan outcome
@@ -97,7 +97,7 @@ func TestAJoinThatIsGivenUpMakesRoomForTheNext(t *testing.T) {
 }
 
 func TestRejoinBackoffStartsOverAfterTenSecondsJoined(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", &phoenix.ChannelOptions{
 			RejoinBackoff: phoenix.Steps(time.Second, 2*time.Second, 4*time.Second, 8*time.Second),

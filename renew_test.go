@@ -16,49 +16,51 @@ import (
 )
 
 func TestReconnectRenewsTheCredentials(t *testing.T) {
-	var asked recorder[string]
-	inBubble(t, &phoenixtest.Options{AuthToken: true, Connect: func(i *phoenixtest.ConnectInfo) error {
-		asked.add(i.Params.Get("p") + " " + i.AuthToken + " " + i.Header.Get("X-Who"))
-		return nil
-	}}, func(t *testing.T, h *harness) {
-		var n atomic.Int32
-		n.Store(1)
-		s := h.connected(&phoenix.SocketOptions{
-			ParamsFunc: func(context.Context) (url.Values, error) {
-				return url.Values{"p": {fmt.Sprint("p", n.Load())}}, nil
-			},
-			AuthToken: func(context.Context) (string, error) { return fmt.Sprint("t", n.Load()), nil },
-			HeaderFunc: func(context.Context) (http.Header, error) {
-				return http.Header{"X-Who": {fmt.Sprint("h", n.Load())}}, nil
-			},
+	overEach(t, func(t *testing.T, in bubble) {
+		var asked recorder[string]
+		in(t, &phoenixtest.Options{AuthToken: true, Connect: func(i *phoenixtest.ConnectInfo) error {
+			asked.add(i.Params.Get("p") + " " + i.AuthToken + " " + i.Header.Get("X-Who"))
+			return nil
+		}}, func(t *testing.T, h *harness) {
+			var n atomic.Int32
+			n.Store(1)
+			s := h.connected(&phoenix.SocketOptions{
+				ParamsFunc: func(context.Context) (url.Values, error) {
+					return url.Values{"p": {fmt.Sprint("p", n.Load())}}, nil
+				},
+				AuthToken: func(context.Context) (string, error) { return fmt.Sprint("t", n.Load()), nil },
+				HeaderFunc: func(context.Context) (http.Header, error) {
+					return http.Header{"X-Who": {fmt.Sprint("h", n.Load())}}, nil
+				},
+			})
+			c := h.joined(s, "room:1", nil)
+			events := h.watchSocket(s)
+			push := c.PushAsync(t.Context(), "silent", nil)
+			h.until(time.Second)
+			n.Store(2)
+			if err := s.Reconnect(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			h.at(time.Second) // no backoff
+			wantSocketState(t, s, phoenix.SocketOpen)
+			_, err := push.Wait(t.Context())
+			wantSocketPushError(t, err, true, phoenix.ErrConnectionLost)
+			if _, err := c.Push(t.Context(), "echo", nil); err != nil {
+				t.Errorf("Push after Reconnect: %v", err)
+			}
+			synctest.Wait()
+			h.conn() // there is one
+			wantStrings(t, "credentials", asked.list(), "p1 t1 h1", "p2 t2 h2")
+			if all := h.seen(events.list()); len(all) != 3 || all[1] != (seen{phoenix.SocketConnecting, 1, 0}) {
+				t.Errorf("events are %v", all)
+			}
+			h.at(time.Second)
 		})
-		c := h.joined(s, "room:1", nil)
-		events := h.watchSocket(s)
-		push := c.PushAsync(t.Context(), "silent", nil)
-		h.until(time.Second)
-		n.Store(2)
-		if err := s.Reconnect(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		h.at(time.Second) // no backoff
-		wantSocketState(t, s, phoenix.SocketOpen)
-		_, err := push.Wait(t.Context())
-		wantSocketPushError(t, err, true, phoenix.ErrConnectionLost)
-		if _, err := c.Push(t.Context(), "echo", nil); err != nil {
-			t.Errorf("Push after Reconnect: %v", err)
-		}
-		synctest.Wait()
-		h.conn() // there is one
-		wantStrings(t, "credentials", asked.list(), "p1 t1 h1", "p2 t2 h2")
-		if all := h.seen(events.list()); len(all) != 3 || all[1] != (seen{phoenix.SocketConnecting, 1, 0}) {
-			t.Errorf("events are %v", all)
-		}
-		h.at(time.Second)
 	})
 }
 
 func TestReconnectSkipsTheBackoff(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{ReconnectBackoff: phoenix.Steps(time.Hour)})
 		c := h.joined(s, "room:1", nil)
 		h.srv.Down()
@@ -83,7 +85,11 @@ func TestReconnectAbortsTheAttemptUnderWay(t *testing.T) {
 		"probe":   (*phoenixtest.Server).SwallowFrames,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			in := overBoth
+			if name == "probe" {
+				in = inBubble // long poll has none
+			}
+			in(t, nil, func(t *testing.T, h *harness) {
 				var times recorder[time.Duration]
 				fault(h.srv, true)
 				s := h.socket(&phoenix.SocketOptions{Trace: h.attemptsIn(&times)})
@@ -112,7 +118,7 @@ func TestReconnectAbortsTheAttemptUnderWay(t *testing.T) {
 }
 
 func TestReconnectAbortsAProviderThatHangs(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var asked atomic.Int32
 		s := h.connected(&phoenix.SocketOptions{
 			Timeout: time.Hour,
@@ -138,7 +144,7 @@ func TestReconnectAbortsAProviderThatHangs(t *testing.T) {
 }
 
 func TestReconnectGoesOnAfterItsContext(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		h.srv.RefuseNext(4, 403, nil, "")
 		h.until(time.Second)
@@ -155,7 +161,7 @@ func TestReconnectGoesOnAfterItsContext(t *testing.T) {
 }
 
 func TestReconnectNeedsAConnectedSocket(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.socket(nil)
 		wantIs(t, s.Reconnect(t.Context()), phoenix.ErrNotConnected)
 		if err := s.Connect(t.Context()); err != nil {
@@ -168,7 +174,7 @@ func TestReconnectNeedsAConnectedSocket(t *testing.T) {
 }
 
 func TestReconnectOfADeafServerIsQuick(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		h.joined(s, "room:1", nil)
 		h.conn().Blackhole()
@@ -180,7 +186,7 @@ func TestReconnectOfADeafServerIsQuick(t *testing.T) {
 }
 
 func TestConcurrentReconnects(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		done := make(chan error)
@@ -203,7 +209,7 @@ func TestConcurrentReconnects(t *testing.T) {
 
 // A backoff that a Reconnect interrupted is over, and so is its policy.
 func TestReconnectEndsTheOutage(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var times recorder[time.Duration]
 		s := h.connected(&phoenix.SocketOptions{
 			Trace:            h.attemptsIn(&times),
@@ -224,7 +230,7 @@ func TestReconnectEndsTheOutage(t *testing.T) {
 }
 
 func TestReconnectAndCloseAtOnce(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		for range 20 {
 			s := h.connected(nil)
 			done := make(chan error, 2)

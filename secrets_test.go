@@ -57,7 +57,7 @@ func TestSecretsAreInNoErrorEventOrLog(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, &phoenixtest.Options{AuthToken: true}, func(t *testing.T, h *harness) {
+			overBoth(t, &phoenixtest.Options{AuthToken: true}, func(t *testing.T, h *harness) {
 				var out spill
 				handlers := []slog.Handler{
 					slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}),
@@ -179,7 +179,7 @@ func TestEndpointsOfEveryKindLeadToTheSocket(t *testing.T) {
 		"ws://PHOENIX.test:80/socket",
 	} {
 		t.Run(endpoint, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			overBoth(t, nil, func(t *testing.T, h *harness) {
 				s, err := phoenix.NewSocket(endpoint, &phoenix.SocketOptions{HTTPClient: h.srv.HTTPClient()})
 				if err != nil {
 					t.Fatal(err)

@@ -59,7 +59,7 @@ func (p *pickySerializer) Decode(f phoenix.Frame, m *phoenix.Message) error {
 }
 
 func TestASerializerThatWillNotEncodeFailsThatMessageOnly(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		picky := newPicky()
 		s := h.connected(&phoenix.SocketOptions{Serializer: picky})
 		c := h.joined(s, "room:1", nil)
@@ -97,7 +97,7 @@ func TestASerializerThatWillNotEncodeFailsThatMessageOnly(t *testing.T) {
 }
 
 func TestASerializerThatWillNotEncodeAJoinOrLeaveEndsIt(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		picky := newPicky()
 		s := h.connected(&phoenix.SocketOptions{Serializer: picky})
 		c := h.channel(s, "room:1", nil)
@@ -136,7 +136,7 @@ func TestASerializerThatWillNotEncodeHeartbeatsIsNoSilentHang(t *testing.T) {
 }
 
 func TestASerializerThatWillNotDecodeSkipsThatFrameOnly(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		picky := newPicky()
 		s := h.connected(&phoenix.SocketOptions{Serializer: picky})
 		events := collectErrors(t, s)
@@ -182,7 +182,7 @@ func collectErrors(t *testing.T, s *phoenix.Socket) func() []error {
 }
 
 func TestASerializerNeedNotAppend(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		picky := newPicky()
 		picky.own = true
 		c := h.joined(h.connected(&phoenix.SocketOptions{Serializer: picky}), "room:1", nil)

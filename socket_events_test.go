@@ -114,7 +114,7 @@ func wantClose(t *testing.T, err error, code int, reason string) {
 }
 
 func TestSocketEventsBeginWithTheStateAndWatchFromTheCall(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		seq := s.Events(t.Context())
 		h.conn().Cut()
@@ -134,7 +134,7 @@ func TestSocketEventsBeginWithTheStateAndWatchFromTheCall(t *testing.T) {
 }
 
 func TestSocketEventsEndWithTheirContext(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
@@ -150,7 +150,7 @@ func TestSocketEventsEndWithTheirContext(t *testing.T) {
 }
 
 func TestASlowWatcherIsToldWhatItMissed(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		h.srv.RefuseNext(-1, 503, nil, "")
 		s := h.socket(nil)
 		seq := s.Events(t.Context())
@@ -179,7 +179,7 @@ func TestASlowWatcherIsToldWhatItMissed(t *testing.T) {
 }
 
 func TestSocketEventsOfAClosedSocketAreItsEnd(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.socket(nil)
 		_ = s.Close()
 		var states []phoenix.SocketState

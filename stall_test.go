@@ -28,7 +28,7 @@ func stalled(h *harness, opts *phoenix.SocketOptions) (*phoenixtest.Conn, *phoen
 var smallBuffer = &phoenixtest.Options{BufferSize: 300}
 
 func TestPushReturnsWithItsCtxWhileThePeerDoesNotRead(t *testing.T) {
-	inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
+	overBoth(t, smallBuffer, func(t *testing.T, h *harness) {
 		conn, c, big := stalled(h, nil)
 		pending(t, big)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -62,7 +62,7 @@ func TestPushReturnsWithItsCtxWhileThePeerDoesNotRead(t *testing.T) {
 }
 
 func TestAPushWhoseOwnBytesAreStuckReturnsWithItsCtx(t *testing.T) {
-	inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
+	overBoth(t, smallBuffer, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		conn := h.accept()
 		c := h.joined(s, "room:1", nil)
@@ -164,7 +164,7 @@ func TestABatchThatGotStuckIsTakenApart(t *testing.T) {
 }
 
 func TestLeaveAndCloseWhileThePeerDoesNotRead(t *testing.T) {
-	inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
+	overBoth(t, smallBuffer, func(t *testing.T, h *harness) {
 		_, c, big := stalled(h, nil)
 		waiting := h.goPush(t.Context(), c, "echo", "waiting")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -180,7 +180,7 @@ func TestLeaveAndCloseWhileThePeerDoesNotRead(t *testing.T) {
 }
 
 func TestDisconnectWhileThePeerDoesNotReadKeepsWhatWasNotTaken(t *testing.T) {
-	inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
+	overBoth(t, smallBuffer, func(t *testing.T, h *harness) {
 		conn, c, big := stalled(h, nil)
 		s := c.Socket()
 		async := c.PushAsync(t.Context(), "echo", 1)
@@ -210,7 +210,7 @@ func TestDisconnectWhileThePeerDoesNotReadKeepsWhatWasNotTaken(t *testing.T) {
 }
 
 func TestCloseWhileThePeerDoesNotReadEndsEverythingAtOnce(t *testing.T) {
-	inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
+	overBoth(t, smallBuffer, func(t *testing.T, h *harness) {
 		_, c, big := stalled(h, nil)
 		s := c.Socket()
 		async := c.PushAsync(t.Context(), "echo", 1)
@@ -235,7 +235,7 @@ func TestCloseWhileThePeerDoesNotReadEndsEverythingAtOnce(t *testing.T) {
 }
 
 func TestJoinCancelledWhileThePeerDoesNotRead(t *testing.T) {
-	inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
+	overBoth(t, smallBuffer, func(t *testing.T, h *harness) {
 		conn, c, big := stalled(h, nil)
 		d := h.channel(c.Socket(), "room:2", nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -251,7 +251,7 @@ func TestJoinCancelledWhileThePeerDoesNotRead(t *testing.T) {
 }
 
 func TestCastsThatWereTakenAndNeverLeftAreCounted(t *testing.T) {
-	inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
+	overBoth(t, smallBuffer, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{WriteTimeout: 5 * time.Second})
 		conn := h.accept()
 		c := h.joined(s, "room:1", nil)

@@ -41,7 +41,7 @@ func TestAPingIsAnsweredThoughALargePushIsStuck(t *testing.T) {
 }
 
 func TestManyPushesAtOnceKeepTheirOrderAndReplies(t *testing.T) {
-	inBubble(t, &phoenixtest.Options{BufferSize: 300, FrameLog: 20000}, func(t *testing.T, h *harness) {
+	overBoth(t, &phoenixtest.Options{BufferSize: 300, FrameLog: 20000}, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{MaxQueue: -1})
 		c := h.joined(s, "room:1", nil)
 		const count = 6000 // more than the ring of pending calls has room for

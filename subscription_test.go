@@ -67,7 +67,7 @@ func subscribed(t *testing.T, h *harness, opts ...*phoenix.SubscribeOptions) (*p
 }
 
 func TestOverflowIsShownInItsPlace(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s, _, subs := subscribed(t, h,
 			&phoenix.SubscribeOptions{Limit: 3},
 			&phoenix.SubscribeOptions{Limit: 3, Overflow: phoenix.DropNewest},
@@ -99,7 +99,7 @@ func TestOverflowIsShownInItsPlace(t *testing.T) {
 }
 
 func TestTheLimitCountsMessagesOnly(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		_, c, subs := subscribed(t, h,
 			&phoenix.SubscribeOptions{Limit: 2, Overflow: phoenix.DropNewest},
 			&phoenix.SubscribeOptions{Limit: 1, Overflow: phoenix.Fail},
@@ -138,7 +138,7 @@ func TestTheLimitCountsMessagesOnly(t *testing.T) {
 }
 
 func TestASubscriptionMayWantSomeEventsOnly(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		names := []string{"a", "c"}
 		_, _, subs := subscribed(t, h, &phoenix.SubscribeOptions{Events: names}, nil)
 		names[0] = "b" // it was copied
@@ -149,7 +149,7 @@ func TestASubscriptionMayWantSomeEventsOnly(t *testing.T) {
 }
 
 func TestConsumersOfOneSubscriptionShareItsMessages(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		_, _, subs := subscribed(t, h, &phoenix.SubscribeOptions{Limit: -1})
 		var seen recorder[string]
 		var wg sync.WaitGroup
@@ -181,7 +181,7 @@ func TestConsumersOfOneSubscriptionShareItsMessages(t *testing.T) {
 }
 
 func TestNextEndsWithItsCtxAndLosesNothing(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		_, _, subs := subscribed(t, h, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -200,7 +200,7 @@ func TestNextEndsWithItsCtxAndLosesNothing(t *testing.T) {
 }
 
 func TestTheEndOfASubscriptionSaysWhy(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		for name, tc := range map[string]struct {
 			end  func(*phoenix.Socket, *phoenix.Channel, *phoenix.Subscription)
 			want error
@@ -246,7 +246,7 @@ func TestTheEndOfASubscriptionSaysWhy(t *testing.T) {
 }
 
 func TestSubscribeOnAClosedSocketHasEnded(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s, c, _ := subscribed(t, h)
 		s.Close()
 		if m, err := c.Subscribe(nil).Next(context.Background()); m != nil || !errors.Is(err, phoenix.ErrClosed) {

@@ -133,7 +133,7 @@ func TestTraceTellsWhatHappens(t *testing.T) {
 }
 
 func TestProvidersRunInTheCtxOfTheirTrace(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		tr := &tracer{t: t}
 		var seen recorder[string]
 		s := h.connected(&phoenix.SocketOptions{Trace: tr.trace(), AuthToken: func(ctx context.Context) (string, error) {

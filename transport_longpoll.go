@@ -66,11 +66,14 @@ const (
 	headerAuthToken = "X-Phoenix-Authtoken" //nolint:gosec // the name of a header
 	// The session's token, which servers from 1.8.10 on take from here, and older
 	// ones from the query.
-	headerPollToken = "X-Phoenix-Longpoll-Token" //nolint:gosec // as above
+	headerPollToken = "X-Phoenix-Longpoll-Token"
 	paramPollToken  = "token"
 )
 
 func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
+	if !isHeaderValue(req.AuthToken) {
+		return nil, &InputError{Field: "AuthToken", Reason: "has bytes that an HTTP header cannot carry, in which it travels with long poll"}
+	}
 	c := &pollConn{timeout: t.timeout, header: req.Header, authToken: req.AuthToken}
 	c.body.limit = req.MaxMessageSize
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
@@ -83,6 +86,16 @@ func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// isHeaderValue reports whether net/http takes s for the value of a header.
+func isHeaderValue(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 func (t longPoll) url(endpoint *url.URL) *url.URL {
