@@ -34,6 +34,7 @@ func (h *harness) until(d time.Duration) {
 // conn returns the one connection that is open.
 func (h *harness) conn() *phoenixtest.Conn {
 	h.t.Helper()
+	synctest.Wait()
 	conns := h.srv.Conns()
 	if len(conns) != 1 && !h.polls || len(conns) == 0 {
 		h.t.Fatalf("%d connections are open at %v, want 1", len(conns), h.now())

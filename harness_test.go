@@ -142,12 +142,15 @@ func (h *harness) transport() phoenix.Transport {
 	return phoenix.WebSocket(nil)
 }
 
-// connected makes a socket and connects it.
+// connected makes a socket and connects it. The first poll has arrived.
 func (h *harness) connected(opts *phoenix.SocketOptions) *phoenix.Socket {
 	h.t.Helper()
 	s := h.socket(opts)
 	if err := s.Connect(h.t.Context()); err != nil {
 		h.t.Fatalf("Connect: %v", err)
+	}
+	if h.polls {
+		synctest.Wait()
 	}
 	return s
 }
