@@ -44,7 +44,7 @@ func (h *harness) wantClosed(s *phoenix.Socket) {
 func TestCloseEndsAConnectAtOnce(t *testing.T) {
 	for name, fault := range map[string]func(*phoenixtest.Server){
 		"dial":    func(s *phoenixtest.Server) { s.HangDials(true) },
-		"upgrade": func(s *phoenixtest.Server) { s.HangUpgrades(true) },
+		"upgrade": func(s *phoenixtest.Server) { s.HangRequests(true) },
 		"probe":   func(s *phoenixtest.Server) { s.SwallowFrames(true) },
 		"backoff": func(s *phoenixtest.Server) { s.Down() },
 	} {

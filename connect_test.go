@@ -123,7 +123,7 @@ func TestConnectRetriesUntilItsContextEndsAndLeavesNothingRunning(t *testing.T) 
 func TestConnectEndsWithItsContextWhileAnAttemptHangs(t *testing.T) {
 	faults := map[string]func(*phoenixtest.Server){
 		"dial":    func(s *phoenixtest.Server) { s.HangDials(true) },
-		"upgrade": func(s *phoenixtest.Server) { s.HangUpgrades(true) },
+		"upgrade": func(s *phoenixtest.Server) { s.HangRequests(true) },
 		"probe":   func(s *phoenixtest.Server) { s.SwallowFrames(true) },
 	}
 	for name, fault := range faults {
@@ -269,7 +269,7 @@ func TestConnectWithADoneContextDoesNothing(t *testing.T) {
 
 func TestConcurrentConnectsShareAConnection(t *testing.T) {
 	overBoth(t, nil, func(t *testing.T, h *harness) {
-		h.srv.HangUpgrades(true)
+		h.srv.HangRequests(true)
 		s := h.socket(nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
@@ -279,7 +279,7 @@ func TestConcurrentConnectsShareAConnection(t *testing.T) {
 		wantIs(t, <-gaveUp, context.DeadlineExceeded)
 		h.at(2 * time.Second)
 		wantSocketState(t, s, phoenix.SocketConnecting)
-		h.srv.HangUpgrades(false)
+		h.srv.HangRequests(false)
 		if err := <-opened; err != nil {
 			t.Error(err)
 		}
@@ -303,7 +303,7 @@ func TestAConnectDuringAnAttemptIsNoReasonToHurryLater(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			overBoth(t, nil, func(t *testing.T, h *harness) {
 				var times recorder[time.Duration]
-				h.srv.HangUpgrades(true)
+				h.srv.HangRequests(true)
 				h.srv.RefuseNext(test.refusals, 503, nil, "")
 				s := h.socket(&phoenix.SocketOptions{Trace: h.attemptsIn(&times)})
 				done := make(chan error, 2)
@@ -311,7 +311,7 @@ func TestAConnectDuringAnAttemptIsNoReasonToHurryLater(t *testing.T) {
 				h.until(time.Second)
 				go func() { done <- s.Connect(t.Context()) }()
 				h.until(2 * time.Second)
-				h.srv.HangUpgrades(false)
+				h.srv.HangRequests(false)
 				for range 2 {
 					if err := <-done; err != nil {
 						t.Error(err)

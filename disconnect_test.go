@@ -209,7 +209,7 @@ func TestChannelsAndIteratorsLiveOnThroughADisconnect(t *testing.T) {
 func TestDisconnectEndsAConnect(t *testing.T) {
 	for name, fault := range map[string]func(*phoenixtest.Server){
 		"dial":    func(s *phoenixtest.Server) { s.HangDials(true) },
-		"upgrade": func(s *phoenixtest.Server) { s.HangUpgrades(true) },
+		"upgrade": func(s *phoenixtest.Server) { s.HangRequests(true) },
 		"backoff": func(s *phoenixtest.Server) { s.Down() },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -81,7 +81,7 @@ func TestReconnectSkipsTheBackoff(t *testing.T) {
 func TestReconnectAbortsTheAttemptUnderWay(t *testing.T) {
 	for name, fault := range map[string]func(*phoenixtest.Server, bool){
 		"dial":    (*phoenixtest.Server).HangDials,
-		"upgrade": (*phoenixtest.Server).HangUpgrades,
+		"upgrade": (*phoenixtest.Server).HangRequests,
 		"probe":   (*phoenixtest.Server).SwallowFrames,
 	} {
 		t.Run(name, func(t *testing.T) {
