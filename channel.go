@@ -156,7 +156,7 @@ func (c *Channel) encode(event string, payload any) (encoded, error) {
 		return encoded{}, err
 	}
 	if enc.binary {
-		if err := checkBinaryHeader(c.topic, event); err != nil {
+		if err := s.set.checkBinary(c.topic, event); err != nil {
 			return encoded{}, err
 		}
 	}

@@ -179,7 +179,8 @@ func (s *Socket) pushReplied(c *call, e *envelope, reply *Reply) {
 }
 
 // unmatchedTopic reports whether a reply is the server's own that it does not
-// know the topic. It has no join_ref, unlike any of the application's.
+// know the topic. It has no join_ref, unlike any of the application's; over V1
+// none of them has.
 func (e *envelope) unmatchedTopic() bool {
 	if e.joinRef != nil || e.binary || len(e.payload) > maxReasonReply || string(e.status) != statusError {
 		return false
@@ -212,10 +213,17 @@ func (s *Socket) handleMessage(e *envelope, msg *Message) (kept bool) {
 		return false
 	}
 	switch msg.Event {
-	case EventClose:
-		c.closedByServer()
-	case EventError:
-		c.crashed(ErrChannelCrashed)
+	case EventClose, EventError:
+		if e.joinRef == nil && c.state == ChannelJoining {
+			// Of an earlier join: this one is answered before it can end. Only
+			// Phoenix 1.0 and 1.1 do not say so themselves.
+			return false
+		}
+		if msg.Event == EventClose {
+			c.closedByServer()
+		} else {
+			c.crashed(ErrChannelCrashed)
+		}
 	default:
 		if c.state == ChannelJoined && !reservedEvent(msg.Event) {
 			return c.deliver(msg)

@@ -16,6 +16,21 @@ type envelope struct {
 	status []byte
 }
 
+// fill sets the fields of m.
+func (e *envelope) fill(m *Message) {
+	*m = Message{
+		JoinRef: string(e.joinRef), Ref: string(e.ref), Topic: string(e.topic), Event: string(e.event),
+		Payload: Payload{data: e.payload, binary: e.binary},
+	}
+	switch {
+	case e.status == nil:
+	case e.binary:
+		m.Status = string(e.status)
+	default:
+		m.Payload.data = appendReply(nil, e.status, e.payload)
+	}
+}
+
 // splitReply takes {"status":…,"response":…} apart, without a look at the
 // response where the keys are where Phoenix puts them.
 func (e *envelope) splitReply() error {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/phxgo/phoenix"
@@ -28,23 +29,43 @@ func messages(t *testing.T, frames []phoenixtest.Frame) []wireMessage {
 		if f.Kind != phoenixtest.FrameReceived && f.Kind != phoenixtest.FrameSent || f.Opcode != phoenixtest.OpText {
 			continue
 		}
-		m := wireMessage{conn: f.Conn, in: f.Kind == phoenixtest.FrameReceived}
-		var joinRef, ref *string
-		parts := []any{&joinRef, &ref, &m.topic, &m.event, &m.payload}
-		if err := json.Unmarshal(f.Data, &parts); err != nil {
-			t.Errorf("frame %s: %v", f.Data, err)
-			continue
-		}
-		if joinRef != nil {
-			m.joinRef = *joinRef
-		}
-		if ref != nil {
-			m.ref = *ref
-		}
+		m := readWire(t, string(f.Data))
+		m.conn, m.in = f.Conn, f.Kind == phoenixtest.FrameReceived
 		all = append(all, m)
 	}
 	slices.SortStableFunc(all, func(a, b wireMessage) int { return cmp.Compare(a.conn, b.conn) })
 	return all
+}
+
+// readWire reads a frame of either version of the protocol.
+func readWire(t *testing.T, text string) wireMessage {
+	t.Helper()
+	var m wireMessage
+	var joinRef, ref *string
+	var err error
+	if strings.HasPrefix(text, "[") {
+		err = json.Unmarshal([]byte(text), &[]any{&joinRef, &ref, &m.topic, &m.event, &m.payload})
+	} else {
+		var o struct {
+			Topic   string          `json:"topic"`
+			Event   string          `json:"event"`
+			Payload json.RawMessage `json:"payload"`
+			Ref     *string         `json:"ref"`
+			JoinRef *string         `json:"join_ref"`
+		}
+		err = json.Unmarshal([]byte(text), &o)
+		joinRef, ref, m.topic, m.event, m.payload = o.JoinRef, o.Ref, o.Topic, o.Event, o.Payload
+	}
+	if err != nil {
+		t.Errorf("frame %s: %v", text, err)
+	}
+	if joinRef != nil {
+		m.joinRef = *joinRef
+	}
+	if ref != nil {
+		m.ref = *ref
+	}
+	return m
 }
 
 func (w *world) check(t *testing.T) {
@@ -170,7 +191,7 @@ func checkJoinRefs(t *testing.T, log []wireMessage) {
 				delete(live, k)
 			}
 		case m.event == phoenix.EventClose || m.event == phoenix.EventError:
-			if m.joinRef == live[k] {
+			if m.ref == live[k] {
 				delete(live, k)
 			}
 		}

@@ -19,17 +19,38 @@ import (
 // Random operations on a socket, with faults of the server and the network in
 // between. What must hold whatever happens is in operations_check_test.go.
 
+// A way is what the operations go over.
+type way struct {
+	serializer phoenix.Serializer
+	transport  phoenix.Transport
+	polls      bool
+	falls      bool // back
+}
+
+func ways() map[string]way {
+	return map[string]way{
+		"websocket":   {phoenix.V2(), phoenix.WebSocket(nil), false, false},
+		"longpoll":    {phoenix.V2(), phoenix.LongPoll(nil), true, false},
+		"fallback":    {phoenix.V2(), phoenix.Fallback(phoenix.WebSocket(nil), phoenix.LongPoll(nil), nil), false, true},
+		"v1":          {phoenix.V1(), phoenix.WebSocket(nil), false, false},
+		"v1 longpoll": {phoenix.V1(), phoenix.LongPoll(nil), true, false},
+	}
+}
+
 func TestRandomOperations(t *testing.T) {
 	t.Parallel()
-	seeds := 300 // half of them over long poll
-	if testing.Short() {
-		seeds = 20
-	}
-	for seed := range seeds {
-		t.Run(strconv.Itoa(seed), func(t *testing.T) {
-			t.Parallel()
-			runOperations(t, randomOperations(uint64(seed)), seed%2 == 1)
-		})
+	seeds := map[string]int{"websocket": 150, "longpoll": 150, "fallback": 100, "v1": 30, "v1 longpoll": 30}
+	for name := range ways() {
+		n := seeds[name]
+		if testing.Short() {
+			n /= 10
+		}
+		for seed := range n {
+			t.Run(name+" "+strconv.Itoa(seed), func(t *testing.T) {
+				t.Parallel()
+				runOperations(t, ways()[name], randomOperations(uint64(seed)))
+			})
+		}
 	}
 }
 
@@ -45,8 +66,9 @@ func FuzzOperations(f *testing.F) {
 		if len(data) > 400 {
 			t.Skip("too long")
 		}
-		runOperations(t, data, false)
-		runOperations(t, data, true)
+		for _, way := range ways() {
+			runOperations(t, way, data)
+		}
 	})
 }
 
@@ -68,6 +90,7 @@ type world struct {
 	topics []*phoenix.Channel
 	closed bool
 	down   bool
+	falls  bool         // the transport falls back
 	open   atomic.Int64 // calls that have not returned
 
 	mode   atomic.Int32 // what joins do
@@ -89,15 +112,16 @@ type pushed struct {
 
 type pushKey struct{}
 
-// runOperations runs over long poll if polls is true.
-func runOperations(t *testing.T, data []byte, polls bool) {
+func runOperations(t *testing.T, way way, data []byte) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, &phoenixtest.Options{BufferSize: 600, FrameLog: 50_000})
-		h.polls = polls
-		w := &world{h: h, ctx: t.Context()}
+		h.polls = way.polls
+		w := &world{h: h, ctx: t.Context(), falls: way.falls}
 		h.srv.Handle("op:*", w.application())
 		w.s = h.connected(&phoenix.SocketOptions{
+			Serializer:       way.serializer,
+			Transport:        way.transport,
 			WriteTimeout:     3 * time.Second,
 			MaxQueue:         4000,
 			ReconnectBackoff: phoenix.Steps(100*time.Millisecond, time.Second),
@@ -219,6 +243,7 @@ func (w *world) do(op, arg int) {
 		}
 	case 6:
 		w.mode.Store(int32(arg % 5))
+		w.blockWebSockets(arg / 5 % 4)
 	case 7:
 		w.call(func() {
 			ctx, cancel := w.within(arg)
@@ -274,6 +299,17 @@ func (w *world) do(op, arg int) {
 	}
 }
 
+// blockWebSockets has a proxy let no WebSocket pass, in one of three ways, or all.
+// Only one who falls back gets through then.
+func (w *world) blockWebSockets(how int) {
+	if !w.falls {
+		return
+	}
+	w.h.srv.BlockUpgrade(how == 1)
+	w.h.srv.HangUpgrades(how == 2)
+	w.h.srv.SwallowFrames(how == 3)
+}
+
 func (w *world) newPush(c *phoenix.Channel, arg int, cast bool) *pushed {
 	p := &pushed{
 		id: len(w.pushes), topic: c.Topic(), cast: cast,
@@ -293,6 +329,7 @@ func (p *pushed) payload(arg int) any {
 func (w *world) finish(t *testing.T) {
 	t.Helper()
 	w.mode.Store(0)
+	w.blockWebSockets(0)
 	w.h.srv.Up()
 	for _, conn := range w.h.srv.Conns() {
 		conn.Resume()

@@ -59,7 +59,8 @@ type SocketOptions struct {
 	HTTPClient *http.Client
 	// Transport opens the connections. Default: WebSocket(nil).
 	Transport Transport
-	// Serializer is the version of the protocol. Default: V2().
+	// Serializer is the version of the protocol. Default: V2(). V1() is for
+	// servers that do not know it.
 	Serializer Serializer
 
 	// Timeout bounds an attempt to connect, up to the first heartbeat, and a
@@ -162,7 +163,7 @@ type JoinAttempt struct {
 type settings struct {
 	SocketOptions
 	codec codec
-	wire  *customWire // nil for the built-in serializer
+	wire  wire // nil for V2
 	vsn   string
 }
 
@@ -194,9 +195,7 @@ func (o *SocketOptions) resolve() (*settings, error) {
 		set.Serializer = V2()
 	}
 	set.vsn = set.Serializer.Version()
-	if _, ok := set.Serializer.(v2); !ok {
-		set.wire = &customWire{set.Serializer}
-	}
+	set.wire = wireOf(set.Serializer)
 	if set.Trace != nil {
 		t := *set.Trace
 		set.Trace = &t

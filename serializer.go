@@ -49,16 +49,34 @@ type outgoing struct {
 	cast    *call // that it was taken from, if nobody waits for its reply
 }
 
-// appendFrame appends the frame of m to dst, with the built-in serializer as the
-// hot paths need it: without a string made for a ref or an event.
+// A wire is a Serializer as the hot paths need it: without a string made for a
+// ref or an event. V2 is used without one.
+type wire interface {
+	// appendFrame appends the frame of m to dst.
+	appendFrame(dst []byte, m outgoing) (data []byte, binary bool, err error)
+	readFrame(f Frame) (envelope, error)
+	// checkBinary returns why a binary payload cannot be sent, before it is
+	// queued.
+	checkBinary(topic, event string) error
+}
+
+func wireOf(s Serializer) wire {
+	switch s := s.(type) {
+	case v2:
+		return nil
+	case v1:
+		return s
+	}
+	return customWire{s}
+}
+
 func (set *settings) appendFrame(dst []byte, m *outgoing) ([]byte, bool, error) {
 	if set.wire == nil {
 		return appendV2(dst, m)
 	}
-	return set.wire.appendFrame(dst, m)
+	return set.wire.appendFrame(dst, *m)
 }
 
-// readFrame takes a frame apart.
 func (set *settings) readFrame(f Frame, e *envelope) (err error) {
 	if set.wire == nil {
 		return e.readV2(f)
@@ -67,12 +85,21 @@ func (set *settings) readFrame(f Frame, e *envelope) (err error) {
 	return err
 }
 
+func (set *settings) checkBinary(topic, event string) error {
+	if set.wire == nil {
+		return checkBinaryHeader(topic, event)
+	}
+	return set.wire.checkBinary(topic, event)
+}
+
 // customWire makes of a Serializer of the user's what the hot paths need.
 type customWire struct {
 	Serializer
 }
 
-func (w *customWire) appendFrame(dst []byte, m *outgoing) ([]byte, bool, error) {
+func (customWire) checkBinary(topic, event string) error { return checkBinaryHeader(topic, event) }
+
+func (w customWire) appendFrame(dst []byte, m outgoing) ([]byte, bool, error) {
 	// It gets the room behind dst, not dst, so that one that appends and one
 	// that makes its own slice are both right.
 	f, err := w.Encode(dst[len(dst):], &Message{
@@ -85,7 +112,7 @@ func (w *customWire) appendFrame(dst []byte, m *outgoing) ([]byte, bool, error) 
 	return append(dst, f.Data...), f.Binary, err
 }
 
-func (w *customWire) readFrame(f Frame) (envelope, error) {
+func (w customWire) readFrame(f Frame) (envelope, error) {
 	var m Message
 	if err := w.Decode(f, &m); err != nil {
 		return envelope{}, err
@@ -99,6 +126,27 @@ func (w *customWire) readFrame(f Frame) (envelope, error) {
 		e.status = []byte(m.Status)
 	}
 	return e, e.splitReply()
+}
+
+// outgoingOf returns a message as it is framed.
+func outgoingOf(m *Message) (outgoing, error) {
+	joinRef, err := refNumber("JoinRef", m.JoinRef)
+	if err != nil {
+		return outgoing{}, err
+	}
+	ref, err := refNumber("Ref", m.Ref)
+	return outgoing{
+		joinRef: joinRef, ref: ref, topic: m.Topic, event: m.Event,
+		payload: m.Payload.Bytes(), binary: m.Payload.binary,
+	}, err
+}
+
+func refNumber(field, s string) (uint64, error) {
+	n := parseRef([]byte(s))
+	if n == 0 && s != "" {
+		return 0, &InputError{Field: field, Reason: "not the decimal number of a ref: " + quoteShort(s)}
+	}
+	return n, nil
 }
 
 func nullable(s string) []byte {

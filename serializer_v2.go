@@ -31,27 +31,12 @@ const (
 const maxBinaryField = 255
 
 func (v2) Encode(dst []byte, m *Message) (Frame, error) {
-	joinRef, err := refNumber("JoinRef", m.JoinRef)
+	out, err := outgoingOf(m)
 	if err != nil {
 		return Frame{}, err
 	}
-	ref, err := refNumber("Ref", m.Ref)
-	if err != nil {
-		return Frame{}, err
-	}
-	data, binary, err := appendV2(dst, &outgoing{
-		joinRef: joinRef, ref: ref, topic: m.Topic, event: m.Event,
-		payload: m.Payload.Bytes(), binary: m.Payload.binary,
-	})
+	data, binary, err := appendV2(dst, &out)
 	return Frame{Data: data, Binary: binary}, err
-}
-
-func refNumber(field, s string) (uint64, error) {
-	n := parseRef([]byte(s))
-	if n == 0 && s != "" {
-		return 0, &InputError{Field: field, Reason: "not the decimal number of a ref: " + quoteShort(s)}
-	}
-	return n, nil
 }
 
 func (v2) Decode(f Frame, m *Message) error {
@@ -59,17 +44,7 @@ func (v2) Decode(f Frame, m *Message) error {
 	if err := e.readV2(f); err != nil {
 		return err
 	}
-	*m = Message{
-		JoinRef: string(e.joinRef), Ref: string(e.ref), Topic: string(e.topic), Event: string(e.event),
-		Payload: Payload{data: e.payload, binary: e.binary},
-	}
-	switch {
-	case e.status == nil:
-	case e.binary:
-		m.Status = string(e.status)
-	default:
-		m.Payload.data = appendReply(nil, e.status, e.payload)
-	}
+	e.fill(m)
 	return nil
 }
 
