@@ -35,8 +35,9 @@ func (codecV1) decode(_ Opcode, data string) (inbound, error) {
 	return m, nil
 }
 
-// members puts the texts of an object's values into fields; of a key that is
-// there twice the last counts.
+// members puts the texts of an object's values into fields. Of a key that is
+// there twice the first counts: Jason collects the members in reverse, and
+// maps:from_list/1 keeps the last of equal keys.
 func members(data string, fields map[string]string) error {
 	i := skipSpace(data, 0)
 	if i == len(data) || data[i] != '{' {
@@ -47,12 +48,16 @@ func members(data string, fields map[string]string) error {
 	}
 	// It is valid, so there is nothing more to check.
 	i = skipSpace(data, i+1)
+	seen := map[string]bool{}
 	for data[i] != '}' {
 		end, _ := skipString(data, i)
 		key, _ := stringOf(data[i:end])
 		from, _ := skipKey(data, i)
 		end, _ = skipValue(data, from, maxDepth)
-		fields[key] = data[from:end]
+		if !seen[key] {
+			seen[key] = true
+			fields[key] = data[from:end]
+		}
 		if i = skipSpace(data, end); data[i] == ',' {
 			i = skipSpace(data, i+1)
 		}

@@ -38,7 +38,7 @@ func TestV1(t *testing.T) {
 		c := openV1(t, s)
 		c.send(t, joinV1)
 		c.wait(1)
-		c.send(t, ` { "ref" : 1 , "ref":"2", "t\u006fpic":"room:a","event":"echo","payload":[1, {"a":2}],"more":{} } `)
+		c.send(t, ` { "ref" : "2" , "ref":1, "t\u006fpic":"room:a","event":"echo","payload":[1, {"a":2}],"more":{} } `)
 		c.sendBinary(t, []byte(`{"ref":null,"topic":"room:a","event":"echo","payload":"x","join_ref":null}`))
 		c.send(t, `{"ref":"4","topic":"room:a","event":"echo","payload":"x","join_ref":"stale"}`)
 		synctest.Wait()
