@@ -66,7 +66,7 @@ func TestTheDefaultBackoffStaysInItsBoundsAndNeverGivesUp(t *testing.T) {
 	overBoth(t, &phoenixtest.Options{FrameLog: -1}, func(t *testing.T, h *harness) {
 		var times recorder[time.Duration]
 		s, err := phoenix.NewSocket(h.srv.URL(), &phoenix.SocketOptions{
-			HTTPClient: h.srv.HTTPClient(), Trace: h.attemptsIn(&times),
+			Transport: h.transport(), HTTPClient: h.srv.HTTPClient(), Trace: h.attemptsIn(&times),
 		})
 		if err != nil {
 			t.Fatal(err)
