@@ -8,7 +8,7 @@
 //
 //	room, err := socket.Channel("room:lobby", nil)
 //	if err != nil { … }
-//	messages := room.Messages(ctx, "shout")
+//	messages := room.Messages(ctx, "shout") // before Join, to miss nothing
 //	if _, err := room.Join(ctx); err != nil { … }
 //
 //	reply, err := room.Push(ctx, "shout", map[string]string{"body": "hello"})
@@ -23,15 +23,22 @@
 // wanted, not what was sent: joins and leaves are never queued for a connection
 // that is gone.
 //
+// Events go to the server with [Channel.Push], which waits for the reply,
+// [Channel.PushAsync], which does not, and [Channel.Cast], for events that the
+// server does not reply to. Messages of the server come through a
+// [Subscription], as a loop over [Channel.Messages], or to functions given to
+// [Channel.On].
+//
 // # Delivery
 //
 // A Phoenix server delivers at most once, and keeps nothing for a client that is
-// away. Nothing is lost silently: each push has exactly one outcome: a reply, or an error that tells whether it may have reached the server
-// ([PushError], [SafeToRetry]). A push that was not sent when the connection
-// broke waits, in order, for the channel to be rejoined; one that was sent fails
-// at once. And whenever messages may be missing, what consumes them is told in
-// that place: [GapError] after an outage, [DroppedError] when the consumer was
-// too slow.
+// away. This client sends nothing twice, and loses nothing silently. Each push
+// has exactly one outcome: a reply, or an error that tells whether it may have
+// reached the server ([PushError], [SafeToRetry]). A push that was not sent when
+// the connection broke waits, in order, for the channel to be rejoined; one that
+// was sent fails at once. And whenever messages may be missing, what consumes
+// them is told in that place: [GapError] after an outage, [DroppedError] when the
+// consumer was too slow. Functions given to On are not told.
 //
 // # Contexts
 //
@@ -46,8 +53,21 @@
 //
 // All methods may be called from any goroutine. The network is read whatever the
 // consumers do; queues are bounded, and their overflow is reported. Methods
-// without a ctx do not block, except Close. An idle socket
-// costs one goroutine, however many channels it has.
+// without a ctx do not block, except Close. Functions given to On may block and
+// call any method; those in the options, the hooks of a [Trace] and the handler
+// of the Logger must not call back. An idle socket costs one goroutine, however
+// many channels it has.
+//
+// # Errors
+//
+// They are values, to be told apart with [errors.Is] and [errors.As]: what
+// happened wraps why. Neither they nor the log contain params, tokens or
+// payloads, except the reason that a server gives for a refusal.
+//
+// # Tests
+//
+// Package phoenixtest is a Phoenix server for tests, in memory and in virtual
+// time.
 //
 // [Phoenix Channels]: https://hexdocs.pm/phoenix/channels.html
 package phoenix

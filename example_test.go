@@ -18,6 +18,11 @@ func exampleServer() (*phoenixtest.Server, *phoenix.Socket) {
 	if err != nil {
 		log.Fatal(err)
 	}
+	server.Handle("room:private", phoenixtest.Channel{
+		Join: func(*phoenixtest.Context, phoenixtest.Payload) phoenixtest.Reply {
+			return phoenixtest.Error(map[string]string{"reason": "unauthorized"})
+		},
+	})
 	server.Handle("room:*", phoenixtest.Channel{Events: phoenixtest.Events{
 		"shout": func(c *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply {
 			c.Broadcast("shout", p)
@@ -154,91 +159,4 @@ func ExampleChannel_PushAsync() {
 	// ok <nil>
 	// ok <nil>
 	// ok <nil>
-}
-
-func ExampleChannel_On() {
-	ctx := context.Background()
-	_, room, done := exampleRoom(ctx)
-	defer done()
-
-	heard := make(chan struct{})
-	off := room.On("shout", func(m *phoenix.Message) {
-		var shout struct{ Body string }
-		if err := m.Decode(&shout); err != nil {
-			log.Print(err)
-		}
-		fmt.Println("heard", shout.Body)
-		close(heard)
-	})
-	defer off()
-	if err := room.Cast(ctx, "shout", map[string]string{"body": "echo"}); err != nil {
-		log.Fatal(err)
-	}
-	<-heard
-	// Output: heard echo
-}
-
-func ExampleGapError() {
-	ctx := context.Background()
-	server, room, done := exampleRoom(ctx)
-	defer done()
-
-	sub := room.Subscribe(&phoenix.SubscribeOptions{Events: []string{"shout"}})
-	server.Down()
-	server.Up()
-	for m, err := range sub.All(ctx) {
-		var gap *phoenix.GapError
-		if errors.As(err, &gap) {
-			fmt.Println("the place to fetch what was missed; the rejoin said:", gap.Reply.Status)
-			break
-		}
-		fmt.Println(m, err)
-	}
-	// Output: the place to fetch what was missed; the rejoin said: ok
-}
-
-func ExampleSocket_Events() {
-	ctx := context.Background()
-	server, socket := exampleServer()
-	defer server.Close()
-	defer socket.Close()
-
-	events := socket.Events(ctx)
-	if err := socket.Connect(ctx); err != nil {
-		log.Fatal(err)
-	}
-	for ev := range events {
-		fmt.Println(ev.State)
-		if ev.State == phoenix.SocketOpen {
-			break
-		}
-	}
-	// Output:
-	// disconnected
-	// connecting
-	// open
-}
-
-func ExampleSteps() {
-	// As phoenix.js does, without jitter.
-	_, err := phoenix.NewSocket("wss://example.com/socket", &phoenix.SocketOptions{
-		ReconnectBackoff: phoenix.Steps(
-			10*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond, 150*time.Millisecond,
-			200*time.Millisecond, 250*time.Millisecond, 500*time.Millisecond, time.Second,
-			2*time.Second, 5*time.Second,
-		),
-		RejoinBackoff: phoenix.Steps(time.Second, 2*time.Second, 5*time.Second, 10*time.Second),
-	})
-	fmt.Println(err)
-	// Output: <nil>
-}
-
-func ExampleSocketOptions_authToken() {
-	fetch := func(context.Context) (string, error) { return "a fresh token", nil }
-	_, err := phoenix.NewSocket("wss://example.com/socket", &phoenix.SocketOptions{
-		// Asked before every attempt to connect.
-		AuthToken: fetch,
-	})
-	fmt.Println(err)
-	// Output: <nil>
 }
