@@ -30,6 +30,7 @@ func known() map[string]string {
 		"token":       modulePath + "/token",
 		"backoff":     "github.com/cenkalti/backoff/v4",
 
+		"atomic":   "sync/atomic",
 		"context":  "context",
 		"errors":   "errors",
 		"fmt":      "fmt",
@@ -39,13 +40,16 @@ func known() map[string]string {
 		"json":     "encoding/json",
 		"log":      "log",
 		"os":       "os",
+		"signal":   "os/signal",
 		"slog":     "log/slog",
 		"strings":  "strings",
 		"sync":     "sync",
 		"synctest": "testing/synctest",
 		"testing":  "testing",
 		"time":     "time",
+		"tls":      "crypto/tls",
 		"url":      "net/url",
+		"x509":     "crypto/x509",
 	}
 }
 
