@@ -34,8 +34,15 @@ func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {
 	return s, nil
 }
 
+const noScheme = `no scheme: it looks like "wss://example.com/socket"`
+
 func parseEndpoint(endpoint string) (*url.URL, error) {
 	u, err := url.Parse(endpoint)
+	if !strings.Contains(endpoint, "://") && (err != nil || u.Scheme != "") {
+		// "localhost:4000/socket" is a URL with the scheme localhost, and
+		// "127.0.0.1:4000/socket" none at all.
+		return nil, &InputError{Field: "endpoint", Reason: noScheme}
+	}
 	if err != nil {
 		// url.Error repeats the URL, which may hold a token.
 		if ue := (*url.Error)(nil); errors.As(err, &ue) {
@@ -49,7 +56,7 @@ func parseEndpoint(endpoint string) (*url.URL, error) {
 	switch u.Scheme {
 	case "ws", "wss", "http", "https":
 	case "":
-		return nil, &InputError{Field: "endpoint", Reason: `no scheme: it looks like "wss://example.com/socket"`}
+		return nil, &InputError{Field: "endpoint", Reason: noScheme}
 	default:
 		return nil, &InputError{Field: "endpoint", Reason: fmt.Sprintf("scheme %s is not ws, wss, http or https", quoteShort(u.Scheme))}
 	}

@@ -178,6 +178,9 @@ func TestAFirstConnectEndsAtOnceOnAFinalAnswer(t *testing.T) {
 				if he.Header.Get("X-Why") != "because" || len(he.Body) != 1024 || !strings.HasPrefix(string(he.Body), "no no ") {
 					t.Errorf("header %v, body of %d bytes: %.20q", he.Header, len(he.Body), he.Body)
 				}
+				if !phoenix.IsFinal(he) {
+					t.Errorf("IsFinal(%v) = false", he)
+				}
 				wantSocketState(t, s, phoenix.SocketDisconnected)
 				if err := s.Connect(t.Context()); err != nil {
 					t.Errorf("Connect after a refusal: %v", err)

@@ -39,6 +39,15 @@ func TestABadEndpointIsAnInputError(t *testing.T) {
 	}
 }
 
+func TestAnEndpointWithoutASchemeIsToldSo(t *testing.T) {
+	t.Parallel()
+	for _, endpoint := range []string{"example.com/socket", "localhost:4000/socket", "127.0.0.1:4000/socket", "[::1]:4000"} {
+		if _, err := phoenix.NewSocket(endpoint, nil); err == nil || !strings.Contains(err.Error(), "no scheme") {
+			t.Errorf("NewSocket(%q): %v", endpoint, err)
+		}
+	}
+}
+
 func TestTheErrorForABadEndpointHoldsNoSecret(t *testing.T) {
 	t.Parallel()
 	for _, endpoint := range []string{

@@ -93,11 +93,9 @@ type SocketOptions struct {
 	// of a failed attempt to connect, of a lost connection, of a channel that
 	// crashed, and of a join that was refused on rejoining, timed out or could
 	// not be made. After false the socket is disconnected, or the channel
-	// closed. It must not block. Default: a first
-	// Connect ends on an answer that will not change by itself (most HTTP
-	// statuses below 500, but not 408, 425 and 429; a certificate that does not
-	// verify); once the socket has been open, every failure is retried. A
-	// [backoff.PermanentError] and "too many channels joined" are never
+	// closed. It must not block. Default: a first Connect ends on what
+	// [IsFinal] names; once the socket has been open, every failure is retried.
+	// A [backoff.PermanentError] and "too many channels joined" are never
 	// retried.
 	RetryIf func(err error) bool
 

@@ -246,7 +246,7 @@ func (s *Socket) worthRetrying(r *runner, err error) bool {
 	s.lock()
 	opened := r.opened
 	s.unlock()
-	return opened || !finalAnswer(err)
+	return opened || !IsFinal(err)
 }
 
 func isPermanent(err error) bool {
@@ -254,8 +254,10 @@ func isPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
-// finalAnswer reports whether a failure will not change by itself.
-func finalAnswer(err error) bool {
+// IsFinal reports whether a failure to connect will hardly change by itself: an
+// HTTP status below 500 other than 408, 425 and 429, or a certificate that does
+// not verify. Without [SocketOptions].RetryIf a first Connect ends with it.
+func IsFinal(err error) bool {
 	if cert := (*tls.CertificateVerificationError)(nil); errors.As(err, &cert) {
 		return true
 	}

@@ -104,6 +104,9 @@ func TestAPeerThatDoesNotReadIsGivenUpAtWriteTimeout(t *testing.T) {
 		o := <-big
 		wantErr(t, o, phoenix.ErrConnectionLost, lost)
 		wantPushError(t, o.err, true, phoenix.ErrConnectionLost)
+		if errors.Is(o.err, context.DeadlineExceeded) {
+			t.Errorf("%v looks as if a ctx had ended", o.err)
+		}
 		for i, p := range pushes {
 			if _, err := p.Wait(t.Context()); err != nil {
 				t.Errorf("push %d = %v", i, err)

@@ -36,7 +36,7 @@ type SocketStats struct {
 	Unsent         uint64 // pushes that were accepted and ended without having been sent
 	Unanswered     uint64 // pushes that were sent and ended without a reply
 	CastsLost      uint64 // casts that were accepted and are not known to have been sent
-	Orphans        uint64 // replies that came too late, or that nobody waits for
+	Orphans        uint64 // replies that nobody waits for: to a Cast, or too late
 	Dropped        uint64 // messages dropped because a consumer was slow
 	ProtocolErrors uint64 // frames skipped
 

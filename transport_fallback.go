@@ -202,9 +202,9 @@ func bothFailed(primary, secondary error) error {
 	switch {
 	case primary == nil:
 		return secondary
-	case finalAnswer(primary) && !finalAnswer(secondary):
+	case IsFinal(primary) && !IsFinal(secondary):
 		return &fallbackError{primary, secondary, []error{secondary}}
-	case finalAnswer(secondary) && !finalAnswer(primary):
+	case IsFinal(secondary) && !IsFinal(primary):
 		return &fallbackError{primary, secondary, []error{primary}}
 	}
 	return &fallbackError{primary, secondary, []error{primary, secondary}}

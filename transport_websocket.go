@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -310,7 +311,7 @@ func (c *wsConn) WriteFrames(frames []Frame, deadline time.Time) (int, error) {
 	case ferr != nil:
 		err = ferr
 	case !done:
-		err = fmt.Errorf("phoenix: write: %w", context.DeadlineExceeded)
+		err = errWriteTimeout
 	default:
 		return len(frames), nil
 	}
@@ -322,6 +323,9 @@ func (c *wsConn) WriteFrames(frames []Frame, deadline time.Time) (int, error) {
 	}
 	return n, err
 }
+
+// errWriteTimeout is no context.DeadlineExceeded: no ctx of the user's has ended.
+var errWriteTimeout = fmt.Errorf("phoenix: not written in time: %w", os.ErrDeadlineExceeded)
 
 // collect writes frames into the cork and notes where each of them starts.
 func (c *wsConn) collect(frames []Frame) (taken int, err error) {
@@ -352,6 +356,9 @@ func (c *wsConn) writeEach(frames []Frame, deadline time.Time) (int, error) {
 	}
 	for i, f := range frames {
 		if err := c.ws.Write(ctx, messageType(f), f.Data); err != nil {
+			if ctx.Err() != nil {
+				err = errWriteTimeout
+			}
 			return i + 1, err
 		}
 	}
