@@ -1,0 +1,43 @@
+package token
+
+import "errors"
+
+// The reasons for which a token is not accepted. Match them with [errors.Is].
+var (
+	// ErrMissing says that there is no token: it is "".
+	ErrMissing = errors.New("token: missing")
+	// ErrInvalid says that the token is not one, was tampered with, or was made
+	// with another secret, salt or key derivation.
+	ErrInvalid = errors.New("token: invalid")
+	// ErrExpired says that the token is genuine, but too old.
+	ErrExpired = errors.New("token: expired")
+)
+
+// A TermError says that data cannot be put into a token, or that what a genuine
+// token carries cannot be read, or does not have the type that was asked for.
+type TermError struct {
+	Path   string // where in the data, such as ".roles[2]"; "" is the data itself
+	Reason string
+	Err    error // the cause, if there is one
+}
+
+func (e *TermError) Error() string {
+	msg := "token: data" + e.Path + ": " + e.Reason
+	if e.Err != nil {
+		msg += ": " + e.Err.Error()
+	}
+	return msg
+}
+
+// Unwrap returns the cause.
+func (e *TermError) Unwrap() error { return e.Err }
+
+// within returns err as one of a part of what it is an error of. It is for
+// errors on their way up, which nobody else has seen.
+func within(path string, err error) error {
+	var t *TermError
+	if errors.As(err, &t) {
+		t.Path = path + t.Path
+	}
+	return err
+}
