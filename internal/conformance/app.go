@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix/phoenixtest"
+	"github.com/phxgo/phoenix/token"
 )
 
 // Start starts a server with the application, which the caller has to close.
@@ -29,7 +30,8 @@ func Options(opts phoenixtest.Options) *phoenixtest.Options {
 	opts.AuthToken = true
 	opts.Strict = true
 	opts.LongPollWindow = 2 * time.Second
-	opts.Connect = connect
+	signer := newSigner()
+	opts.Connect = func(info *phoenixtest.ConnectInfo) error { return connect(info, signer) }
 	return &opts
 }
 
@@ -37,12 +39,12 @@ var errDenied = errors.New("denied")
 
 // connect is connect/3 and id/1. A param that is not a string where one is
 // needed crashes it.
-func connect(info *phoenixtest.ConnectInfo) error {
+func connect(info *phoenixtest.ConnectInfo, signer *token.Signer) error {
 	params := info.Nested()
 	if _, ok := params["deny"]; ok {
 		return errDenied
 	}
-	user, err := userOf(info, params)
+	user, err := userOf(info, params, signer)
 	if err != nil {
 		return err
 	}
@@ -51,14 +53,14 @@ func connect(info *phoenixtest.ConnectInfo) error {
 	return nil
 }
 
-func userOf(info *phoenixtest.ConnectInfo, params map[string]any) (string, error) {
-	token, given := stringParam(params, "user_token")
+func userOf(info *phoenixtest.ConnectInfo, params map[string]any, signer *token.Signer) (string, error) {
+	text, given := stringParam(params, "user_token")
 	if !given {
-		token = info.AuthToken
-		given = token != ""
+		text = info.AuthToken
+		given = text != ""
 	}
 	if given {
-		return VerifyUser(token, time.Now())
+		return verifyUser(signer, text)
 	}
 	user, given := stringParam(params, "user")
 	if !given {
