@@ -3,25 +3,26 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	"sync"
 	"time"
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/phoenixtest"
+	"github.com/phxgo/phoenix/token"
 )
 
 // A server is a Phoenix server in this process. It lets in who has a token.
 type server struct {
 	*phoenixtest.Server
-
-	mu    sync.Mutex
-	users map[string]string // by token
+	signer *token.Signer
 }
 
 func startServer() (*server, error) {
-	s := &server{users: map[string]string{}}
-	var err error
+	// The secret_key_base of the endpoint, which nobody else has to know here.
+	signer, err := token.NewSigner(rand.Text(), nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{signer: signer}
 	s.Server, err = phoenixtest.Start(&phoenixtest.Options{AuthToken: true, Connect: s.connect})
 	if err != nil {
 		return nil, err
@@ -45,35 +46,26 @@ func roomChannel() phoenixtest.Channel {
 	}
 }
 
+// salt says what the tokens are for. It is that of the Elixir code in README.md.
+const salt = "user socket"
+
 // connect decides who may connect, as connect/3 does.
 func (s *server) connect(info *phoenixtest.ConnectInfo) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	user, ok := s.users[info.AuthToken]
-	if !ok {
-		return errors.New("unknown token")
+	user, err := token.VerifyFor[string](s.signer, salt, info.AuthToken)
+	if err != nil {
+		return err
 	}
 	info.ID = "user_socket:" + user
 	return nil
 }
 
-// mint makes a token for a user: a random string that the server remembers. A
-// real application gets one that the server has signed, with Phoenix.Token, from
-// a web page or an API where the user has logged in.
-func (s *server) mint(user string) string {
-	token := rand.Text()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.users[token] = user
-	return token
-}
-
-// optionsFor returns what a user's socket needs to connect to the server.
+// optionsFor returns what a user's socket needs to connect to the server: a token,
+// which a real application gets from a web page or an API where the user has logged
+// in.
 func (s *server) optionsFor(user string) phoenix.SocketOptions {
-	token := s.mint(user)
 	return phoenix.SocketOptions{
 		HTTPClient: s.HTTPClient(), // the server is on a network in memory
-		AuthToken:  func(context.Context) (string, error) { return token, nil },
+		AuthToken:  func(context.Context) (string, error) { return s.signer.Sign(salt, user) },
 		// Nobody else is on that network, so that there is no need for patience
 		// and jitter, as the default has them.
 		ReconnectBackoff: phoenix.Steps(10*time.Millisecond, 50*time.Millisecond),
