@@ -165,7 +165,13 @@ func TestAnIdleSocketHasAtMostTwoGoroutines(t *testing.T) {
 		s, c := joinedOver(t, url)
 		c.On("e", func(*phoenix.Message) {})
 		c.Subscribe(nil)
-		if _, err := c.Push(t.Context(), "echo", 1); err != nil {
+		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{StateEvent: "shout"})
+		p.OnJoin(func(phoenix.PresenceChange[person]) {})
+		p.Changes(t.Context())
+		if _, err := c.Push(t.Context(), "shout", json.RawMessage(onlyU1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.WaitSynced(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, s)

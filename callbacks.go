@@ -62,6 +62,9 @@ func (c *Channel) deliver(m *Message) (kept bool) {
 	for _, sub := range c.subs {
 		kept = sub.put(m) || kept
 	}
+	for _, f := range c.presences {
+		kept = f.put(m) || kept
+	}
 	if c.callbacks == nil {
 		return kept
 	}
@@ -91,59 +94,49 @@ func (c *Channel) call(h *handler, m *Message) {
 	cb.queue.push(callback{h, m})
 	if !cb.running {
 		cb.running = true
-		s.goUser(c.work)
+		s.goSteps(c.step)
 	}
 }
 
-// work calls handlers until none is left to be called.
-func (c *Channel) work() {
+// step calls the next handler; it returns false if none is left to be called.
+func (c *Channel) step() bool {
 	s, cb := c.socket, c.callbacks
-	done := false
-	defer func() {
-		if done {
-			return
-		}
-		// A handler called runtime.Goexit, as t.FailNow does: the others go on.
-		s.lock()
-		defer s.unlock()
-		s.goUser(c.work)
-	}()
-	for {
-		s.mu.Lock()
-		next, ok := cb.queue.pop()
-		for ok && next.handler.off {
-			next, ok = cb.queue.pop()
-		}
-		waiting, gen := cb.queue.n, cb.gen
-		if !ok {
-			cb.running, cb.dropping = false, false
-			done = true
-			s.mu.Unlock()
-			return
-		}
-		s.mu.Unlock()
-		c.invoke(next, waiting, gen)
+	s.mu.Lock()
+	next, ok := cb.queue.pop()
+	for ok && next.handler.off {
+		next, ok = cb.queue.pop()
 	}
+	waiting, gen := cb.queue.n, cb.gen
+	if !ok {
+		cb.running, cb.dropping = false, false
+	}
+	s.mu.Unlock()
+	if ok {
+		info := CallbackInfo{Topic: c.topic, Event: next.msg.Event, Queued: waiting}
+		wanted := func() bool { return !next.handler.off && cb.gen == gen }
+		s.callback(info, wanted, func() { next.handler.fn(next.msg) })
+	}
+	return ok
 }
 
-func (c *Channel) invoke(cb callback, waiting, gen int) {
-	tr := c.socket.set.Trace
+// callback calls a function of the user's, traced. The hooks take their time:
+// nobody may want the call any more after the first, which wanted, under the lock,
+// tells.
+func (s *Socket) callback(info CallbackInfo, wanted func() bool, call func()) {
+	tr := s.set.Trace
 	if tr == nil || tr.CallbackStart == nil && tr.CallbackDone == nil {
-		cb.handler.fn(cb.msg)
+		call()
 		return
 	}
-	info := CallbackInfo{Topic: c.topic, Event: cb.msg.Event, Queued: waiting}
 	ctx := context.Background()
 	if tr.CallbackStart != nil {
 		ctx = tr.CallbackStart(ctx, info)
 	}
-	// The hook took its time: nobody may want the call any more.
-	s := c.socket
 	s.mu.Lock()
-	void := cb.handler.off || c.callbacks.gen != gen
+	still := wanted()
 	s.mu.Unlock()
-	if !void {
-		cb.handler.fn(cb.msg)
+	if still {
+		call()
 	}
 	if tr.CallbackDone != nil {
 		tr.CallbackDone(ctx, info)

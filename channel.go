@@ -99,6 +99,7 @@ type Channel struct {
 	inFlight   callList
 	parked     callList
 	subs       []*Subscription
+	presences  []*presenceFeed
 	callbacks  *callbacks
 	watchers   []*watcher[ChannelEvent]
 }

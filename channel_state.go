@@ -32,7 +32,7 @@ func (c *Channel) stray() {
 
 // unstray forgets a channel that nobody waits for any more.
 func (c *Channel) unstray() {
-	if len(c.subs) == 0 && len(c.watchers) == 0 {
+	if len(c.subs) == 0 && len(c.presences) == 0 && len(c.watchers) == 0 {
 		delete(c.socket.strays, c)
 	}
 }
@@ -69,6 +69,7 @@ func (c *Channel) connected() *connection {
 // lost is called when a channel that was joined, or joining, is not any more.
 func (c *Channel) lost(why error) {
 	if c.state == ChannelJoined {
+		c.losePresences()
 		c.lostWhy = why
 		if c.socket.now()-c.joinedAt >= stableTime {
 			c.policy = nil
@@ -78,6 +79,13 @@ func (c *Channel) lost(why error) {
 	c.socket.failAll(&c.inFlight, why)
 	c.voidJoin()
 	c.attemptOver(nil, why)
+}
+
+// losePresences makes the lists of the channel's presences stale.
+func (c *Channel) losePresences() {
+	for _, f := range c.presences {
+		f.lost()
+	}
 }
 
 // crashed is called when the channel's process on the server is gone.
@@ -169,6 +177,7 @@ func (c *Channel) startLeave() chan error {
 		}
 		ref := c.joinRef
 		c.epoch++
+		c.losePresences()
 		c.joinOver()
 		c.joinRef = ref
 		s.timers.stop(&c.rejoinDue)
@@ -221,6 +230,9 @@ func (c *Channel) finish(why error) {
 	c.callbacks.clear()
 	for _, sub := range slices.Clone(c.subs) {
 		sub.end(why)
+	}
+	for _, f := range slices.Clone(c.presences) {
+		f.end(why)
 	}
 	if !wasClosed {
 		ev := ChannelEvent{State: ChannelClosed}

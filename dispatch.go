@@ -110,9 +110,15 @@ func (r *reader) skip(f Frame, err error) {
 	defer s.unlock()
 	s.stats.framesIn++
 	s.stats.bytesIn += uint64(len(f.Data))
+	s.reportProtocol(pe)
+}
+
+// reportProtocol tells of something that was not understood, but for Trace, which
+// was told already.
+func (s *Socket) reportProtocol(pe *ProtocolError) {
 	s.stats.protocolErrors++
 	s.emit(SocketEvent{State: s.state, Err: pe})
-	s.log(slog.LevelWarn, "frame skipped", slog.Any("err", pe))
+	s.log(slog.LevelWarn, "input skipped", slog.Any("err", pe))
 }
 
 // handleReply gives a reply to whoever waits for it. The ref alone finds the

@@ -21,7 +21,7 @@
 // a topic on it. Once joined it stays joined: it is rejoined on every new
 // connection, and after a crash of its process on the server. State is what is
 // wanted, not what was sent: joins and leaves are never queued for a connection
-// that is gone.
+// that is gone. A [Presence] keeps the list of who else has joined a topic.
 //
 // Events go to the server with [Channel.Push], which waits for the reply,
 // [Channel.PushAsync], which does not, and [Channel.Cast], for events that the

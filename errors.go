@@ -261,13 +261,16 @@ func (e *GapError) Error() string {
 // Unwrap returns why the channel had to be rejoined.
 func (e *GapError) Unwrap() error { return e.Err }
 
-// A ProtocolError reports a frame that could not be understood. The frame was
-// skipped; the connection lives on.
+// A ProtocolError reports a frame that could not be understood, or what could not
+// be in a state or diff of a [Presence]. It was skipped; the connection lives on.
 type ProtocolError struct {
 	Reason string
 	Err    error
-	Size   int  // of the frame, in bytes
+	Size   int  // of the frame, or of the state or diff, in bytes
 	Binary bool // a binary frame
+	// Topic and Event are those of the state or diff; "" for a frame.
+	Topic string
+	Event string
 }
 
 func (e *ProtocolError) Error() string {
@@ -276,6 +279,9 @@ func (e *ProtocolError) Error() string {
 		kind = "binary"
 	}
 	msg := fmt.Sprintf("phoenix: undecodable %s frame of %d bytes: %s", kind, e.Size, e.Reason)
+	if e.Event != "" {
+		msg = fmt.Sprintf("phoenix: bad %s of %d bytes on %s: %s", quoteShort(e.Event), e.Size, quoteShort(e.Topic), e.Reason)
+	}
 	if e.Err != nil {
 		msg += ": " + trimPrefix(e.Err)
 	}

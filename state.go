@@ -108,6 +108,26 @@ func (s *Socket) logFrame(msg, topic, event, ref string, size int) {
 // goUser starts a goroutine that runs code of the user's. The lock is held.
 func (s *Socket) goUser(f func()) { s.userWG.Go(f) }
 
+// goSteps starts a goroutine that calls step, which may run code of the user's,
+// until it returns false. The lock is held.
+func (s *Socket) goSteps(step func() bool) {
+	s.goUser(func() {
+		done := false
+		defer func() {
+			if done {
+				return
+			}
+			// It called runtime.Goexit, as t.FailNow does: the rest goes on.
+			s.lock()
+			defer s.unlock()
+			s.goSteps(step)
+		}()
+		for step() {
+		}
+		done = true
+	})
+}
+
 // settle gives c its outcome: it leaves every list and table and gets its
 // outcome in this one critical section, so that there is exactly one.
 func (s *Socket) settle(c *call, reply *Reply, err error) {
@@ -244,7 +264,7 @@ func (st SocketState) String() string {
 type SocketEvent struct {
 	State SocketState
 	// Err is why: the failure of an attempt, the loss of the connection, or a
-	// *ProtocolError for a frame that was skipped.
+	// *ProtocolError for input that was skipped.
 	Err error
 	// Attempt is the number of the attempt to connect, from 1 at Connect and
 	// after each connection that had lasted 10 s; while waiting, of the one

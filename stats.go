@@ -38,7 +38,7 @@ type SocketStats struct {
 	CastsLost      uint64 // casts that were accepted and are not known to have been sent
 	Orphans        uint64 // replies that nobody waits for: to a Cast, or too late
 	Dropped        uint64 // messages dropped because a consumer was slow
-	ProtocolErrors uint64 // frames skipped
+	ProtocolErrors uint64 // frames, states and diffs skipped, as a whole or in part
 
 	RTT time.Duration // of the last heartbeat or Ping; 0: none yet
 }

@@ -26,7 +26,8 @@ type Trace struct {
 	// was sent, or lost.
 	PushStart func(ctx context.Context, info PushStartInfo) context.Context
 	PushDone  func(ctx context.Context, info PushDoneInfo)
-	// CallbackStart and CallbackDone enclose a call of a function given to On.
+	// CallbackStart and CallbackDone enclose a call of a function given to On, or
+	// to OnJoin and the like of a Presence.
 	CallbackStart func(ctx context.Context, info CallbackInfo) context.Context
 	CallbackDone  func(ctx context.Context, info CallbackInfo)
 	// Disconnected is called when an open connection ended; err says why.
@@ -40,7 +41,8 @@ type Trace struct {
 	// Dropped is called when messages of a topic were dropped because a
 	// consumer was slow.
 	Dropped func(topic string, n int)
-	// ProtocolError is called when a frame was skipped.
+	// ProtocolError is called when a frame was skipped, or something in a state
+	// or diff of a Presence.
 	ProtocolError func(*ProtocolError)
 
 	_ struct{}
@@ -89,9 +91,9 @@ type PushDoneInfo struct {
 	Err   error
 }
 
-// CallbackInfo describes a call of a function given to On.
+// CallbackInfo describes a call of a function given to On, or to a Presence.
 type CallbackInfo struct {
 	Topic  string
 	Event  string
-	Queued int // calls of the same channel that wait behind it
+	Queued int // calls of the same channel, or states and diffs, that wait behind it
 }

@@ -1,0 +1,155 @@
+package phoenix
+
+import "slices"
+
+// presenceCallbacks are the functions given to OnJoin and the like, and the steps
+// that they have to be told of. They are guarded by the socket's lock.
+type presenceCallbacks[M any] struct {
+	handlers []*presenceHandler[M] // a new list with each change
+	version  int                   // of handlers
+	queue    ring[presenceStep[M]]
+	last     int // the version of handlers that the last step has
+	running  bool
+	gen      int             // grows when the calls that wait are dropped
+	turn     presenceTurn[M] // the worker's own
+}
+
+// A presenceHandler is a function that was given to OnJoin and the like.
+type presenceHandler[M any] struct {
+	kind   PresenceKind // 0: OnSync
+	change func(PresenceChange[M])
+	sync   func(PresenceSnapshot[M])
+	off    bool
+}
+
+// A presenceTurn is the step that is told at the moment.
+type presenceTurn[M any] struct {
+	presenceStep[M]
+	changes []PresenceChange[M] // not yet told; the first one perhaps to some
+	next    int                 // of the handlers
+	gen     int
+}
+
+// OnJoin has fn called with each [PresenceJoin], until off is called: somebody came
+// (CameOnline), or has one more meta. The functions of a presence are called one at
+// a time, on a goroutine of their own, in the order in which things happened: they
+// may block, push, leave, call methods of the presence and close it. A function is
+// told of what comes after it was given. Those of one state or diff are called in
+// the order of the keys, for joins and updates first, then for leaves, then OnSync.
+//
+// Calls that still wait when off, the presence's Close, Leave or the socket's Close
+// is called are dropped, as with [Channel.On]. If the functions are slow, changes
+// are merged, as for a slow loop over Changes.
+func (p *Presence[M]) OnJoin(fn func(PresenceChange[M])) (off func()) {
+	return p.on(&presenceHandler[M]{kind: PresenceJoin, change: fn})
+}
+
+// OnLeave has fn called with each [PresenceLeave], as OnJoin does with joins:
+// somebody went (WentOffline), or has one meta less.
+func (p *Presence[M]) OnLeave(fn func(PresenceChange[M])) (off func()) {
+	return p.on(&presenceHandler[M]{kind: PresenceLeave, change: fn})
+}
+
+// OnUpdate has fn called with each [PresenceUpdate], as OnJoin does with joins. An
+// update is not a leave and a join.
+func (p *Presence[M]) OnUpdate(fn func(PresenceChange[M])) (off func()) {
+	return p.on(&presenceHandler[M]{kind: PresenceUpdate, change: fn})
+}
+
+// OnSync has fn called, in turn with the functions of OnJoin and the others, with
+// the list after each state, and after each diff that changed it, if it is in sync
+// then.
+func (p *Presence[M]) OnSync(fn func(PresenceSnapshot[M])) (off func()) {
+	return p.on(&presenceHandler[M]{sync: fn})
+}
+
+func (p *Presence[M]) on(h *presenceHandler[M]) (off func()) {
+	s, cb := p.socket, &p.callbacks
+	s.lock()
+	defer s.unlock()
+	cb.handlers = append(slices.Clone(cb.handlers), h)
+	cb.version++
+	return func() {
+		s.lock()
+		defer s.unlock()
+		h.off = true
+		cb.handlers = slices.DeleteFunc(slices.Clone(cb.handlers), func(x *presenceHandler[M]) bool { return x == h })
+		cb.version++
+	}
+}
+
+// put has a step told to the handlers there are now.
+func (cb *presenceCallbacks[M]) put(p *Presence[M], st presenceStep[M]) {
+	if len(cb.handlers) == 0 {
+		return
+	}
+	if cb.queue.n >= maxPresenceSteps && cb.last == cb.version {
+		cb.queue.at(cb.queue.n - 1).add(st)
+		return
+	}
+	st.handlers, cb.last = cb.handlers, cb.version
+	cb.queue.push(st)
+	if !cb.running {
+		cb.running = true
+		p.socket.goSteps(p.call)
+	}
+}
+
+// call calls the next handler; it returns false if there is none to be called.
+func (p *Presence[M]) call() bool {
+	s, cb := p.socket, &p.callbacks
+	turn := &cb.turn
+	h, fn := turn.pop()
+	for h == nil {
+		s.mu.Lock()
+		st, ok := cb.queue.pop()
+		*turn = presenceTurn[M]{presenceStep: st, gen: cb.gen}
+		cb.running = ok
+		s.mu.Unlock()
+		if !ok {
+			return false
+		}
+		turn.changes = st.changes()
+		h, fn = turn.pop()
+	}
+	gen := turn.gen
+	wanted := func() bool { return !h.off && cb.gen == gen }
+	s.mu.Lock()
+	ok, waiting := wanted(), cb.queue.n
+	s.mu.Unlock()
+	if ok {
+		info := CallbackInfo{Topic: p.feed.channel.topic, Event: turn.event, Queued: waiting}
+		s.callback(info, wanted, fn)
+	}
+	return true
+}
+
+// pop returns the next handler of the turn, and the call of it.
+func (t *presenceTurn[M]) pop() (*presenceHandler[M], func()) {
+	for len(t.changes) > 0 {
+		for t.next < len(t.handlers) {
+			h, c := t.handlers[t.next], t.changes[0]
+			t.next++
+			if h.kind == c.Kind {
+				return h, func() { h.change(c) }
+			}
+		}
+		t.changes, t.next = t.changes[1:], 0
+	}
+	for t.synced && t.next < len(t.handlers) {
+		h := t.handlers[t.next]
+		t.next++
+		if h.sync != nil {
+			snap := PresenceSnapshot[M]{t.to, PresenceSynced}
+			return h, func() { h.sync(snap) }
+		}
+	}
+	return nil, nil
+}
+
+// hush drops the calls that wait.
+func (p *Presence[M]) hush() {
+	cb := &p.callbacks
+	cb.queue = ring[presenceStep[M]]{}
+	cb.gen++
+}

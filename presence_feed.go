@@ -1,0 +1,281 @@
+package phoenix
+
+import (
+	"bytes"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// A presenceFeed is what a channel gives to a Presence: states and diffs, in the
+// order in which they come, for a worker that takes them.
+//
+// A diff does not tell which join it belongs to, but its place among the joins
+// does. Diffs wait for the state of the join that they came after, which they may
+// precede; the worker gets them together with it. A generation is the time from
+// one loss of the channel to the next: only after the state of the present one is
+// the list in sync.
+//
+// It is guarded by the socket's lock, and its methods are called under it.
+type presenceFeed struct {
+	channel    *Channel
+	owner      presenceOwner
+	stateEvent string
+	diffEvent  string
+	limit      int // of diffs that wait; 0: none
+
+	ready   ring[presenceInput] // for the worker
+	states  int                 // among them
+	pending ring[*Message]      // diffs that wait for the state of the generation
+	working bool                // the worker is there
+	gen     uint64
+	stated  bool   // the state of the generation came
+	shown   uint64 // the generation of the last state that was applied; 0: none
+	err     error  // why it has ended
+	over    bool   // the worker has seen the end
+
+	stateDue deadline // diffs have waited for so long that it is worth a warning
+	warned   bool
+	dropping bool            // a drop was logged, and nothing was taken since
+	watchers []chan struct{} // of one slot, for those who wait for any change
+}
+
+// A presenceOwner is the Presence, whose metas have a type.
+type presenceOwner interface {
+	// step takes an input; it returns false if there is none. It runs without
+	// the lock, on a goroutine for code of the user's.
+	step() bool
+	// hush makes sure that no callback begins any more.
+	hush()
+	// finish is called when nothing more will come.
+	finish()
+}
+
+// A presenceInput is a state or a diff for the worker, or the end.
+type presenceInput struct {
+	msg   *Message // nil: the end
+	state bool
+	gen   uint64
+	early []*Message // diffs that came before the state
+}
+
+// presenceWait is how long diffs wait for a state before there is a warning.
+const presenceWait = 10 * time.Second
+
+// maxPresenceStates bounds the states that wait, which may be large.
+const maxPresenceStates = 16
+
+// attach begins to feed the owner.
+func (f *presenceFeed) attach() {
+	c := f.channel
+	f.gen = 1
+	f.stateDue.fire = f.warn
+	c.presences = append(c.presences, f)
+	c.stray()
+}
+
+func (f *presenceFeed) status() PresenceStatus {
+	switch {
+	case f.err != nil:
+		return PresenceClosed
+	case f.shown == f.gen:
+		return PresenceSynced
+	case f.shown == 0:
+		return PresenceAwaiting
+	}
+	return PresenceStale
+}
+
+// put takes a message, if it is one for the presence, and reports whether it
+// keeps it.
+func (f *presenceFeed) put(m *Message) (kept bool) {
+	switch m.Event {
+	case f.stateEvent:
+		if f.full(f.ready.n) || f.limit > 0 && f.states >= maxPresenceStates {
+			f.overrun(f.ready.n)
+		}
+		in := presenceInput{msg: m, state: true, gen: f.gen}
+		if !f.stated {
+			f.stated = true
+			f.channel.socket.timers.stop(&f.stateDue)
+			for early, ok := f.pending.pop(); ok; early, ok = f.pending.pop() {
+				in.early = append(in.early, early)
+			}
+		}
+		f.states++
+		f.push(in)
+		return true
+	case f.diffEvent:
+		if !f.stated {
+			f.hold(m)
+			return false
+		}
+		if f.full(f.ready.n) {
+			f.overrun(f.ready.n + 1)
+			return false
+		}
+		f.push(presenceInput{msg: m, gen: f.gen})
+		return true
+	}
+	return false
+}
+
+func (f *presenceFeed) full(n int) bool { return f.limit > 0 && n >= f.limit }
+
+func (f *presenceFeed) push(in presenceInput) {
+	f.ready.push(in)
+	if !f.working {
+		f.working = true
+		f.channel.socket.goSteps(f.owner.step)
+	}
+}
+
+// hold keeps a copy of a diff that came before its state. It may wait for long, and
+// must not hold its neighbours in memory. The latest are those that count: the
+// older a diff is, the surer it is in the state.
+func (f *presenceFeed) hold(m *Message) {
+	s := f.channel.socket
+	if f.full(f.pending.n) {
+		f.pending.pop()
+		f.dropped(1)
+	}
+	held := *m
+	held.Payload.data = bytes.Clone(m.Payload.data)
+	f.pending.push(&held)
+	if f.stateDue.index == 0 && !f.warned {
+		s.timers.set(&f.stateDue, s.now()+presenceWait)
+	}
+}
+
+// warn tells that diffs wait for a state that does not come.
+func (f *presenceFeed) warn() {
+	f.warned = true
+	f.channel.socket.log(slog.LevelWarn, "presence: diffs came but no state: does the server push it after the join?",
+		slog.String("topic", f.channel.topic), slog.String("event", f.stateEvent), slog.Int("pending", f.pending.n))
+}
+
+// overrun is called when the worker is too slow, so that n messages are dropped:
+// without one diff the others are worth nothing, until the next state.
+func (f *presenceFeed) overrun(n int) {
+	f.dropped(n)
+	f.ready, f.states = ring[presenceInput]{}, 0
+	f.lost()
+}
+
+func (f *presenceFeed) dropped(n int) {
+	s := f.channel.socket
+	s.stats.dropped += uint64(n) //nolint:gosec // the length of a queue
+	if tr := s.set.Trace; tr != nil && tr.Dropped != nil {
+		s.later(func() { tr.Dropped(f.channel.topic, n) })
+	}
+	if !f.dropping {
+		f.dropping = true
+		s.log(slog.LevelWarn, "presence: too many diffs wait: some dropped", slog.String("topic", f.channel.topic))
+	}
+}
+
+// lost is called when the list is no longer what the server has, until the next
+// state.
+func (f *presenceFeed) lost() {
+	f.gen++
+	f.stated = false
+	f.pending = ring[*Message]{}
+	f.channel.socket.timers.stop(&f.stateDue)
+	f.wake()
+}
+
+// take takes the next input, if there is one; else the worker ends.
+func (f *presenceFeed) take() (in presenceInput, ok bool) {
+	in, ok = f.ready.pop()
+	f.working = ok
+	f.dropping = f.dropping && ok
+	if in.state {
+		f.states--
+	}
+	return in, ok
+}
+
+// unstate is called when a state turns out to be none. The diffs around it wait
+// for the next one.
+func (f *presenceFeed) unstate(in presenceInput) {
+	if f.err != nil || in.gen != f.gen || f.shown == f.gen {
+		return
+	}
+	early := in.early
+	for f.ready.n > 0 {
+		next := f.ready.at(0)
+		if next.state {
+			next.early = early
+			return
+		}
+		early = append(early, next.msg)
+		f.ready.pop()
+	}
+	f.stated = false
+	for _, m := range early {
+		f.hold(m)
+	}
+}
+
+// end ends the feed. What is ready is still taken.
+func (f *presenceFeed) end(why error) {
+	f.detach(why)
+	f.push(presenceInput{})
+}
+
+// cut ends the feed and drops what is ready.
+func (f *presenceFeed) cut(why error) {
+	if f.err == nil {
+		f.detach(why)
+	}
+	f.ready, f.states = ring[presenceInput]{}, 0
+	f.finish()
+}
+
+func (f *presenceFeed) detach(why error) {
+	c := f.channel
+	f.err = why
+	f.pending = ring[*Message]{}
+	c.socket.timers.stop(&f.stateDue)
+	// A copy: whoever ended it may be ranging over them.
+	c.presences = slices.DeleteFunc(slices.Clone(c.presences), func(x *presenceFeed) bool { return x == f })
+	c.unstray()
+	f.owner.hush()
+	f.wake()
+}
+
+// finish is called when the worker, if any, has nothing more to say.
+func (f *presenceFeed) finish() {
+	if f.over {
+		return
+	}
+	f.over = true
+	f.owner.finish()
+	f.wake()
+}
+
+// watch returns a channel that gets something whenever the list or the status has
+// changed.
+func (f *presenceFeed) watch() chan struct{} {
+	w := make(chan struct{}, 1)
+	f.watchers = append(f.watchers, w)
+	return w
+}
+
+func (f *presenceFeed) unwatch(w chan struct{}) {
+	f.watchers = slices.DeleteFunc(f.watchers, func(x chan struct{}) bool { return x == w })
+}
+
+func (f *presenceFeed) wake() {
+	for _, w := range f.watchers {
+		wake(w)
+	}
+}
+
+// wake fills the slot of a channel that somebody waits for.
+func wake(w chan struct{}) {
+	select {
+	case w <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,264 @@
+package phoenix_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
+)
+
+// numbered is the diff in which key n joins, with ref n.
+func numbered(n int) phoenixtest.Payload {
+	return phoenixtest.JSON(fmt.Sprintf(`{"joins":{"k%d":{"metas":[{"id":%d,"phx_ref":"%d"}]}},"leaves":{}}`, n, n, n))
+}
+
+// logged makes a socket that logs warnings and traces drops.
+func (h *harness) logged(unmarshal func([]byte, any) error) (*phoenix.Socket, *bytes.Buffer, *recorder[string]) {
+	h.t.Helper()
+	var log bytes.Buffer
+	dropped := &recorder[string]{}
+	s := h.connected(&phoenix.SocketOptions{
+		Unmarshal: unmarshal,
+		Logger:    slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Trace:     &phoenix.Trace{Dropped: func(topic string, n int) { dropped.add(fmt.Sprintf("%s %d", topic, n)) }},
+	})
+	return s, &log, dropped
+}
+
+// Without a state there is nothing to apply diffs to. That is told once, after ten
+// seconds, and the latest diffs are kept for the state.
+func TestPresenceDiffsThatWaitForAStateAreBounded(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s, log, dropped := h.logged(nil)
+		c := h.joined(s, "room:1", nil)
+		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPending: 3})
+		for n := range 5 {
+			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
+		}
+		h.sleepUntil(10*time.Second - 1)
+		if strings.Contains(log.String(), "no state") {
+			t.Errorf("warned too early: %s", log)
+		}
+		wantStrings(t, "drops", dropped.list(), "room:1 1", "room:1 1")
+		if n := s.Stats().Dropped; n != 2 {
+			t.Errorf("%d dropped", n)
+		}
+		h.sleepUntil(10 * time.Second)
+		for _, want := range []string{"presence: diffs came but no state", "topic=room:1 event=presence_state pending=3", "too many diffs wait"} {
+			if strings.Count(log.String(), want) != 1 {
+				t.Errorf("the log has not %q once: %s", want, log)
+			}
+		}
+		log.Reset()
+		wantList(t, p, phoenix.PresenceAwaiting, "")
+		h.sleepUntil(time.Hour)
+		h.diff(`{"k5":{"metas":[{"phx_ref":"5"}]}}`, `{"k3":{"metas":[{"phx_ref":"3"}]}}`)
+		h.sleepUntil(2 * time.Hour)
+		if log.Len() > 0 {
+			t.Errorf("logged again: %s", log)
+		}
+		h.state(`{"k1":{"metas":[{"phx_ref":"1"}]}}`)
+		wantList(t, p, phoenix.PresenceSynced, "k1[1] k4[4] k5[5]")
+	})
+}
+
+// No warning where the state comes in time, the channel is lost, or the presence
+// ends.
+func TestPresenceDiffsThatDoNotWaitForLongAreNoWarning(t *testing.T) {
+	for name, end := range map[string]func(*harness, presence, *phoenix.Channel){
+		"state":  func(h *harness, _ presence, _ *phoenix.Channel) { h.state(nobody) },
+		"outage": func(h *harness, _ presence, _ *phoenix.Channel) { h.srv.Down() },
+		"Leave":  func(_ *harness, _ presence, c *phoenix.Channel) { c.Leave(context.Background()) },
+		"Close":  func(_ *harness, p presence, _ *phoenix.Channel) { p.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				s, log, _ := h.logged(nil)
+				c := h.joined(s, "room:1", nil)
+				p := phoenix.NewPresence[person](c, nil)
+				h.diff(onlyU1, nobody)
+				h.sleepUntil(9 * time.Second)
+				end(h, p, c)
+				h.sleepUntil(time.Minute)
+				if strings.Contains(log.String(), "presence") {
+					t.Errorf("logged: %s", log)
+				}
+			})
+		})
+	}
+}
+
+// An obstacle is a JSON library that gets stuck in some metas.
+type obstacle struct {
+	release chan struct{}
+}
+
+func (o *obstacle) unmarshal(data []byte, v any) error {
+	switch {
+	case bytes.Contains(data, []byte("obstacle")):
+		<-o.release
+	case bytes.Contains(data, []byte("exit")):
+		runtime.Goexit()
+	}
+	return json.Unmarshal(data, v)
+}
+
+// If the decoder is too slow, so that a diff is lost, then all that wait are worth
+// nothing: the list is stale until the next state. Nothing else is held up.
+func TestPresenceThatIsOverrunIsStale(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		o := &obstacle{make(chan struct{})}
+		s, log, dropped := h.logged(o.unmarshal)
+		c := h.channel(s, "room:1", nil)
+		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPending: 3})
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.state(onlyU1)
+		h.diff(`{"u2":{"metas":[{"wait":"obstacle","phx_ref":"2"}]}}`, nobody)
+		for n := range 3 {
+			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
+		}
+		wantList(t, p, phoenix.PresenceSynced, "u1[1]")
+		wantStrings(t, "drops", dropped.list())
+		h.srv.Broadcast("room:1", "presence_diff", numbered(3))
+		wantList(t, p, phoenix.PresenceStale, "u1[1]")
+		wantStrings(t, "drops", dropped.list(), "room:1 4")
+		if !strings.Contains(log.String(), "too many diffs wait") {
+			t.Errorf("log: %s", log)
+		}
+		if _, err := c.Push(t.Context(), "echo", nil); err != nil {
+			t.Errorf("Push meanwhile: %v", err)
+		}
+		h.srv.Broadcast("room:1", "presence_diff", numbered(4)) // waits for the next state
+		close(o.release)
+		wantList(t, p, phoenix.PresenceStale, "u1[1] u2[2]")
+		h.state(onlyU2)
+		wantList(t, p, phoenix.PresenceSynced, "k4[4] u2[2]")
+
+		// A state needs nothing of what waits in front of it.
+		o.release = make(chan struct{})
+		h.diff(`{"u3":{"metas":[{"wait":"obstacle","phx_ref":"3"}]}}`, nobody)
+		for n := range 3 {
+			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
+		}
+		h.state(onlyU2)
+		h.srv.Broadcast("room:1", "presence_diff", numbered(7))
+		wantStrings(t, "drops", dropped.list(), "room:1 4", "room:1 3")
+		wantList(t, p, phoenix.PresenceStale, "k4[4] u2[2]")
+		close(o.release)
+		wantList(t, p, phoenix.PresenceSynced, "k7[7] u2[2]")
+
+		// States may be large, so that few of them may wait.
+		o.release = make(chan struct{})
+		h.diff(`{"u3":{"metas":[{"wait":"obstacle","phx_ref":"3"}]}}`, nobody)
+		q := phoenix.NewPresence[person](c, nil) // with a limit of 1000
+		h.state(`{"u3":{"metas":[{"wait":"obstacle","phx_ref":"3"}]}}`)
+		for range 17 {
+			h.state(onlyU1)
+		}
+		wantList(t, q, phoenix.PresenceAwaiting, "")
+		wantStrings(t, "drops", dropped.list()[len(dropped.list())-1:], "room:1 16")
+		close(o.release)
+		wantList(t, q, phoenix.PresenceSynced, "u1[1]")
+		wantList(t, p, phoenix.PresenceSynced, "u1[1]")
+		q.Close()
+		if e, ok := p.Get("u9"); ok || e.Key != "u9" || len(e.Metas) > 0 {
+			t.Errorf("Get of nobody = %+v, %v", e, ok)
+		}
+
+		// Close does not wait, and what is decoded afterwards is dropped.
+		o.release = make(chan struct{})
+		h.diff(`{"u4":{"metas":[{"wait":"obstacle","phx_ref":"4"}]}}`, nobody)
+		p.Close()
+		close(o.release)
+		wantList(t, p, phoenix.PresenceClosed, "u1[1]")
+
+		// A decoder that ends its goroutine does not end the presence.
+		p = phoenix.NewPresence[person](c, nil)
+		h.state(nobody)
+		h.diff(`{"u5":{"metas":[{"wait":"exit","phx_ref":"5"}]}}`, nobody)
+		h.diff(`{"u6":{"metas":[{"phx_ref":"6"}]}}`, nobody)
+		wantList(t, p, phoenix.PresenceStale, "")
+		h.state(onlyU1)
+		wantList(t, p, phoenix.PresenceSynced, "u1[1] u6[6]")
+	})
+}
+
+// What is ready when the channel ends still makes it into the list and to Changes,
+// but not to callbacks.
+func TestPresenceTakesWhatIsReadyAtTheEnd(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		o := &obstacle{make(chan struct{})}
+		c := h.channel(h.connected(&phoenix.SocketOptions{Unmarshal: o.unmarshal}), "room:1", nil)
+		p := phoenix.NewPresence[person](c, nil)
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var seen recorder[string]
+		p.OnJoin(func(ch phoenix.PresenceChange[person]) { seen.add("called for " + ch.Key) })
+		go func() {
+			for ch := range p.Changes(t.Context()) {
+				seen.add(ch.Key)
+			}
+			seen.add("end")
+		}()
+		statuses := &recorder[string]{}
+		go func() {
+			for snap := range p.Snapshots(t.Context()) {
+				statuses.add(fmt.Sprint(snap.Status(), snap.Len()))
+			}
+		}()
+		h.state(`{"u1":{"metas":[{"wait":"obstacle","phx_ref":"1"}]}}`)
+		h.diff(onlyU2, nobody)
+		if err := c.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if p.Status() != phoenix.PresenceClosed || !errors.Is(p.Err(), phoenix.ErrChannelClosed) || p.Len() != 0 {
+			t.Errorf("%v, %v, %d keys", p.Status(), p.Err(), p.Len())
+		}
+		wantStrings(t, "seen", seen.list())
+		close(o.release)
+		synctest.Wait()
+		wantStrings(t, "seen", seen.list(), "u1", "u2", "end")
+		list := statuses.list()
+		wantStrings(t, "statuses", []string{list[0], list[len(list)-1]}, "awaiting 0", "closed 2")
+	})
+}
+
+func TestWaitSynced(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		p, c := h.present(nil)
+		wait := func(ctx context.Context) <-chan outcome {
+			done := h.spawn(func() (*phoenix.Reply, error) { return nil, p.WaitSynced(ctx) })
+			synctest.Wait()
+			return done
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		wantErr(t, <-wait(ctx), phoenix.ErrTimeout, time.Second)
+		waiting := wait(t.Context())
+		h.diff(onlyU2, nobody)
+		pending(t, waiting)
+		h.sleepUntil(2 * time.Second)
+		h.state(onlyU1)
+		wantErr(t, <-waiting, nil, 2*time.Second)
+		h.rejoin(c)
+		waiting = wait(t.Context())
+		pending(t, waiting)
+		if err := c.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantErr(t, <-waiting, phoenix.ErrChannelClosed, 3*time.Second)
+	})
+}

@@ -1,0 +1,140 @@
+package phoenix
+
+import (
+	"context"
+	"iter"
+	"slices"
+)
+
+// A presenceStream holds the steps that a loop over Changes has not seen.
+type presenceStream[M any] struct {
+	queue ring[presenceStep[M]]
+	ended bool
+	awake chan struct{} // one slot
+}
+
+// maxPresenceSteps bounds the steps that wait for a consumer; what comes on top
+// becomes part of the last one.
+const maxPresenceSteps = 256
+
+func (w *presenceStream[M]) put(st presenceStep[M]) {
+	if w.queue.n >= maxPresenceSteps {
+		w.queue.at(w.queue.n - 1).add(st)
+	} else {
+		w.queue.push(st)
+	}
+	wake(w.awake)
+}
+
+func (w *presenceStream[M]) end() {
+	w.ended = true
+	wake(w.awake)
+}
+
+// finish is called when nothing more will come.
+func (p *Presence[M]) finish() {
+	for _, w := range slices.Clone(p.streams) {
+		w.end()
+	}
+	p.streams = nil
+}
+
+// Changes returns an iterator over what changes, which can be ranged over once. It
+// watches from the moment of the call, begins with a join for each key that is
+// present already, and ends with ctx or the presence. Who applies every change has
+// the list.
+//
+// A loop may be as slow as it likes: what it has no time for is merged, so that it
+// gets one change for a key instead of several, and nothing of somebody who came
+// and went meanwhile.
+func (p *Presence[M]) Changes(ctx context.Context) iter.Seq[PresenceChange[M]] {
+	s := p.socket
+	w := &presenceStream[M]{awake: make(chan struct{}, 1)}
+	s.lock()
+	if p.list.n > 0 {
+		w.put(presenceStep[M]{from: presenceList[M]{seed: p.list.seed}, to: p.list, resync: true})
+	}
+	if p.feed.over {
+		w.end()
+	} else {
+		p.streams = append(p.streams, w)
+	}
+	s.unlock()
+	remove := func() {
+		s.lock()
+		defer s.unlock()
+		w.end()
+		p.streams = slices.DeleteFunc(p.streams, func(x *presenceStream[M]) bool { return x == w })
+	}
+	stop := context.AfterFunc(ctx, remove)
+	return func(yield func(PresenceChange[M]) bool) {
+		defer stop()
+		defer remove()
+		for ctx.Err() == nil {
+			st, ok := p.next(ctx, w)
+			if !ok {
+				return
+			}
+			for _, c := range st.changes() {
+				if ctx.Err() != nil || !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// next waits for a step; false: there will be none.
+func (p *Presence[M]) next(ctx context.Context, w *presenceStream[M]) (st presenceStep[M], ok bool) {
+	for {
+		p.socket.mu.Lock()
+		st, ok = w.queue.pop()
+		ended := w.ended
+		p.socket.mu.Unlock()
+		if ok || ended {
+			return st, ok
+		}
+		select {
+		case <-w.awake:
+		case <-ctx.Done():
+			return st, false
+		}
+	}
+}
+
+// Snapshots returns an iterator over the list as it changes, or its status does.
+// It begins with the present one and ends with ctx, or after one that is closed. A
+// loop that is slow misses some, but never the latest.
+func (p *Presence[M]) Snapshots(ctx context.Context) iter.Seq[PresenceSnapshot[M]] {
+	return func(yield func(PresenceSnapshot[M]) bool) {
+		s := p.socket
+		s.lock()
+		changed := p.feed.watch()
+		s.unlock()
+		defer func() {
+			s.lock()
+			defer s.unlock()
+			p.feed.unwatch(changed)
+		}()
+		var last PresenceSnapshot[M]
+		for first := true; ctx.Err() == nil; first = false {
+			s.mu.Lock()
+			snap, over := PresenceSnapshot[M]{p.list, p.feed.status()}, p.feed.over
+			s.mu.Unlock()
+			settled := over || snap.status != PresenceClosed // else more may be ready
+			if settled && (first || snap.status != last.status || snap.list.root != last.list.root) {
+				if last = snap; !yield(snap) {
+					return
+				}
+			}
+			if over {
+				return
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}

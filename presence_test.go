@@ -1,0 +1,376 @@
+package phoenix_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
+)
+
+// rejoinDelay is what the harness's RejoinBackoff says.
+const rejoinDelay = time.Second
+
+// The states and diffs of the tests of phoenix.js.
+const (
+	threeUsers = `{"u1":{"metas":[{"id":1,"phx_ref":"1"}]},"u2":{"metas":[{"id":2,"phx_ref":"2"}]},"u3":{"metas":[{"id":3,"phx_ref":"3"}]}}`
+	secondU1   = `{"u1":{"metas":[{"id":1,"phx_ref":"1.2"}]}}`
+	onlyU2     = `{"u2":{"metas":[{"id":2,"phx_ref":"2"}]}}`
+	onlyU1     = `{"u1":{"metas":[{"id":1,"phx_ref":"1"}]}}`
+	nobody     = `{}`
+)
+
+// TestPresenceAsPhoenixJS has the cases of presence_test.js of Phoenix 1.8.9. What
+// is told differs from phoenix.js on purpose: an update is one change, and metas
+// that are known do not join again.
+func TestPresenceAsPhoenixJS(t *testing.T) {
+	t.Parallel()
+	type input struct{ state, joins, leaves string }
+	for _, tc := range []struct {
+		name   string
+		opts   *phoenix.PresenceOptions
+		inputs []input
+		list   string
+		told   []string // after each input
+	}{
+		{"syncState syncs empty state", nil, []input{{state: onlyU1}}, "u1[1]", []string{
+			"join u1 +[1] -[] [] → [1] resync",
+		}},
+		{"syncState tells who joined and who left", nil, []input{
+			{state: `{"u4":{"metas":[{"id":4,"phx_ref":"4"}]}}`}, {state: threeUsers},
+		}, "u1[1] u2[2] u3[3]", []string{
+			"join u4 +[4] -[] [] → [4] resync",
+			"join u1 +[1] -[] [] → [1] resync", "join u2 +[2] -[] [] → [2] resync", "join u3 +[3] -[] [] → [3] resync",
+			"leave u4 +[] -[4] [4] → [] resync",
+		}},
+		{"syncState tells only newly added metas", nil, []input{
+			{state: `{"u3":{"metas":[{"id":3,"phx_ref":"3"}]}}`},
+			{state: `{"u3":{"metas":[{"id":3,"phx_ref":"3"},{"id":3,"phx_ref":"3.new"}]}}`},
+		}, "u3[3 3.new]", []string{
+			"join u3 +[3] -[] [] → [3] resync", "join u3 +[3.new] -[] [3] → [3 3.new] resync",
+		}},
+		{"syncDiff syncs empty state", nil, []input{{state: nobody}, {joins: onlyU1, leaves: nobody}}, "u1[1]", []string{
+			"join u1 +[1] -[] [] → [1]",
+		}},
+		{"syncDiff removes a presence without metas and adds a meta", nil, []input{
+			{state: threeUsers}, {joins: secondU1, leaves: onlyU2},
+		}, "u1[1 1.2] u3[3]", []string{
+			"join u1 +[1] -[] [] → [1] resync", "join u2 +[2] -[] [] → [2] resync", "join u3 +[3] -[] [] → [3] resync",
+			"join u1 +[1.2] -[] [1] → [1 1.2]", "leave u2 +[] -[2] [2] → []",
+		}},
+		{"syncDiff removes a meta and leaves the key", nil, []input{
+			{state: `{"u1":{"metas":[{"id":1,"phx_ref":"1"},{"id":1,"phx_ref":"1.2"}]}}`}, {joins: nobody, leaves: onlyU1},
+		}, "u1[1.2]", []string{
+			"join u1 +[1 1.2] -[] [] → [1 1.2] resync", "leave u1 +[] -[1] [1 1.2] → [1.2]",
+		}},
+		{"syncState takes the keys of prototypes", nil, []input{
+			{state: `{"__proto__":{"metas":[{"phx_ref":"1"}]},"constructor":{"metas":[{"phx_ref":"2"}]},"hasOwnProperty":{"metas":[{"phx_ref":"3"}]}}`},
+		}, "__proto__[1] constructor[2] hasOwnProperty[3]", []string{
+			"join __proto__ +[1] -[] [] → [1] resync", "join constructor +[2] -[] [] → [2] resync",
+			"join hasOwnProperty +[3] -[] [] → [3] resync",
+		}},
+		{"syncDiff takes the keys of prototypes", nil, []input{
+			{state: nobody},
+			{joins: `{"__proto__":{"metas":[{"phx_ref":"1"}]},"constructor":{"metas":[{"phx_ref":"2"}]}}`, leaves: nobody},
+			{joins: nobody, leaves: `{"__proto__":{"metas":[{"phx_ref":"1"}]}}`},
+		}, "constructor[2]", []string{
+			"join __proto__ +[1] -[] [] → [1]", "join constructor +[2] -[] [] → [2]", "leave __proto__ +[] -[1] [1] → []",
+		}},
+		// In the order of the keys, where that of phoenix.js is of no order.
+		{"list has all presences", nil, []input{
+			{state: `{"u10":{"metas":[{"phx_ref":"1"}]},"":{"metas":[{"phx_ref":"2"}]},"u9":{"metas":[{"phx_ref":"3"}]},"\u00e9":{"metas":[{"phx_ref":"4"}]}}`},
+		}, "[2] u10[1] u9[3] é[4]", []string{
+			"join  +[2] -[] [] → [2] resync", "join u10 +[1] -[] [] → [1] resync",
+			"join u9 +[3] -[] [] → [3] resync", "join é +[4] -[] [] → [4] resync",
+		}},
+		// What a chooser would choose from stands in the entries.
+		{"list has the metas in their order", nil, []input{
+			{state: `{"u1":{"metas":[{"id":1,"phx_ref":"1.first"},{"id":1,"phx_ref":"1.second"}]}}`},
+		}, "u1[1.first 1.second]", []string{
+			"join u1 +[1.first 1.second] -[] [] → [1.first 1.second] resync",
+		}},
+		{"instance syncs state and diffs", nil, []input{
+			{state: `{"u1":{"metas":[{"id":1,"phx_ref":"1"}]},"u2":{"metas":[{"id":2,"phx_ref":"2"}]}}`}, {joins: nobody, leaves: onlyU1},
+		}, "u2[2]", []string{
+			"join u1 +[1] -[] [] → [1] resync", "join u2 +[2] -[] [] → [2] resync", "leave u1 +[] -[1] [1] → []",
+		}},
+		{"instance applies pending diffs after the state", nil, []input{
+			{joins: nobody, leaves: onlyU2}, {state: `{"u1":{"metas":[{"id":1,"phx_ref":"1"}]},"u2":{"metas":[{"id":2,"phx_ref":"2"}]}}`},
+		}, "u1[1]", []string{
+			"join u1 +[1] -[] [] → [1] resync",
+		}},
+		{
+			"instance allows custom events",
+			&phoenix.PresenceOptions{StateEvent: "the_state", DiffEvent: "the_diff"},
+			[]input{{state: threeUsers}, {joins: nobody, leaves: onlyU1}},
+			"u2[2] u3[3]",
+			[]string{
+				"join u1 +[1] -[] [] → [1] resync", "join u2 +[2] -[] [] → [2] resync", "join u3 +[3] -[] [] → [3] resync",
+				"leave u1 +[] -[1] [1] → []",
+			},
+		},
+		{"instance updates a meta", nil, []input{
+			{state: onlyU1},
+			{joins: `{"u1":{"metas":[{"id":2,"phx_ref":"2","phx_ref_prev":"1"}]}}`, leaves: onlyU1},
+		}, "u1[2]", []string{
+			"join u1 +[1] -[] [] → [1] resync", "update u1 +[2] -[1] [1] → [2]",
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				p, _ := h.present(tc.opts)
+				changes, calls := h.watchChanges(p), &recorder[string]{}
+				for _, on := range []func(func(change)) func(){p.OnJoin, p.OnLeave, p.OnUpdate} {
+					on(func(c change) { calls.add(told(c)) })
+				}
+				stateEvent, diffEvent := "presence_state", "presence_diff"
+				if tc.opts != nil {
+					stateEvent, diffEvent = tc.opts.StateEvent, tc.opts.DiffEvent
+				}
+				for _, in := range tc.inputs {
+					before := p.Snapshot()
+					was := listed(before.All())
+					if in.state != "" {
+						h.room().Push(stateEvent, phoenixtest.JSON(in.state))
+					} else {
+						h.srv.Broadcast("room:1", diffEvent, phoenixtest.JSON(`{"joins":`+in.joins+`,"leaves":`+in.leaves+`}`))
+					}
+					synctest.Wait()
+					if now := listed(before.All()); now != was {
+						t.Errorf("a snapshot changed from %q to %q", was, now)
+					}
+				}
+				wantList(t, p, phoenix.PresenceSynced, tc.list)
+				wantStrings(t, "changes", changes.list(), tc.told...)
+				wantStrings(t, "callbacks", calls.list(), tc.told...)
+			})
+		})
+	}
+}
+
+// After each join diffs wait for the state, in whichever order they come, and the
+// old list stays, as stale.
+func TestPresenceWaitsForTheStateOfEachJoin(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		p, c := h.present(nil)
+		changes, calls := h.watchChanges(p), watchCallbacks(p)
+		wantList(t, p, phoenix.PresenceAwaiting, "")
+		h.diff(onlyU2, `{}`)
+		wantList(t, p, phoenix.PresenceAwaiting, "")
+		h.state(onlyU1)
+		wantList(t, p, phoenix.PresenceSynced, "u1[1] u2[2]")
+		h.diff(`{}`, onlyU2)
+		wantList(t, p, phoenix.PresenceSynced, "u1[1]")
+
+		h.room().Exit(phoenixtest.Crash())
+		wantList(t, p, phoenix.PresenceStale, "u1[1]")
+		h.sleepUntil(rejoinDelay)
+		wantChannel(t, c, phoenix.ChannelJoined)
+		wantList(t, p, phoenix.PresenceStale, "u1[1]")
+		h.diff(`{"u3":{"metas":[{"phx_ref":"3"}]}}`, onlyU1) // u1 is not in the new state any more
+		h.diff(`{"u4":{"metas":[{"phx_ref":"4"}]}}`, `{"u3":{"metas":[{"phx_ref":"3"}]}}`)
+		wantList(t, p, phoenix.PresenceStale, "u1[1]")
+		h.state(`{"u1":{"metas":[{"phx_ref":"1.2"}]},"u2":{"metas":[{"id":2,"phx_ref":"2"}]}}`)
+		wantList(t, p, phoenix.PresenceSynced, "u1[1.2] u2[2] u4[4]")
+		h.state(onlyU2) // a second one, on request
+		wantList(t, p, phoenix.PresenceSynced, "u2[2]")
+
+		want := []string{
+			"join u1 +[1] -[] [] → [1] resync", "join u2 +[2] -[] [] → [2] resync", "sync u1[1] u2[2]",
+			"leave u2 +[] -[2] [2] → []", "sync u1[1]",
+			"update u1 +[1.2] -[1] [1] → [1.2] resync", "join u2 +[2] -[] [] → [2] resync",
+			"join u4 +[4] -[] [] → [4] resync", "sync u1[1.2] u2[2] u4[4]",
+			"leave u1 +[] -[1.2] [1.2] → [] resync", "leave u4 +[] -[4] [4] → [] resync", "sync u2[2]",
+		}
+		wantStrings(t, "callbacks", calls.list(), want...)
+		wantStrings(t, "changes", changes.list(), withoutSync(want)...)
+		h.at(rejoinDelay)
+	})
+}
+
+func withoutSync(all []string) (rest []string) {
+	for _, s := range all {
+		if s[:4] != "sync" {
+			rest = append(rest, s)
+		}
+	}
+	return rest
+}
+
+// A state that belongs to a join before is none.
+func TestPresenceIgnoresTheStateOfAnEarlierJoin(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		p, c := h.present(nil)
+		h.state(onlyU1)
+		old := h.room()
+		h.rejoin(c)
+		conn := old.Conn()
+		err := conn.Send(phoenixtest.Message{JoinRef: old.JoinRef(), Topic: "room:1", Event: "presence_state", Payload: phoenixtest.JSON(onlyU2)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantList(t, p, phoenix.PresenceStale, "u1[1]")
+		h.state(onlyU1)
+		wantList(t, p, phoenix.PresenceSynced, "u1[1]")
+	})
+}
+
+func TestPresenceOverAnOutage(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		p, c := h.present(nil)
+		changes := h.watchChanges(p)
+		h.state(threeUsers)
+		h.srv.Down()
+		wantList(t, p, phoenix.PresenceStale, "u1[1] u2[2] u3[3]")
+		h.sleepUntil(time.Minute)
+		wantList(t, p, phoenix.PresenceStale, "u1[1] u2[2] u3[3]")
+		h.srv.Up()
+		h.sleepUntil(time.Minute + time.Second)
+		wantChannel(t, c, phoenix.ChannelJoined)
+		wantList(t, p, phoenix.PresenceStale, "u1[1] u2[2] u3[3]")
+		h.state(`{"u1":{"metas":[{"phx_ref":"1"}]},"u3":{"metas":[{"phx_ref":"3"},{"phx_ref":"3.2"}]},"u5":{"metas":[{"phx_ref":"5"}]}}`)
+		wantList(t, p, phoenix.PresenceSynced, "u1[1] u3[3 3.2] u5[5]")
+		got := changes.list()
+		// The text of u1's meta is another now, though its ref is the same.
+		wantStrings(t, "changes after the outage", got[3:],
+			"update u1 +[] -[] [1] → [1] resync", "join u3 +[3.2] -[] [3] → [3 3.2] resync", "join u5 +[5] -[] [] → [5] resync",
+			"leave u2 +[] -[2] [2] → [] resync")
+	})
+}
+
+func TestPresenceEnds(t *testing.T) {
+	for name, tc := range map[string]struct {
+		end func(h *harness, p presence, c *phoenix.Channel)
+		err error
+	}{
+		"Leave":        {func(_ *harness, _ presence, c *phoenix.Channel) { c.Leave(context.Background()) }, phoenix.ErrChannelClosed},
+		"phx_close":    {func(h *harness, _ presence, _ *phoenix.Channel) { h.room().Exit(phoenixtest.Stop()) }, phoenix.ErrChannelClosed},
+		"socket Close": {func(_ *harness, _ presence, c *phoenix.Channel) { c.Socket().Close() }, phoenix.ErrClosed},
+		"Close":        {func(_ *harness, p presence, _ *phoenix.Channel) { p.Close(); p.Close() }, phoenix.ErrChannelClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				p, c := h.present(nil)
+				changes, calls := h.watchChanges(p), watchCallbacks(p)
+				h.state(onlyU1)
+				waited := h.spawn(func() (*phoenix.Reply, error) {
+					for snap := range p.Snapshots(t.Context()) {
+						if snap.Status() == phoenix.PresenceClosed {
+							return nil, p.Err()
+						}
+					}
+					return nil, nil
+				})
+				synctest.Wait()
+				tc.end(h, p, c)
+				wantList(t, p, phoenix.PresenceClosed, "u1[1]")
+				wantErr(t, <-waited, tc.err, 0)
+				h.srv.Broadcast("room:1", "presence_diff", phoenixtest.JSON(`{"joins":`+onlyU2+`,"leaves":{}}`))
+				wantList(t, p, phoenix.PresenceClosed, "u1[1]")
+				wantStrings(t, "changes", changes.list(), "join u1 +[1] -[] [] → [1] resync", "end")
+				wantStrings(t, "callbacks", calls.list(), "join u1 +[1] -[] [] → [1] resync", "sync u1[1]")
+				if err := p.WaitSynced(t.Context()); !errors.Is(err, tc.err) || !errors.Is(p.Err(), tc.err) {
+					t.Errorf("WaitSynced = %v, Err = %v", err, p.Err())
+				}
+				// What is asked for then begins with the list, and ends.
+				wantStrings(t, "changes afterwards", h.watchChangesToEnd(p), "join u1 +[1] -[] [] → [1] resync", "end")
+				if name == "Close" {
+					wantChannel(t, c, phoenix.ChannelJoined)
+				}
+				p.Close()
+			})
+		})
+	}
+}
+
+func (h *harness) watchChangesToEnd(p presence) []string {
+	rec := h.watchChanges(p)
+	synctest.Wait()
+	return rec.list()
+}
+
+// After Leave the channel can be joined again, and needs another Presence.
+func TestPresenceOfAChannelThatIsJoinedAgain(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		p, c := h.present(nil)
+		h.state(onlyU1)
+		if err := c.Leave(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		again := phoenix.NewPresence[person](c, nil)
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.state(onlyU2)
+		wantList(t, p, phoenix.PresenceClosed, "u1[1]")
+		wantList(t, again, phoenix.PresenceSynced, "u2[2]")
+	})
+}
+
+// A Join that is refused does not end the presence: it may be repeated.
+func TestPresenceOutlivesARefusedJoin(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		refuse := true
+		h.srv.Handle("club", phoenixtest.Channel{
+			Join: func(c *phoenixtest.Context, _ phoenixtest.Payload) phoenixtest.Reply {
+				if refuse {
+					return phoenixtest.Error(nil)
+				}
+				c.Send(func(c *phoenixtest.Context) {
+					c.Track("me", map[string]int{"id": 7})
+					c.PresenceState()
+				})
+				return phoenixtest.OK(nil)
+			},
+		})
+		c := h.channel(h.connected(nil), "club", nil)
+		p := phoenix.NewPresence[person](c, nil)
+		if _, err := c.Join(t.Context()); err == nil {
+			t.Fatal("joined")
+		}
+		wantList(t, p, phoenix.PresenceAwaiting, "")
+		refuse = false
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.WaitSynced(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if me, ok := p.Get("me"); !ok || len(me.Metas) != 1 || me.Metas[0].Value.ID != 7 || p.Len() != 1 {
+			t.Errorf("Get = %+v, %v", me, ok)
+		}
+		if p.Channel() != c {
+			t.Error("Channel returns another channel")
+		}
+	})
+}
+
+func TestPresenceWithBadOptionsOrOnAClosedSocketIsClosed(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(nil)
+		c := h.joined(s, "room:1", nil)
+		for field, opts := range map[string]*phoenix.PresenceOptions{
+			"PresenceOptions.DiffEvent":  {DiffEvent: "presence_state"},
+			"PresenceOptions.StateEvent": {StateEvent: "phx_reply"},
+		} {
+			p := phoenix.NewPresence[person](c, opts)
+			wantInputError(t, "Err", p.Err(), field)
+			wantInputError(t, "WaitSynced", p.WaitSynced(t.Context()), field)
+			wantList(t, p, phoenix.PresenceClosed, "")
+			p.Close()
+		}
+		s.Close()
+		p := phoenix.NewPresence[person](c, nil)
+		if !errors.Is(p.Err(), phoenix.ErrClosed) || p.Status() != phoenix.PresenceClosed {
+			t.Errorf("on a closed socket: %v, %v", p.Status(), p.Err())
+		}
+		for range p.Snapshots(t.Context()) {
+			for range p.Changes(t.Context()) {
+				t.Error("a change")
+			}
+		}
+	})
+}

@@ -1,0 +1,152 @@
+package phoenix
+
+// A presenceStep is how a list became another: by one state or diff, or by several
+// that a consumer was too slow to see one by one. What a consumer has to be told
+// is found by comparing the two.
+type presenceStep[M any] struct {
+	from, to presenceList[M]
+	event    string // that of the last message
+	resync   bool   // a state was among them
+	synced   bool   // the list is in sync after it
+	handlers []*presenceHandler[M]
+}
+
+// changes returns what changed, in the order of the keys, those that left last.
+func (st *presenceStep[M]) changes() []PresenceChange[M] {
+	var changes, leaves []PresenceChange[M]
+	st.from.compare(st.to, func(key string, before, after *PresenceEntry[M]) {
+		c, ok := newChange(key, before, after)
+		c.Resync = st.resync
+		switch {
+		case !ok:
+		case c.Kind == PresenceLeave:
+			leaves = append(leaves, c)
+		default:
+			changes = append(changes, c)
+		}
+	})
+	return append(changes, leaves...)
+}
+
+// add makes one step of two, the second of which follows the first.
+func (st *presenceStep[M]) add(next presenceStep[M]) {
+	st.to, st.event, st.synced = next.to, next.event, next.synced
+	st.resync = st.resync || next.resync
+}
+
+// step decodes and applies the next state or diff.
+func (p *Presence[M]) step() bool {
+	s := p.socket
+	s.mu.Lock()
+	in, ok := p.feed.take()
+	list := p.list
+	s.mu.Unlock()
+	switch {
+	case !ok:
+		return false
+	case in.msg == nil:
+		s.lock()
+		defer s.unlock()
+		p.feed.finish()
+		return true
+	}
+	done := false
+	defer func() {
+		if !done { // the user's code ended the goroutine
+			s.lock()
+			defer s.unlock()
+			p.feed.lost()
+		}
+	}()
+	st := presenceStep[M]{from: list, to: list, event: in.msg.Event, resync: in.state}
+	if in.state {
+		if ok = p.applyState(&st, in.msg); ok {
+			for _, early := range in.early {
+				p.applyDiff(&st, early)
+			}
+		}
+	} else {
+		ok = p.applyDiff(&st, in.msg)
+	}
+	done = true
+	s.lock()
+	defer s.unlock()
+	switch {
+	case p.feed.over: // Close was called meanwhile
+	case ok:
+		p.publish(st, in)
+	case in.state:
+		p.feed.unstate(in)
+	}
+	return true
+}
+
+// publish makes the result of a step the list, and tells who wants to know.
+func (p *Presence[M]) publish(st presenceStep[M], in presenceInput) {
+	f := &p.feed
+	if in.state {
+		f.shown = in.gen
+	} else if st.from.root == st.to.root {
+		return // nothing new
+	}
+	p.list = st.to
+	st.synced = f.status() == PresenceSynced
+	if st.from.root != st.to.root {
+		for _, w := range p.streams {
+			w.put(st)
+		}
+	}
+	if f.err == nil {
+		p.callbacks.put(p, st)
+	}
+	f.wake()
+}
+
+// applyState applies a state, if it is one.
+func (p *Presence[M]) applyState(st *presenceStep[M], m *Message) bool {
+	d := p.decoder()
+	state, err := d.state(m.Payload)
+	if err == nil {
+		st.to = withState(st.to, state)
+	}
+	p.report(d, m, err)
+	return err == nil
+}
+
+// applyDiff applies a diff, if it is one.
+func (p *Presence[M]) applyDiff(st *presenceStep[M], m *Message) bool {
+	d := p.decoder()
+	joins, leaves, err := d.diff(m.Payload)
+	if err == nil {
+		st.to = withDiff(st.to, joins, leaves)
+	}
+	p.report(d, m, err)
+	return err == nil
+}
+
+func (p *Presence[M]) decoder() *presenceDecoder[M] {
+	return &presenceDecoder[M]{unmarshal: p.socket.set.codec.unmarshal}
+}
+
+// report reports what was not understood.
+func (p *Presence[M]) report(d *presenceDecoder[M], m *Message, err error) {
+	s := p.socket
+	pe := d.complaint(m, err)
+	if pe == nil && d.misfits > 0 {
+		s.mu.Lock()
+		if !p.misfit {
+			pe = d.misfitting(m)
+		}
+		p.misfit = true
+		s.mu.Unlock()
+	}
+	if pe == nil {
+		return
+	}
+	if tr := s.set.Trace; tr != nil && tr.ProtocolError != nil {
+		tr.ProtocolError(pe)
+	}
+	s.lock()
+	defer s.unlock()
+	s.reportProtocol(pe)
+}
