@@ -52,11 +52,13 @@ func (b *bot) enter(ctx context.Context, r *room) (err error) {
 	if err != nil {
 		return err
 	}
-	// These run one after the other, so that they need no lock.
+	// The functions of a channel run one after the other, and so do those of a
+	// presence: they need no lock.
 	for _, event := range []string{"history", "message"} {
 		b.channel.On(event, func(m *phoenix.Message) { b.hear(ctx, m) })
 	}
-	b.channel.On("presence_diff", func(m *phoenix.Message) { b.greet(ctx, m) })
+	present := phoenix.NewPresence[person](b.channel, nil)
+	present.OnJoin(func(c phoenix.PresenceChange[person]) { b.greet(ctx, c.After) })
 	go b.watch(ctx, b.channel.Events(ctx))
 
 	entering, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -116,23 +118,14 @@ func (b *bot) answer(ctx context.Context, said message) {
 	}
 }
 
-// greet greets who has come for the first time. An update of a presence is a leave
-// and a join in one.
-func (b *bot) greet(ctx context.Context, m *phoenix.Message) {
-	var diff struct {
-		Joins map[string]struct {
-			Metas []person `json:"metas"`
-		} `json:"joins"`
-	}
-	if m.Decode(&diff) != nil {
+// greet greets who has come for the first time, even if that was while the bot was
+// away.
+func (b *bot) greet(ctx context.Context, who phoenix.PresenceEntry[person]) {
+	if b.greeted[who.Key] {
 		return
 	}
-	for id, presence := range diff.Joins {
-		if !b.greeted[id] && len(presence.Metas) > 0 {
-			b.greeted[id] = true
-			b.say(ctx, "Welcome, "+presence.Metas[0].Name+"! Ask me anything that begins with @bot.")
-		}
-	}
+	b.greeted[who.Key] = true
+	b.say(ctx, "Welcome, "+who.Metas[0].Value.Name+"! Ask me anything that begins with @bot.")
 }
 
 // watch tells of every outage when it is over.
