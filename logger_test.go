@@ -60,7 +60,7 @@ func TestTheLogTellsStatesAndFailures(t *testing.T) {
 			"INFO socket state=connecting attempt=1", "WARN socket state=waiting",
 			"INFO socket state=connecting attempt=2", "INFO socket state=open attempt=2",
 			"INFO channel topic=room:1 state=joining", "INFO channel topic=room:1 state=joined",
-			"WARN frame skipped",
+			"WARN input skipped",
 			"WARN channel topic=room:1 state=errored",
 			"INFO channel topic=room:1 state=joining", "INFO channel topic=room:1 state=joined",
 			"INFO channel topic=room:1 state=leaving", "INFO channel topic=room:1 state=closed",
