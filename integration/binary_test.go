@@ -1,0 +1,88 @@
+package integration
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/phxgo/phoenix"
+)
+
+func TestBinary(t *testing.T) {
+	everywhere(t, []transport{webSocket()}, func(t *testing.T, w *world) {
+		s := w.connected(nil)
+		joined := w.channel(s, "room:binary", nil)
+		w.equal("the reply to the join", w.join(joined).Response, phoenix.Binary("joined"))
+
+		topic := w.topic()
+		c := w.joined(s, topic)
+		sub := c.Subscribe(nil)
+		other := w.joined(w.connected(nil), topic).Subscribe(nil)
+		every := make([]byte, 256)
+		for i := range every {
+			every[i] = byte(i)
+		}
+		for _, data := range [][]byte{{}, {0}, every, []byte(`{"no":"json"}`), bytes.Repeat(every, 3000)} {
+			w.equal("the echo", w.push(c, "echo", phoenix.Binary(data)), phoenix.Binary(data))
+			w.equal("the reply to shout_bin", w.push(c, "shout_bin", phoenix.Binary(data)), phoenix.Binary(data))
+			for _, sub := range []*phoenix.Subscription{sub, other} {
+				m := w.next(sub)
+				if m.Event != "shout_bin" || m.Topic != topic || m.JoinRef != "" {
+					t.Errorf("got %+v", m)
+				}
+				w.equal("the broadcast", m.Payload, phoenix.Binary(data))
+			}
+		}
+		if err := c.Cast(w.ctx, "push_bin", nil); err != nil {
+			t.Fatal(err)
+		}
+		m := w.next(sub)
+		if m.Event != "bin" || m.JoinRef == "" {
+			t.Errorf("got %+v", m)
+		}
+		w.equal("the push", m.Payload, phoenix.Binary{0, 1, 2, 0xFF})
+		var got []byte
+		if err := m.Decode(&got); err != nil || !bytes.Equal(got, []byte{0, 1, 2, 0xFF}) {
+			t.Errorf("Decode = %v, %v", got, err)
+		}
+		w.echo(c)
+	})
+}
+
+// A status other than ok may come with binary data as well.
+func TestBinaryError(t *testing.T) {
+	everywhere(t, []transport{webSocket()}, func(t *testing.T, w *world) {
+		c := w.room()
+		reply, err := c.Push(w.ctx, "err", phoenix.Binary{1, 0, 255})
+		if err == nil || reply == nil || reply.Status != "error" {
+			t.Fatalf("Push = %v, %v", reply, err)
+		}
+		w.equal("the response", reply.Response, phoenix.Binary{1, 0, 255})
+	})
+}
+
+// A binary frame has room for 255 bytes of topic, each of which the server takes.
+func TestBinaryInALongTopic(t *testing.T) {
+	everywhere(t, []transport{webSocket()}, func(_ *testing.T, w *world) {
+		topic := w.topic()
+		topic += strings.Repeat("ü", (255-len(topic))/2)
+		c := w.joined(w.connected(nil), topic)
+		w.equal("the echo", w.push(c, "echo", phoenix.Binary("data")), phoenix.Binary("data"))
+	})
+}
+
+// Over long poll binary messages go to the server only.
+func TestBinaryToTheServer(t *testing.T) {
+	everywhere(t, []transport{longPoll()}, func(_ *testing.T, w *world) {
+		topic := w.topic()
+		opts := w.options()
+		opts.Transport = phoenix.WebSocket(nil)
+		witness := w.joined(w.connected(opts), topic).Subscribe(nil)
+		c := w.joined(w.connected(nil), topic)
+		for _, data := range [][]byte{{}, {0, 1, 2, 0xFF, '\n'}, bytes.Repeat([]byte{0xFF, '\r', '\n'}, 10_000)} {
+			w.push(c, "shout_others", phoenix.Binary(data))
+			w.equal("the broadcast", w.next(witness).Payload, phoenix.Binary(data))
+		}
+		w.echo(c)
+	})
+}
