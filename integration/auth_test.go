@@ -37,7 +37,7 @@ func (w *world) badTokens() map[string]string {
 }
 
 func TestTokenAsParam(t *testing.T) {
-	everywhere(t, both(), func(_ *testing.T, w *world) {
+	everywhere(t, every(), func(_ *testing.T, w *world) {
 		opts := w.options()
 		// The token says who it is, whatever else is said.
 		opts.Params = url.Values{"user_token": {w.sign("Ünal", time.Now())}, "user": {"mallory"}}
@@ -54,7 +54,7 @@ func authToken(token string) func(context.Context) (string, error) {
 }
 
 func TestAuthToken(t *testing.T) {
-	everywhere(t, both(), func(_ *testing.T, w *world) {
+	everywhere(t, every(), func(_ *testing.T, w *world) {
 		opts := w.options()
 		opts.AuthToken = authToken(w.sign("Ünal", time.Now()))
 		s := w.connected(opts)
@@ -74,7 +74,7 @@ func TestAuthToken(t *testing.T) {
 // Who reconnects is asked for new credentials, and the channels are rejoined by
 // whoever that is.
 func TestRenewedCredentials(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		calls := atomic.Int32{}
 		next := func() string {
 			return w.sign("user-"+strconv.Itoa(int(calls.Add(1))), time.Now())

@@ -9,7 +9,7 @@ import (
 )
 
 func TestBinary(t *testing.T) {
-	everywhere(t, []transport{webSocket()}, func(t *testing.T, w *world) {
+	everywhere(t, []transport{webSocket(), fallingBack()}, func(t *testing.T, w *world) {
 		s := w.connected(nil)
 		joined := w.channel(s, "room:binary", nil)
 		w.equal("the reply to the join", w.join(joined).Response, phoenix.Binary("joined"))
@@ -18,11 +18,11 @@ func TestBinary(t *testing.T) {
 		c := w.joined(s, topic)
 		sub := c.Subscribe(nil)
 		other := w.joined(w.connected(nil), topic).Subscribe(nil)
-		every := make([]byte, 256)
-		for i := range every {
-			every[i] = byte(i)
+		all := make([]byte, 256)
+		for i := range all {
+			all[i] = byte(i)
 		}
-		for _, data := range [][]byte{{}, {0}, every, []byte(`{"no":"json"}`), bytes.Repeat(every, 3000)} {
+		for _, data := range [][]byte{{}, {0}, all, []byte(`{"no":"json"}`), bytes.Repeat(all, 3000)} {
 			w.equal("the echo", w.push(c, "echo", phoenix.Binary(data)), phoenix.Binary(data))
 			w.equal("the reply to shout_bin", w.push(c, "shout_bin", phoenix.Binary(data)), phoenix.Binary(data))
 			for _, sub := range []*phoenix.Subscription{sub, other} {
@@ -51,7 +51,7 @@ func TestBinary(t *testing.T) {
 
 // A status other than ok may come with binary data as well.
 func TestBinaryError(t *testing.T) {
-	everywhere(t, []transport{webSocket()}, func(t *testing.T, w *world) {
+	everywhere(t, []transport{webSocket(), fallingBack()}, func(t *testing.T, w *world) {
 		c := w.room()
 		reply, err := c.Push(w.ctx, "err", phoenix.Binary{1, 0, 255})
 		if err == nil || reply == nil || reply.Status != "error" {
@@ -63,7 +63,7 @@ func TestBinaryError(t *testing.T) {
 
 // A binary frame has room for 255 bytes of topic, each of which the server takes.
 func TestBinaryInALongTopic(t *testing.T) {
-	everywhere(t, []transport{webSocket()}, func(_ *testing.T, w *world) {
+	everywhere(t, []transport{webSocket(), fallingBack()}, func(_ *testing.T, w *world) {
 		topic := w.topic()
 		topic += strings.Repeat("ü", (255-len(topic))/2)
 		c := w.joined(w.connected(nil), topic)

@@ -15,7 +15,7 @@ func unbounded(c *phoenix.Channel) *phoenix.Subscription {
 }
 
 func TestBroadcast(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		topic := w.topic()
 		c := w.joined(w.connected(nil), topic)
 		own := c.Subscribe(nil)
@@ -45,7 +45,7 @@ func TestBroadcast(t *testing.T) {
 
 // What the server changes on its way out comes as a push, and not to everybody.
 func TestInterceptedBroadcast(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		topic := w.topic()
 		entitled := w.joined(w.connected(w.as("u")), topic)
 		seen := entitled.Subscribe(nil)
@@ -72,7 +72,7 @@ func TestInterceptedBroadcast(t *testing.T) {
 // Ten thousand messages of one sender come in the order in which they were sent,
 // to the sender as to anybody else, and each push gets its reply.
 func TestBroadcastOrder(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	onNewest(t, every(), func(t *testing.T, w *world) {
 		topic := w.topic()
 		sender := w.joined(w.connected(nil), topic)
 		subs := []*phoenix.Subscription{
@@ -123,7 +123,7 @@ func (w *world) wantInOrder(sub *phoenix.Subscription, event string) {
 
 // The server may push faster than anybody reads.
 func TestFlood(t *testing.T) {
-	everywhere(t, both(), func(_ *testing.T, w *world) {
+	onNewest(t, every(), func(_ *testing.T, w *world) {
 		c := w.room()
 		sub := unbounded(c)
 		w.equal("the reply", w.push(c, "flood", map[string]any{"n": many, "size": 100}), map[string]any{"sent": float64(many)})

@@ -13,7 +13,7 @@ import (
 )
 
 func TestConnect(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		s := w.socket(nil)
 		events := w.watchSocket(s)
 		w.connect(s)
@@ -34,7 +34,7 @@ func TestConnect(t *testing.T) {
 }
 
 func TestConnectParams(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		for _, user := range []string{"u", "Zoë & co", "a=1&b[]=2#?/%25+ ", "名前\u2028", ""} {
 			s := w.connected(w.as(user))
 			w.wantUser(s, user)
@@ -54,7 +54,7 @@ func (w *world) wantUser(s *phoenix.Socket, want string) {
 }
 
 func TestConnectRefused(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		opts := w.options()
 		deny := atomic.Bool{}
 		deny.Store(true)
@@ -90,7 +90,7 @@ func (w *world) wantRefusal(s *phoenix.Socket, status int) {
 
 // A connect/3 that raises is a failure of the server's, which may pass.
 func TestConnectCrashes(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		opts := w.options()
 		calls := atomic.Int32{}
 		opts.ParamsFunc = func(context.Context) (url.Values, error) {
@@ -115,13 +115,13 @@ func TestConnectCrashes(t *testing.T) {
 }
 
 func TestConnectToTheWrongPath(t *testing.T) {
-	everywhere(t, both(), func(_ *testing.T, w *world) {
+	everywhere(t, every(), func(_ *testing.T, w *world) {
 		w.wantRefusal(w.socketAt(w.server.url.String()+"/nosuch", nil), http.StatusNotFound)
 	})
 }
 
 func TestHeartbeats(t *testing.T) {
-	everywhere(t, []transport{webSocket()}, func(t *testing.T, w *world) {
+	everywhere(t, []transport{webSocket(), fallingBack()}, func(t *testing.T, w *world) {
 		opts := w.options()
 		opts.HeartbeatInterval = 20 * time.Millisecond
 		opts.HeartbeatTimeout = patience
@@ -147,7 +147,7 @@ func TestHeartbeats(t *testing.T) {
 }
 
 func TestDisconnectAndConnectAgain(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		c := w.room()
 		sub := c.Subscribe(nil)
 		if err := c.Socket().Disconnect(w.ctx); err != nil {
@@ -167,7 +167,7 @@ func TestDisconnectAndConnectAgain(t *testing.T) {
 }
 
 func TestShutdown(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		topic := w.topic()
 		other := w.joined(w.connected(nil), topic).Subscribe(nil)
 		c := w.joined(w.connected(nil), topic)

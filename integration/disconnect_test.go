@@ -15,7 +15,7 @@ func socketIs(st phoenix.SocketState) func(phoenix.SocketEvent) bool {
 
 // A server disconnects every socket of a user, who comes back.
 func TestDisconnectedByTheServer(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		user := rand.Text()
 		topic := w.topic()
 		phone, laptop := w.connected(w.as(user)), w.connected(w.as(user))

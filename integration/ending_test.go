@@ -21,7 +21,7 @@ func (w *world) wantPushError(what string, err, cause error) {
 }
 
 func TestCrashAndRejoin(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		s := w.connected(nil)
 		other := w.joined(s, w.topic())
 		c := w.channel(s, w.topic(), nil)
@@ -62,7 +62,7 @@ func TestCrashAndRejoin(t *testing.T) {
 
 // Pushes that a crash overtakes have an outcome, each.
 func TestCrashWithPushesInFlight(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	onNewest(t, every(), func(t *testing.T, w *world) {
 		c := w.room()
 		var pushes []*phoenix.Push
 		for i := range 100 {
@@ -92,7 +92,7 @@ func TestCrashWithPushesInFlight(t *testing.T) {
 
 // A channel that the server closes stays closed until it is joined again.
 func TestClosedByTheServer(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		s := w.connected(nil)
 		c := w.channel(s, w.topic(), nil)
 		for _, event := range []string{"stop", "stop_reply"} {
@@ -126,7 +126,7 @@ func TestClosedByTheServer(t *testing.T) {
 }
 
 func TestLeave(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		topic := w.topic()
 		witness, of := w.present(w.connected(nil), topic, "witness")
 		s := w.connected(nil)
@@ -159,7 +159,7 @@ func TestLeave(t *testing.T) {
 
 // A leave overtakes what the channel is busy with, and ends it.
 func TestLeaveWithPushesInFlight(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		s := w.connected(nil)
 		c := w.joined(s, w.topic())
 		push := c.PushAsync(w.ctx, "noreply", nil)

@@ -12,7 +12,7 @@ import (
 )
 
 func TestJoinParams(t *testing.T) {
-	everywhere(t, both(), func(_ *testing.T, w *world) {
+	everywhere(t, every(), func(_ *testing.T, w *world) {
 		s := w.connected(w.as("u"))
 		for _, params := range []any{
 			map[string]any{},
@@ -27,7 +27,7 @@ func TestJoinParams(t *testing.T) {
 }
 
 func TestJoinReplies(t *testing.T) {
-	everywhere(t, both(), func(_ *testing.T, w *world) {
+	everywhere(t, every(), func(_ *testing.T, w *world) {
 		s := w.connected(nil)
 		c := w.channel(s, "room:list", nil)
 		w.equal("the list", w.join(c).Response, []any{1.0, "two", nil})
@@ -36,7 +36,7 @@ func TestJoinReplies(t *testing.T) {
 }
 
 func TestJoinRefused(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		s := w.connected(nil)
 		other := w.joined(s, w.topic())
 		for topic, reason := range map[string]string{
@@ -68,10 +68,10 @@ func TestJoinRefused(t *testing.T) {
 // A slow join holds up the whole connection on the server, heartbeats included.
 // That is no reason to give it up.
 func TestJoinThatTakesLongerThanAHeartbeat(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, []transport{webSocket(), fallingBack()}, func(t *testing.T, w *world) {
 		opts := w.options()
 		opts.HeartbeatInterval = 100 * time.Millisecond
-		opts.HeartbeatTimeout = 500 * time.Millisecond
+		opts.HeartbeatTimeout = time.Second
 		s := w.connected(opts)
 		slow, quick := w.channel(s, "room:slow", nil), w.channel(s, w.topic(), nil)
 		var wg sync.WaitGroup
@@ -93,7 +93,7 @@ func TestJoinThatTakesLongerThanAHeartbeat(t *testing.T) {
 
 // A join that its caller no longer waits for is over on the server too.
 func TestJoinGivenUp(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		c := w.channel(w.connected(nil), "room:slow", nil)
 		ctx, cancel := context.WithCancel(w.ctx)
 		events := w.watchChannel(c)
@@ -114,7 +114,7 @@ func TestJoinGivenUp(t *testing.T) {
 }
 
 func TestTooManyChannels(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	onNewest(t, every(), func(t *testing.T, w *world) {
 		const limit = 100
 		s := w.connected(nil)
 		prefix := w.topic()

@@ -2,9 +2,11 @@ package integration
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,12 +23,25 @@ type server struct {
 	authToken bool
 }
 
-// servers are those that every scenario runs against.
+// servers are those that scenarios run against, the newest last.
 var servers []*server
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
+// parallel is how many scenarios run at a time, unless -parallel says otherwise:
+// most of them wait.
+const parallel = 4
+
 func run(m *testing.M) int {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", strconv.Itoa(parallel)); err != nil {
+			fmt.Fprintln(os.Stderr, "integration:", err)
+			return 1
+		}
+	}
 	closeAll, err := open()
 	defer closeAll()
 	if err != nil {

@@ -26,10 +26,11 @@ type proxy struct {
 // through.
 func (w *world) behind(change func(http.ResponseWriter, *http.Request) (answered bool)) *proxy {
 	w.t.Helper()
+	toServer := &http.Transport{MaxIdleConnsPerHost: 16}
 	forward := &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(w.server.url) },
 		ErrorLog:  log.New(io.Discard, "", 0), // of connections that are cut
-		Transport: &http.Transport{DisableKeepAlives: true},
+		Transport: toServer,
 	}
 	p := &proxy{change: change}
 	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -44,6 +45,7 @@ func (w *world) behind(change func(http.ResponseWriter, *http.Request) (answered
 	w.t.Cleanup(func() {
 		p.listener.set(true) // what is still open need not end by itself
 		p.Close()
+		toServer.CloseIdleConnections()
 	})
 	return p
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func TestReplyOK(t *testing.T) {
-	everywhere(t, both(), func(_ *testing.T, w *world) {
+	everywhere(t, every(), func(_ *testing.T, w *world) {
 		c := w.room()
 		for _, payload := range []any{
 			map[string]any{},
@@ -35,7 +35,7 @@ func TestReplyOK(t *testing.T) {
 }
 
 func TestReplyError(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		c := w.room()
 		for event, want := range map[string]phoenix.ReplyError{
 			"err":    {Status: "error", Response: phoenix.NewPayload([]byte(`{"reason":"no","n":1}`), false)},
@@ -58,7 +58,7 @@ func TestReplyError(t *testing.T) {
 
 // Of several replies to one push the first counts.
 func TestReplyTwice(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		c := w.room()
 		w.equal("the first reply", w.push(c, "multi", nil), map[string]any{"i": 1.0})
 		w.echo(c)
@@ -70,7 +70,7 @@ func TestReplyTwice(t *testing.T) {
 
 // Each push gets its own reply, in whatever order they come.
 func TestReplyOutOfOrder(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		c := w.room()
 		var pushes []*phoenix.Push
 		for i := range 50 {
@@ -92,7 +92,7 @@ func TestReplyOutOfOrder(t *testing.T) {
 
 // A channel that is busy holds up no other.
 func TestReplyOfABusyChannel(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		s := w.connected(nil)
 		busy, idle := w.joined(s, w.topic()), w.joined(s, w.topic())
 		push := busy.PushAsync(w.ctx, "sleep", map[string]any{"ms": patience.Milliseconds()})
@@ -106,7 +106,7 @@ func TestReplyOfABusyChannel(t *testing.T) {
 }
 
 func TestNoReply(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		c := w.room()
 		push := c.PushAsync(w.ctx, "noreply", nil)
 		w.echo(c) // comes after, so the server has handled the other
@@ -125,7 +125,7 @@ func TestNoReply(t *testing.T) {
 }
 
 func TestCast(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		c := w.room()
 		sub := c.Subscribe(nil)
 		for i := range 200 {
@@ -141,7 +141,7 @@ func TestCast(t *testing.T) {
 
 // What the server pushed before it replied is there before the reply.
 func TestPushFromTheServer(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		c := w.room()
 		sub := c.Subscribe(&phoenix.SubscribeOptions{Events: []string{"pushed"}})
 		called := make(chan string, 1)
@@ -167,7 +167,7 @@ func TestPushFromTheServer(t *testing.T) {
 }
 
 func TestBigPayload(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	onNewest(t, every(), func(t *testing.T, w *world) {
 		c := w.room()
 		want := map[string]any{"text": strings.Repeat("ünï🙂 \"quoted\" ", 1<<15)}
 		w.equal("the echo", w.push(c, "echo", want), want)

@@ -8,7 +8,7 @@ import (
 )
 
 func TestReconnect(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		p := w.behind(nil)
 		s := p.through(w, nil)
 		topic := w.topic()
@@ -48,17 +48,17 @@ func TestReconnect(t *testing.T) {
 // and what is certain is true: a push that got its reply was handled, and one
 // that was not sent was not.
 func TestReconnectOften(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	onNewest(t, every(), func(t *testing.T, w *world) {
 		p := w.behind(nil)
 		topic := w.topic()
 		witness := unbounded(w.joined(w.connected(nil), topic))
 		c := w.joined(p.through(w, nil), topic)
 
-		const n = 200
+		const n = 100
 		handled, unsent := map[int]bool{}, map[int]bool{}
 		for i := range n {
 			push := c.PushAsync(w.ctx, "shout_others", i2map(i))
-			if i%40 == 20 {
+			if i%20 == 10 {
 				p.cut()
 			}
 			_, err := push.Wait(w.ctx)
@@ -95,7 +95,7 @@ func i2map(i int) map[string]any { return map[string]any{"i": i} }
 
 // Reconnect makes a new connection of one that works.
 func TestReconnectOnDemand(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	everywhere(t, every(), func(t *testing.T, w *world) {
 		c := w.room()
 		sub := c.Subscribe(nil)
 		for range 3 {
@@ -117,7 +117,7 @@ func TestReconnectOnDemand(t *testing.T) {
 
 // Many channels find their way back.
 func TestReconnectWithManyChannels(t *testing.T) {
-	everywhere(t, both(), func(t *testing.T, w *world) {
+	onNewest(t, every(), func(t *testing.T, w *world) {
 		p := w.behind(nil)
 		s := p.through(w, nil)
 		var channels []*phoenix.Channel
