@@ -14,6 +14,9 @@ import (
 	"github.com/phxgo/phoenix/internal/conformance"
 )
 
+// maxAge is how old a token of the application may be.
+const maxAge = 24 * time.Hour
+
 // sign makes a token that the application accepts, if it is not too old.
 func (w *world) sign(user string, at time.Time) string {
 	w.t.Helper()
@@ -30,7 +33,7 @@ func (w *world) badTokens() map[string]string {
 	header, rest, _ := strings.Cut(good, ".")
 	return map[string]string{
 		"garbage":   "garbage",
-		"expired":   w.sign("mallory", time.Now().Add(-conformance.MaxAge-time.Minute)),
+		"expired":   w.sign("mallory", time.Now().Add(-maxAge-time.Minute)),
 		"truncated": good[:len(good)-4],
 		"tampered":  header + ".x" + rest,
 	}
