@@ -220,12 +220,11 @@ func (b *pollBody) finish() error {
 // fill reads on. The end of the body is an error: what reads it to its end
 // knows better.
 func (b *pollBody) fill() error {
-	b.pos, b.end = 0, 0
 	for range 100 {
 		n, err := b.r.Read(b.buf)
-		b.end = n
-		b.total += int64(n)
 		if n > 0 {
+			b.pos, b.end = 0, n
+			b.total += int64(n)
 			return nil
 		}
 		if err == io.EOF {

@@ -35,6 +35,8 @@ type pollConn struct {
 
 	mu      sync.Mutex
 	post    *pollRequest  // in flight, or nil
+	heard   time.Time     // when that began, or the last message since came
+	slow    bool          // a join/3 has taken longer than the server waits for a session
 	writing chan struct{} // closed when the writer has returned; nil if none is at work
 	leaving bool
 }
@@ -135,7 +137,7 @@ func (c *pollConn) startPoll() error {
 	r := c.newRequest(c.ctx, http.MethodGet)
 	resp, err := r.do(c.url, nil, "")
 	if err != nil {
-		r.end()
+		defer r.end()
 		return about("poll", r.cause(err))
 	}
 	c.poll, c.resp = r, resp
@@ -171,20 +173,24 @@ const (
 	// maxJoinWait bounds awaitJoin: the joins whose replies wait meanwhile are
 	// still answered within the default timeout of a join.
 	maxJoinWait = 8 * time.Second
+	// maxPollGap bounds it too: a session ends if the last poll began more than
+	// one and a half windows ago (window_ms).
+	maxPollGap = 14 * time.Second
 )
 
 // awaitJoin waits for a POST in flight that has a slow join in it. While a
-// session is at a join/3 it notices nothing, neither a new poll, which then is
-// answered with 410. A poll that waits already is not concerned, nor is the first
-// one, which goes ahead of the first POST.
+// session is at a join/3 it does not notice a new poll, which is answered with
+// 410 then. A poll that waits already is not concerned, nor is the first one,
+// which goes ahead of the first POST. Where joins take no time, which those that
+// are answered tell, there is no need to wait either.
 func (c *pollConn) awaitJoin() {
 	c.mu.Lock()
-	p := c.post
+	p, slow := c.post, c.slow
 	c.mu.Unlock()
-	if p == nil || c.asked.IsZero() || !p.holdsUp(c.body.messages) {
+	if p == nil || !p.joins || c.asked.IsZero() || c.body.messages > 0 && !slow {
 		return
 	}
-	t := time.NewTimer(maxJoinWait)
+	t := time.NewTimer(min(maxJoinWait, maxPollGap-time.Since(c.asked)))
 	defer t.Stop()
 	select {
 	case <-p.done:
@@ -221,13 +227,18 @@ func (c *pollConn) dropPoll() {
 	c.poll, c.resp = nil, nil
 }
 
-// signOfLife is called when the session has shown that it lives.
+// signOfLife is called when a message has come. A POST may wait on then: it takes
+// as long as the joins in it.
 func (c *pollConn) signOfLife() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.post != nil {
-		c.post.answeredOne()
+	if c.post == nil {
+		return
 	}
+	c.post.progressed()
+	now := time.Now()
+	c.slow = c.slow || c.post.joins && now.Sub(c.heard) >= pubsubTimeout
+	c.heard = now
 }
 
 // Close ends the session for us. The server has no frame for that, and notices

@@ -122,7 +122,7 @@ func isLine(data []byte) bool {
 func (c *pollConn) send(batch []byte, contentType string) (left bool, err error) {
 	r := c.newRequest(c.ctx, http.MethodPost)
 	defer r.end()
-	r.joins, r.done, r.since = bytes.Contains(batch, []byte(EventJoin)), make(chan struct{}), time.Now()
+	r.joins, r.done = bytes.Contains(batch, []byte(EventJoin)), make(chan struct{})
 	if !c.startPost(r) {
 		return false, errPollClosed
 	}
@@ -166,10 +166,10 @@ func (c *pollConn) send(batch []byte, contentType string) (left bool, err error)
 func (c *pollConn) startPost(r *pollRequest) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.leaving {
+	if c.leaving || c.ctx.Err() != nil {
 		return false
 	}
-	c.post = r
+	c.post, c.heard = r, time.Now()
 	return true
 }
 

@@ -26,12 +26,9 @@ type pollRequest struct {
 	timer *time.Timer // nil without a limit, and when the request has ended
 
 	// Of a POST: whether there is a join in it, and what is closed when it has
-	// ended; since when the session has not been heard of (guarded by mu), and
-	// whether that was long at some time.
+	// ended.
 	joins bool
 	done  chan struct{}
-	since time.Time
-	slow  bool
 
 	// What the HTTP transport tells. One of another make may not tell anything.
 	askedConn, gotConn, sent atomic.Bool
@@ -77,26 +74,6 @@ func (r *pollRequest) progressed() {
 	if r.timer != nil {
 		r.timer.Reset(r.c.timeout)
 	}
-}
-
-// answeredOne is called when a message has come while a POST is in flight: the
-// session lives, and the POST may wait on for a slow join/3.
-func (r *pollRequest) answeredOne() {
-	now := time.Now()
-	r.mu.Lock()
-	r.slow = r.slow || now.Sub(r.since) >= pubsubTimeout
-	r.since = now
-	r.mu.Unlock()
-	r.progressed()
-}
-
-// holdsUp reports whether a poll that begins while the POST is in flight, after
-// one that has brought n messages, may find the session at a join/3 for too long.
-// If those so far took no time, the next will not either.
-func (r *pollRequest) holdsUp(n int) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.joins && (n == 0 || r.slow)
 }
 
 // cause returns why the request failed with err, if it was by our doing.

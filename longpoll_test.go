@@ -1,20 +1,26 @@
 package phoenix_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-// pollOnly are options for a socket that polls.
-func pollOnly() *phoenix.SocketOptions {
-	return &phoenix.SocketOptions{Transport: phoenix.LongPoll(nil)}
-}
-
 func TestALongPollSessionLives(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(pollOnly())
+	polled(t, nil, func(t *testing.T, h *harness) {
+		spy := h.spy()
+		s := h.connected(&phoenix.SocketOptions{HTTPClient: spy.client()})
 		c := h.joined(s, "room:1", nil)
 		for i := range 300 {
 			if reply, err := c.Push(t.Context(), "echo", i); err != nil || reply.Status != "ok" {
@@ -22,8 +28,13 @@ func TestALongPollSessionLives(t *testing.T) {
 			}
 		}
 		h.at(0)
+		synctest.Wait()
 		// Nothing happens for longer than a session lives without a poll.
-		time.Sleep(time.Hour)
+		polls := len(spy.requests("GET"))
+		time.Sleep(time.Hour - time.Second)
+		if n := len(spy.requests("GET")) - polls; n != 359 {
+			t.Errorf("%d polls in an hour of silence", n)
+		}
 		if _, err := c.Push(t.Context(), "echo", "still here"); err != nil {
 			t.Error(err)
 		}
@@ -33,5 +44,334 @@ func TestALongPollSessionLives(t *testing.T) {
 		if n := h.received("phoenix", "heartbeat"); n != 0 {
 			t.Errorf("%d heartbeats", n)
 		}
+		if _, err := s.Ping(t.Context()); err != nil {
+			t.Errorf("Ping: %v", err)
+		}
+	})
+}
+
+func TestRequestsOfASession(t *testing.T) {
+	var seen recorder[phoenixtest.ConnectInfo]
+	polled(t, connecting(&seen), func(t *testing.T, h *harness) {
+		spy := h.spy()
+		s := h.connected(&phoenix.SocketOptions{
+			HTTPClient: spy.client(),
+			Params:     url.Values{"user": {"ann & bob"}, "token": {"the user's"}},
+			Header:     http.Header{"X-Trace": {"1", "2"}, "Accept": {"text/html"}, "Content-Type": {"text/plain"}},
+			AuthToken:  func(context.Context) (string, error) { return "auth?token", nil },
+		})
+		h.joined(s, "room:1", nil)
+		h.until(time.Second)
+		if all := seen.list(); len(all) != 1 || all[0].AuthToken != "auth?token" || all[0].Params.Get("token") != "the user's" {
+			t.Errorf("connect/3 got %+v", all)
+		}
+		gets, posts := spy.requests("GET"), spy.requests("POST")
+		if len(gets) != 3 || len(posts) != 1 {
+			t.Fatalf("%d GET, %d POST", len(gets), len(posts))
+		}
+		session := gets[1].header.Get("X-Phoenix-Longpoll-Token")
+		if session == "" {
+			t.Error("no token in the header")
+		}
+		for i, r := range append(gets, posts...) {
+			q := r.url.Query()
+			token, inHeader := session, []string{session}
+			if i == 0 {
+				token, inHeader = "the user's", nil
+			}
+			if r.url.Path != "/socket/longpoll" || r.url.Scheme != "http" || q.Get("vsn") != "2.0.0" || q.Get("user") != "ann & bob" {
+				t.Errorf("request %d goes to %v", i, r.url)
+			}
+			if got := q["token"]; len(got) != 1 || got[0] != token || !slices.Equal(r.header.Values("X-Phoenix-Longpoll-Token"), inHeader) {
+				t.Errorf("request %d has token %q and header %v", i, got, r.header)
+			}
+			if !slices.Equal(r.header["X-Trace"], []string{"1", "2"}) || r.header.Get("Accept") != "application/json" || r.header["Origin"] != nil {
+				t.Errorf("request %d has header %v", i, r.header)
+			}
+			wantAuth, wantType := "auth?token", "text/plain"
+			if r.method == http.MethodPost {
+				wantAuth, wantType = "", "application/x-ndjson"
+			}
+			if r.header.Get("X-Phoenix-AuthToken") != wantAuth || !slices.Equal(r.header["Content-Type"], []string{wantType}) {
+				t.Errorf("request %d has header %v", i, r.header)
+			}
+		}
+		if want := `["1","1","room:1","phx_join",{}]`; posts[0].body != want {
+			t.Errorf("posted %s, want %s", posts[0].body, want)
+		}
+	})
+}
+
+func TestPathsOfLongPoll(t *testing.T) {
+	for _, test := range []struct{ endpoint, path, want string }{
+		{"ws://h/socket", "", "http://h/socket/longpoll"},
+		{"wss://h/socket/", "", "https://h/socket/longpoll"},
+		{"http://h:8080/socket?a=b", "", "http://h:8080/socket/longpoll?a=b"},
+		{"https://h/socket/websocket", "", "https://h/socket/longpoll"},
+		{"ws://h/socket/longpoll", "", "http://h/socket/longpoll"},
+		{"ws://h/a%2Fb/websocket", "", "http://h/a%2Fb/longpoll"},
+		{"ws://h", "", "http://h/longpoll"},
+		{"ws://h/websocket", "", "http://h/longpoll"},
+		{"ws://h/websockets", "", "http://h/websockets/longpoll"},
+		{"ws://h/socket", "lp/", "http://h/socket/lp"},
+		{"ws://h/socket/lp", "/lp", "http://h/socket/lp"},
+		{"ws://h/socket/websocket", "/lp", "http://h/socket/lp"},
+	} {
+		t.Run(test.endpoint+" "+test.path, func(t *testing.T) {
+			t.Parallel()
+			var got *url.URL
+			s, err := phoenix.NewSocket(test.endpoint, &phoenix.SocketOptions{
+				Transport: phoenix.LongPoll(&phoenix.LongPollOptions{Path: test.path}),
+				HTTPClient: &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+					got = r.URL
+					return nil, errRefused
+				})},
+				RetryIf: func(error) bool { return false },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			wantIs(t, s.Connect(t.Context()), errRefused)
+			if got.Query().Get("vsn") != "2.0.0" {
+				t.Errorf("no vsn in %v", got)
+			}
+			q := got.Query()
+			q.Del("vsn")
+			got.RawQuery = q.Encode()
+			if got.String() != test.want {
+				t.Errorf("%v, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestAnEndpointForLongPollServesWebSocketToo(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s, err := phoenix.NewSocket(h.srv.URL()+"/longpoll", &phoenix.SocketOptions{HTTPClient: h.srv.HTTPClient()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if err := s.Connect(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := h.conn().Transport(); got != "websocket" {
+			t.Errorf("connected by %s", got)
+		}
+	})
+}
+
+// A load balancer with sticky sessions knows its clients by a cookie.
+func TestASessionKeepsItsCookies(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		t.Run(fmt.Sprintf("jar of the user's %v", own), func(t *testing.T) {
+			polled(t, nil, func(t *testing.T, h *harness) {
+				spy := h.spy()
+				client := spy.client()
+				if own {
+					client.Jar, _ = cookiejar.New(nil)
+				}
+				opens := 0
+				spy.answering("GET", func(r *http.Request, _ string) (*http.Response, error) {
+					if r.Header.Get("X-Phoenix-Longpoll-Token") != "" {
+						return nil, nil //nolint:nilnil // it is the server's
+					}
+					resp, err := spy.next.RoundTrip(r)
+					if err == nil {
+						opens++
+						resp.Header.Add("Set-Cookie", fmt.Sprintf("node=%d; Path=/", opens))
+					}
+					return resp, err
+				})
+				s := h.connected(&phoenix.SocketOptions{HTTPClient: client})
+				h.joined(s, "room:1", nil)
+				h.until(time.Second)
+				if err := s.Reconnect(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				h.until(2 * time.Second)
+				var got []string
+				for _, r := range spy.requests("GET") {
+					got = append(got, r.header.Get("Cookie"))
+				}
+				want := []string{"", "node=1", "", "node=2"}
+				if own { // the second session is opened with that of the first
+					want = slices.Delete(want, 2, 3)
+				}
+				wantStrings(t, "cookies of polls", slices.Compact(got), want...)
+				for _, r := range spy.requests("POST") {
+					if c := r.header.Get("Cookie"); c != "node=1" && c != "node=2" {
+						t.Errorf("a POST has the cookie %q", c)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestTheTimeoutOfTheHTTPClientIsNotForPolls(t *testing.T) {
+	polled(t, nil, func(t *testing.T, h *harness) {
+		client := h.srv.HTTPClient()
+		client.Timeout = 3 * time.Second
+		s := h.connected(&phoenix.SocketOptions{HTTPClient: client})
+		h.until(time.Hour)
+		if st := s.Stats(); st.Connects != 1 || st.State != phoenix.SocketOpen {
+			t.Errorf("stats = %+v", st)
+		}
+		if client.Timeout != 3*time.Second {
+			t.Error("the client was changed")
+		}
+	})
+}
+
+func TestARedirectedSessionGoesOnAtItsNewPlace(t *testing.T) {
+	polled(t, nil, func(t *testing.T, h *harness) {
+		spy := h.spy()
+		h.srv.RefuseNext(1, http.StatusFound, http.Header{"Location": {"/socket/longpoll?vsn=2.0.0&moved=1"}}, "")
+		s := h.connected(&phoenix.SocketOptions{HTTPClient: spy.client(), Params: url.Values{"a": {"b"}}})
+		h.joined(s, "room:1", nil)
+		for _, r := range append(spy.requests("GET")[1:], spy.requests("POST")...) {
+			if r.url.Query().Get("moved") != "1" || r.url.Query().Has("a") {
+				t.Errorf("%s goes to %v", r.method, r.url)
+			}
+		}
+		h.at(0)
+	})
+}
+
+func TestRedirectsOfLongPoll(t *testing.T) {
+	for _, test := range []struct {
+		name, location string
+		method         string // of the request that is redirected, GET for the first one
+		status, want   int
+	}{
+		{"another host", "http://elsewhere.test/socket/longpoll?vsn=2.0.0", "GET", 302, 302},
+		{"nowhere", "", "GET", 302, 302},
+		{"a POST that may stay one", "/socket/longpoll", "POST", 307, 200},
+		{"a POST that would become a poll", "/socket/longpoll", "POST", 302, 302},
+		{"a POST to another host", "http://elsewhere.test/socket/longpoll", "POST", 308, 308},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			polled(t, nil, func(t *testing.T, h *harness) {
+				spy := h.spy()
+				header := http.Header{}
+				if test.location != "" {
+					header.Set("Location", test.location)
+				}
+				redirected := false
+				spy.answering(test.method, func(r *http.Request, _ string) (*http.Response, error) {
+					if redirected {
+						return nil, nil //nolint:nilnil // it is the server's
+					}
+					redirected = true
+					resp := respond(r, test.status, "moved")
+					if test.location != "" {
+						target := *r.URL
+						u, _ := target.Parse(test.location)
+						u.RawQuery = target.RawQuery
+						header.Set("Location", u.String())
+					}
+					resp.Header = header
+					return resp, nil
+				})
+				c, err := phoenix.LongPoll(nil).Dial(t.Context(), h.pollRequest(spy.client()))
+				if test.method == "GET" {
+					if he := wantStatus(t, err, test.want); string(he.Body) != "moved" {
+						t.Errorf("the body is %q", he.Body)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close(t.Context(), 0, "")
+				n, err := c.WriteFrames(pings(2), time.Time{})
+				if test.want == http.StatusOK {
+					if err != nil || n != 2 {
+						t.Errorf("WriteFrames = %d, %v", n, err)
+					}
+					h.wantReceived("phoenix", "heartbeat", 2)
+					return
+				}
+				wantPollError(t, err, "POST", test.want)
+				if gets := len(spy.requests("GET")); gets != 1 {
+					t.Errorf("%d polls", gets)
+				}
+			})
+		})
+	}
+}
+
+func TestTheUsersPolicyForRedirectsCounts(t *testing.T) {
+	polled(t, nil, func(t *testing.T, h *harness) {
+		h.srv.RefuseNext(1, http.StatusFound, http.Header{"Location": {"/socket/longpoll?vsn=2.0.0"}}, "")
+		client := h.srv.HTTPClient()
+		no := errors.New("no redirects")
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return no }
+		err := h.socket(&phoenix.SocketOptions{
+			HTTPClient: client, RetryIf: func(error) bool { return false },
+		}).Connect(t.Context())
+		wantIs(t, err, no)
+		if strings.Contains(err.Error(), "vsn") {
+			t.Errorf("Connect = %v", err)
+		}
+	})
+}
+
+// A socket looks for what a Conn can beneath the Conns that wrap it.
+type wrappingTransport struct{ phoenix.Transport }
+
+type wrappingConn struct{ phoenix.Conn }
+
+func (t wrappingTransport) Dial(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+	c, err := t.Transport.Dial(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return &wrappingConn{&wrappingConn{c}}, nil
+}
+
+func (c *wrappingConn) Unwrap() phoenix.Conn { return c.Conn }
+
+func TestAConnIsLookedThrough(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(&phoenix.SocketOptions{Transport: wrappingTransport{h.transport()}})
+		c := h.joined(s, "room:1", nil)
+		if _, err := c.Push(t.Context(), "echo", 1); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		want := 1
+		if h.polls {
+			want = 0
+			_, err := c.Push(t.Context(), "echo", strings.Repeat("x", 8<<20))
+			wantPushError(t, err, false, phoenix.ErrMessageTooBig)
+		}
+		if n := h.received("phoenix", "heartbeat"); n != want {
+			t.Errorf("%d heartbeats, want %d", n, want)
+		}
+		h.at(0)
+	})
+}
+
+func TestLongPollOverTLS(t *testing.T) {
+	polled(t, nil, func(t *testing.T, h *harness) {
+		front := newTLSFront(t, h)
+		s, err := phoenix.NewSocket("wss://example.com/socket", &phoenix.SocketOptions{
+			Transport:  phoenix.LongPoll(nil),
+			HTTPClient: &http.Client{Transport: &http.Transport{DialContext: front.dial, TLSClientConfig: front.client}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.joined(s, "room:1", nil).Push(t.Context(), "echo", 1); err != nil {
+			t.Error(err)
+		}
+		s.Close()
+		h.srv.Close() // and with it the proxy's connections
 	})
 }
