@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 type benchMeta struct {
@@ -59,6 +58,15 @@ func benchState(keys, version int) []byte {
 		all = append(all, benchPresence(key, benchRef(key, version)))
 	}
 	return []byte("{" + strings.Join(all, ",") + "}")
+}
+
+// benchMetas returns a state of one key with many metas.
+func benchMetas(metas int) []byte {
+	var list []string
+	for i := range metas {
+		list = append(list, fmt.Sprintf(`{"name":"guest","online_at":1,"phx_ref":%q}`, benchRef(i, 0)))
+	}
+	return []byte(`{"guest":{"metas":[` + strings.Join(list, ",") + `]}}`)
 }
 
 func benchDiff(joins, leaves string) []byte {
@@ -127,13 +135,8 @@ func BenchmarkPresenceDiff(b *testing.B) {
 // BenchmarkPresenceDiffOfOneKeyWithManyMetas is what a topic costs whose guests are
 // all under one key.
 func BenchmarkPresenceDiffOfOneKeyWithManyMetas(b *testing.B) {
-	const metas = 10_000
-	var list []string
-	for i := range metas {
-		list = append(list, fmt.Sprintf(`{"name":"guest","online_at":1,"phx_ref":%q}`, benchRef(i, 0)))
-	}
 	bench := newPresenceBench(b, 0)
-	bench.feed(EventPresenceState, []byte(`{"guest":{"metas":[`+strings.Join(list, ",")+`]}}`))
+	bench.feed(EventPresenceState, benchMetas(10_000))
 	one := `"guest":{"metas":[{"name":"guest","online_at":1,"phx_ref":"new"}]}`
 	diffs := [2][]byte{benchDiff(one, ""), benchDiff("", one)}
 	b.ReportAllocs()
@@ -195,14 +198,24 @@ func TestPresenceDiffCostsTheSameInALongList(t *testing.T) { // not parallel: it
 	}
 }
 
-// TestPresenceAppliesALongStateSoon is a guard against a mistake, not a measurement:
-// the limit is ten times what it takes.
-func TestPresenceAppliesALongStateSoon(t *testing.T) {
-	state := benchState(10_000, 0)
-	bench := newPresenceBench(t, 0)
-	start := time.Now()
-	bench.feed(EventPresenceState, state)
-	if d := time.Since(start); d > 500*time.Millisecond && !testing.Short() {
-		t.Errorf("a state of 10,000 keys took %v", d)
+// TestPresenceStateCostsByItsLength makes sure that a state of many keys, or of one
+// key with many metas, costs for each no more than a short one does.
+func TestPresenceStateCostsByItsLength(t *testing.T) { // not parallel: it counts allocations
+	cost := func(state func(n int) []byte, n int) float64 {
+		text := state(n)
+		bench := newPresenceBench(t, 0)
+		return testing.AllocsPerRun(1, func() {
+			bench.feed(EventPresenceState, []byte("{}"))
+			bench.feed(EventPresenceState, text)
+		}) / float64(n)
+	}
+	for name, state := range map[string]func(n int) []byte{
+		"keys":  func(n int) []byte { return benchState(n, 0) },
+		"metas": benchMetas,
+	} {
+		short, long := cost(state, 100), cost(state, 10_000)
+		if long > 2*short {
+			t.Errorf("with 100 %s each allocates %.1f times, with 10,000 %.1f times", name, short, long)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -11,7 +12,7 @@ import (
 // A presenceDecoder decodes one state or diff. What it does not understand it
 // skips and counts; all else is kept.
 type presenceDecoder[M any] struct {
-	unmarshal func([]byte, any) error
+	codec *codec
 
 	skipped int    // keys and metas
 	reason  string // why the first of them was
@@ -118,7 +119,7 @@ func (d *presenceDecoder[M]) entry(text []byte, whole bool) *PresenceEntry[M] {
 		d.skip(`the "metas" of a presence are missing, or not a list`)
 		return nil
 	}
-	e := &PresenceEntry[M]{}
+	e := &PresenceEntry[M]{Fields: Payload{codec: d.codec}}
 	if whole && n > len(`{}`) {
 		fields := append(make([]byte, 0, n), '{')
 		for key, value := range members(text) {
@@ -169,9 +170,9 @@ func (d *presenceDecoder[M]) metas(list []byte, whole bool) []PresenceMeta[M] {
 }
 
 func (d *presenceDecoder[M]) decode(m *PresenceMeta[M]) {
-	if err := d.unmarshal(m.Raw, &m.Value); err != nil {
+	if err := d.codec.unmarshal(m.Raw, &m.Value); err != nil {
 		var zero M
-		m.Value, m.Err = zero, about(fmt.Sprintf("decode a meta into a %T", zero), err)
+		m.Value, m.Err = zero, about(fmt.Sprintf("decode a meta into a %v", reflect.TypeFor[M]()), err)
 		d.misfits++
 	}
 }
@@ -197,10 +198,9 @@ func (d *presenceDecoder[M]) skip(reason string) {
 
 // misfitting returns what is to be reported about metas that are no M.
 func (d *presenceDecoder[M]) misfitting(m *Message) *ProtocolError {
-	var zero M // which is not quoted together with the error: that may quote a meta
-	return &ProtocolError{
+	return &ProtocolError{ // without the error, which may quote a meta
 		Topic: m.Topic, Event: m.Event, Size: len(m.Payload.Bytes()),
-		Reason: fmt.Sprintf("%d of its metas do not fit a %T: see PresenceMeta.Err", d.misfits, zero),
+		Reason: fmt.Sprintf("%d of its metas do not fit a %v: see PresenceMeta.Err", d.misfits, reflect.TypeFor[M]()),
 	}
 }
 

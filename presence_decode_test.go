@@ -46,7 +46,7 @@ func checkPresenceDecode(t *testing.T, data []byte) {
 	if data == nil {
 		p.data = []byte{}
 	}
-	d := &presenceDecoder[json.RawMessage]{unmarshal: json.Unmarshal}
+	d := &presenceDecoder[json.RawMessage]{codec: &codec{unmarshal: json.Unmarshal}}
 	state, err := d.state(p)
 	var object map[string]json.RawMessage
 	jerr := json.Unmarshal(p.Bytes(), &object)
@@ -56,7 +56,7 @@ func checkPresenceDecode(t *testing.T, data []byte) {
 	if err == nil {
 		checkEntries(t, data, state, object, d.skipped, true)
 	}
-	d = &presenceDecoder[json.RawMessage]{unmarshal: json.Unmarshal}
+	d = &presenceDecoder[json.RawMessage]{codec: &codec{unmarshal: json.Unmarshal}}
 	joins, leaves, err := d.diff(p)
 	if known := object["joins"] != nil || object["leaves"] != nil; (err == nil) != known {
 		t.Fatalf("diff %q: %v, want an error: %v", data, err, !known)

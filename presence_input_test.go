@@ -228,7 +228,17 @@ func TestPresenceKeepsMetasThatDoNotFit(t *testing.T) {
 // What fetch/2 adds next to the metas is kept and refreshed.
 func TestPresenceKeepsTheFieldsOfFetch(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, c := h.present(nil)
+		used := 0 // by Fields, too
+		c := h.channel(h.connected(&phoenix.SocketOptions{Unmarshal: func(data []byte, v any) error {
+			if strings.Contains(string(data), "Ann") {
+				used++
+			}
+			return json.Unmarshal(data, v)
+		}}), "room:1", nil)
+		p := phoenix.NewPresence[person](c, nil)
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		calls := watchCallbacks(p)
 		state := func(name, refs string) string {
 			return `{"u1":{"user":{"name":"` + name + `"},"metas":[` + refs + `],"n":1}}`
@@ -238,6 +248,9 @@ func TestPresenceKeepsTheFieldsOfFetch(t *testing.T) {
 		var fields struct{ User struct{ Name string } }
 		if err := u1.Fields.Decode(&fields); err != nil || fields.User.Name != "Ann" || u1.Fields.String() != `{"user":{"name":"Ann"},"n":1}` {
 			t.Errorf("fields: %s, decoded: %+v, %v", u1.Fields, fields, err)
+		}
+		if used != 1 {
+			t.Errorf("the socket's Unmarshal was called %d times for the fields", used)
 		}
 		h.state(state("Ann", `{"phx_ref":"1"}`))
 		h.state(state("Anna", `{"phx_ref":"1"}`))                               // drifted

@@ -125,7 +125,7 @@ func (p *Presence[M]) applyDiff(st *presenceStep[M], m *Message) bool {
 }
 
 func (p *Presence[M]) decoder() *presenceDecoder[M] {
-	return &presenceDecoder[M]{unmarshal: p.socket.set.codec.unmarshal}
+	return &presenceDecoder[M]{codec: &p.socket.set.codec}
 }
 
 // report reports what was not understood.
