@@ -1,7 +1,7 @@
 package integration
 
 import (
-	"sync"
+	"fmt"
 	"testing"
 
 	"github.com/phxgo/phoenix"
@@ -79,9 +79,9 @@ func TestBroadcastOrder(t *testing.T) {
 			unbounded(sender),
 			unbounded(w.joined(w.connected(nil), topic)),
 		}
-		var wg sync.WaitGroup
+		done := make(chan error, len(subs))
 		for _, sub := range subs {
-			wg.Go(func() { w.wantInOrder(sub, "shout") })
+			go func() { done <- w.inOrder(sub, "shout") }()
 		}
 		type number struct{ I int }
 		var window []*phoenix.Push
@@ -99,34 +99,40 @@ func TestBroadcastOrder(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		wg.Wait()
+		for range subs {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
 	})
 }
 
-// wantInOrder reads many messages, numbered from 1. It may be called from any
-// goroutine.
-func (w *world) wantInOrder(sub *phoenix.Subscription, event string) {
-	w.t.Helper()
+// inOrder reads many messages, which have to be numbered from 1.
+func (w *world) inOrder(sub *phoenix.Subscription, event string) error {
 	for i := 1; i <= many; i++ {
 		m, err := sub.Next(w.ctx)
 		if err != nil {
-			w.t.Errorf("message %d: %v", i, err)
-			return
+			return fmt.Errorf("message %d: %w", i, err)
 		}
 		var got struct{ I int }
-		if err := m.Decode(&got); err != nil || got.I != i || m.Event != event {
-			w.t.Errorf("message %d is %s %s, %v", i, m.Event, m.Payload, err)
-			return
+		if err := m.Decode(&got); err != nil {
+			return fmt.Errorf("message %d: %w", i, err)
+		}
+		if got.I != i || m.Event != event {
+			return fmt.Errorf("message %d is %s %s", i, m.Event, m.Payload)
 		}
 	}
+	return nil
 }
 
 // The server may push faster than anybody reads.
 func TestFlood(t *testing.T) {
-	onNewest(t, every(), func(_ *testing.T, w *world) {
+	onNewest(t, every(), func(t *testing.T, w *world) {
 		c := w.room()
 		sub := unbounded(c)
 		w.equal("the reply", w.push(c, "flood", map[string]any{"n": many, "size": 100}), map[string]any{"sent": float64(many)})
-		w.wantInOrder(sub, "flood")
+		if err := w.inOrder(sub, "flood"); err != nil {
+			t.Error(err)
+		}
 	})
 }

@@ -95,10 +95,7 @@ func TestNoFallback(t *testing.T) {
 		for range 2 {
 			w.overWebSocket(c)
 			n.cut()
-			// Pushes may fail until the loss is noticed.
-			for _, err := c.Push(w.ctx, "echo", nil); err != nil; _, err = c.Push(w.ctx, "echo", nil) {
-				w.wantPushError("a push", err, phoenix.ErrConnectionLost)
-			}
+			w.echoAfterLosses(c)
 		}
 		w.overWebSocket(c)
 		if polls, upgrades := n.polls.Load(), n.upgrades.Load(); polls != 0 || upgrades != 3 {

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"testing"
@@ -68,26 +69,31 @@ func TestJoinRefused(t *testing.T) {
 // A slow join holds up the whole connection on the server, heartbeats included.
 // That is no reason to give it up.
 func TestJoinThatTakesLongerThanAHeartbeat(t *testing.T) {
-	everywhere(t, []transport{webSocket(), fallingBack()}, func(t *testing.T, w *world) {
+	everywhere(t, []transport{webSocket(), fallingBack()}, func(_ *testing.T, w *world) {
 		opts := w.options()
 		opts.HeartbeatInterval = 100 * time.Millisecond
 		opts.HeartbeatTimeout = time.Second
-		s := w.connected(opts)
-		slow, quick := w.channel(s, "room:slow", nil), w.channel(s, w.topic(), nil)
-		var wg sync.WaitGroup
-		for _, c := range []*phoenix.Channel{slow, quick} {
-			wg.Go(func() {
-				if _, err := c.Join(w.ctx); err != nil {
-					t.Errorf("Join(%s): %v", c.Topic(), err)
-				}
-			})
-		}
-		wg.Wait()
-		w.echo(slow)
-		w.echo(quick)
-		if n := s.Stats().Connects; n != 1 {
-			t.Errorf("%d connections", n)
-		}
+		w.attempts(func() error {
+			s := w.connected(opts)
+			defer s.Close()
+			slow, quick := w.channel(s, "room:slow", nil), w.channel(s, w.topic(), nil)
+			joined := make(chan error, 2)
+			for _, c := range []*phoenix.Channel{slow, quick} {
+				go func() {
+					_, err := c.Join(w.ctx)
+					joined <- err
+				}()
+			}
+			if err := errors.Join(<-joined, <-joined); err != nil {
+				return err
+			}
+			w.echo(slow)
+			w.echo(quick)
+			if n := s.Stats().Connects; n != 1 {
+				return fmt.Errorf("%d connections", n)
+			}
+			return nil
+		})
 	})
 }
 

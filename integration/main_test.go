@@ -23,8 +23,10 @@ type server struct {
 	authToken bool
 }
 
-// servers are those that scenarios run against, the newest last.
-var servers []*server
+// servers are those that scenarios run against, the newest last. To phoenixtest's
+// long poll they are patient, so that a machine that stands still for a second or
+// two loses no session. The brisk ones are as the application says.
+var servers, briskServers []*server
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -62,14 +64,23 @@ func open() (closeAll func(), err error) {
 		}
 	}
 	for _, release := range []phoenixtest.Profile{phoenixtest.Phoenix1724, phoenixtest.Phoenix189, phoenixtest.Phoenix1812} {
-		s, err := conformance.Start(phoenixtest.Options{Network: phoenixtest.TCP, Profile: release, FrameLog: -1})
-		if err != nil {
-			return closeAll, err
-		}
-		fakes = append(fakes, s)
-		base := strings.TrimSuffix(strings.Replace(s.URL(), "ws", "http", 1), phoenixtest.DefaultPath)
-		if err := add("phoenixtest-"+string(release), base, string(release)); err != nil {
-			return closeAll, err
+		for _, list := range []*[]*server{&servers, &briskServers} {
+			opts := conformance.Options(phoenixtest.Options{Network: phoenixtest.TCP, Profile: release, FrameLog: -1})
+			if list == &servers {
+				opts.LongPollWindow = phoenixtest.DefaultLongPollWindow
+			}
+			fake, err := phoenixtest.Start(opts)
+			if err != nil {
+				return closeAll, err
+			}
+			fakes = append(fakes, fake)
+			conformance.Mount(fake)
+			base := strings.TrimSuffix(strings.Replace(fake.URL(), "ws", "http", 1), phoenixtest.DefaultPath)
+			s, err := ask("phoenixtest-"+string(release), base, string(release))
+			if err != nil {
+				return closeAll, err
+			}
+			*list = append(*list, s)
 		}
 	}
 	return closeAll, nil
@@ -80,24 +91,29 @@ func openReal(base, version string) error {
 	if version != "" {
 		name += "-" + version
 	}
-	return add(name, base, version)
+	s, err := ask(name, base, version)
+	if err != nil {
+		return err
+	}
+	servers = []*server{s}
+	briskServers = servers
+	return nil
 }
 
-// add asks a server what it is, and compares that with what it should be.
-func add(name, base, version string) error {
+// ask asks a server what it is, and compares that with what it should be.
+func ask(name, base, version string) (*server, error) {
 	u, err := url.Parse(strings.TrimSuffix(base, "/"))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("%q is not like http://host:port", base)
+		return nil, fmt.Errorf("%q is not like http://host:port", base)
 	}
 	s := &server{name: name, url: u}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if s.authToken, err = takesAuthTokens(ctx, u); err != nil {
-		return err
+		return nil, err
 	}
 	if want := !strings.HasPrefix(version, "1.7"); version != "" && s.authToken != want {
-		return fmt.Errorf("this is not Phoenix %s with the application: auth tokens are looked at: %t", version, s.authToken)
+		return nil, fmt.Errorf("this is not Phoenix %s with the application: auth tokens are looked at: %t", version, s.authToken)
 	}
-	servers = append(servers, s)
-	return nil
+	return s, nil
 }

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/phxgo/phoenix"
@@ -127,16 +126,7 @@ func TestReconnectWithManyChannels(t *testing.T) {
 		for range 2 {
 			p.cut()
 			for _, c := range channels {
-				// A push may fall into the time before the loss is noticed.
-				for {
-					_, err := c.Push(w.ctx, "echo", nil)
-					if err == nil {
-						break
-					}
-					if !errors.Is(err, phoenix.ErrConnectionLost) {
-						t.Fatal(err)
-					}
-				}
+				w.echoAfterLosses(c)
 			}
 		}
 		if n := s.Stats().Joined; n != len(channels) {

@@ -73,9 +73,17 @@ func everywhere(t *testing.T, transports []transport, scenario func(*testing.T, 
 	on(t, servers, transports, scenario)
 }
 
+// everywhereBriskly does the same where long polls end after 2 s, for what has to
+// see them end.
+func everywhereBriskly(t *testing.T, transports []transport, scenario func(*testing.T, *world)) {
+	t.Helper()
+	t.Parallel()
+	on(t, briskServers, transports, scenario)
+}
+
 // onNewest runs a scenario against the newest server alone: it is much work and
 // does not depend on the release. Nothing else runs meanwhile, of which some
-// would mind: a long-poll session lives for few seconds without a poll.
+// would mind.
 func onNewest(t *testing.T, transports []transport, scenario func(*testing.T, *world)) {
 	t.Helper()
 	on(t, servers[len(servers)-1:], transports, scenario)
@@ -96,6 +104,19 @@ func on(t *testing.T, servers []*server, transports []transport, scenario func(*
 		}
 	}
 	wg.Wait()
+}
+
+// attempts tries something that is right, but can be spoiled by a machine that
+// stands still for a second: it has to succeed once.
+func (w *world) attempts(try func() error) {
+	w.t.Helper()
+	var err error
+	for range 3 {
+		if err = try(); err == nil {
+			return
+		}
+	}
+	w.t.Error(err)
 }
 
 // options are those of a socket of the scenario: what takes seconds in
@@ -207,6 +228,20 @@ func (w *world) echo(c *phoenix.Channel) {
 	w.t.Helper()
 	text := rand.Text()
 	w.equal("the echo", w.push(c, "echo", map[string]any{"text": text}), map[string]any{"text": text})
+}
+
+// echoAfterLosses checks the same when a push may fall into the time before a
+// loss is noticed.
+func (w *world) echoAfterLosses(c *phoenix.Channel) {
+	w.t.Helper()
+	for {
+		reply, err := c.Push(w.ctx, "echo", "after losses")
+		if err == nil {
+			w.equal("the echo", reply.Response, "after losses")
+			return
+		}
+		w.wantPushError("Push(echo)", err, phoenix.ErrConnectionLost)
+	}
 }
 
 // next returns the next message of a subscription.
