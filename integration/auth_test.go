@@ -12,30 +12,56 @@ import (
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/conformance"
+	"github.com/phxgo/phoenix/token"
 )
 
 // maxAge is how old a token of the application may be.
 const maxAge = 24 * time.Hour
 
-// sign makes a token that the application accepts, if it is not too old.
-func (w *world) sign(user string, at time.Time) string {
+// sign makes a token as the server's secret and a salt have it.
+func (w *world) sign(secret, salt string, data any, at time.Time) string {
 	w.t.Helper()
-	token, err := conformance.SignUser(user, at)
+	s, err := token.NewSigner(secret, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return token
+	text, err := s.Sign(salt, data, token.SignedAt(at))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return text
+}
+
+// tokenOf makes a token that the application accepts now.
+func (w *world) tokenOf(data any) string {
+	w.t.Helper()
+	return w.sign(conformance.SecretKeyBase, conformance.Salt, data, time.Now())
 }
 
 // badTokens are refused for a reason each.
 func (w *world) badTokens() map[string]string {
-	good := w.sign("mallory", time.Now())
+	w.t.Helper()
+	good := w.tokenOf("mallory")
 	header, rest, _ := strings.Cut(good, ".")
+	expired := time.Now().Add(-maxAge - time.Minute)
 	return map[string]string{
-		"garbage":   "garbage",
-		"expired":   w.sign("mallory", time.Now().Add(-maxAge-time.Minute)),
-		"truncated": good[:len(good)-4],
-		"tampered":  header + ".x" + rest,
+		"garbage":      "garbage",
+		"expired":      w.sign(conformance.SecretKeyBase, conformance.Salt, "mallory", expired),
+		"other salt":   w.sign(conformance.SecretKeyBase, "admin socket", "mallory", time.Now()),
+		"other secret": w.sign(strings.Repeat("d4c3b2a1", 8), conformance.Salt, "mallory", time.Now()),
+		"truncated":    good[:len(good)-4],
+		"tampered":     header + ".x" + rest,
+	}
+}
+
+// wantRefusals checks that none of the bad tokens is let in.
+func (w *world) wantRefusals(opts *phoenix.SocketOptions, set func(token string)) {
+	w.t.Helper()
+	for name, token := range w.badTokens() {
+		set(token)
+		s := w.socket(opts)
+		w.t.Log(name) // shown if it fails
+		w.wantRefusal(s, http.StatusForbidden)
 	}
 }
 
@@ -43,11 +69,23 @@ func TestTokenAsParam(t *testing.T) {
 	everywhere(t, every(), func(_ *testing.T, w *world) {
 		opts := w.options()
 		// The token says who it is, whatever else is said.
-		opts.Params = url.Values{"user_token": {w.sign("Ünal", time.Now())}, "user": {"mallory"}}
+		opts.Params = url.Values{"user_token": {w.tokenOf("Ünal")}, "user": {"mallory"}}
 		w.wantUser(w.connected(opts), "Ünal")
-		for _, token := range w.badTokens() {
-			opts.Params = url.Values{"user_token": {token}}
-			w.wantRefusal(w.socket(opts), http.StatusForbidden)
+		w.wantRefusals(opts, func(token string) { opts.Params = url.Values{"user_token": {token}} })
+	})
+}
+
+// What a token carries need not be a string: the server makes one of it.
+func TestTokenData(t *testing.T) {
+	everywhere(t, []transport{webSocket()}, func(_ *testing.T, w *world) {
+		for want, data := range map[string]any{
+			"42": 42, "-7": -7, "12345678901234567890": uint64(12345678901234567890),
+			"1.5": 1.5, "admin": token.Atom("admin"), "true": true, "": nil,
+			"héhé": token.Charlist("héhé"), strings.Repeat("ü", 1000): strings.Repeat("ü", 1000),
+		} {
+			opts := w.options()
+			opts.Params = url.Values{"user_token": {w.tokenOf(data)}}
+			w.wantUser(w.connected(opts), want)
 		}
 	})
 }
@@ -59,7 +97,7 @@ func authToken(token string) func(context.Context) (string, error) {
 func TestAuthToken(t *testing.T) {
 	everywhere(t, every(), func(_ *testing.T, w *world) {
 		opts := w.options()
-		opts.AuthToken = authToken(w.sign("Ünal", time.Now()))
+		opts.AuthToken = authToken(w.tokenOf("Ünal"))
 		s := w.connected(opts)
 		if !w.server.authToken {
 			// Phoenix 1.7 has never heard of it.
@@ -67,10 +105,7 @@ func TestAuthToken(t *testing.T) {
 			return
 		}
 		w.wantUser(s, "Ünal")
-		for _, token := range w.badTokens() {
-			opts.AuthToken = authToken(token)
-			w.wantRefusal(w.socket(opts), http.StatusForbidden)
-		}
+		w.wantRefusals(opts, func(token string) { opts.AuthToken = authToken(token) })
 	})
 }
 
@@ -80,7 +115,7 @@ func TestRenewedCredentials(t *testing.T) {
 	everywhere(t, every(), func(t *testing.T, w *world) {
 		calls := atomic.Int32{}
 		next := func() string {
-			return w.sign("user-"+strconv.Itoa(int(calls.Add(1))), time.Now())
+			return w.tokenOf("user-" + strconv.Itoa(int(calls.Add(1))))
 		}
 		opts := w.options()
 		if w.server.authToken {

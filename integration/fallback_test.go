@@ -2,6 +2,7 @@ package integration
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -60,9 +61,7 @@ func (w *world) swallow(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer resp.Body.Close()
-	for k, v := range resp.Header {
-		rw.Header()[k] = v
-	}
+	maps.Copy(rw.Header(), resp.Header)
 	rw.WriteHeader(resp.StatusCode)
 	conn, _, err := http.NewResponseController(rw).Hijack()
 	if err != nil {
