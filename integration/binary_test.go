@@ -2,6 +2,8 @@ package integration
 
 import (
 	"bytes"
+	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -84,5 +86,23 @@ func TestBinaryToTheServer(t *testing.T) {
 			w.equal("the broadcast", w.next(witness).Payload, phoenix.Binary(data))
 		}
 		w.echo(c)
+	})
+}
+
+// A server that has a binary message for a client of long poll fails, which is a
+// lost connection.
+func TestBinaryOverLongPoll(t *testing.T) {
+	everywhere(t, []transport{longPoll()}, func(t *testing.T, w *world) {
+		c := w.room()
+		sub := c.Subscribe(nil)
+		if err := c.Cast(w.ctx, "push_bin", nil); err != nil {
+			t.Fatal(err)
+		}
+		gap := w.gap(sub)
+		var pe *phoenix.PollError
+		if !errors.As(gap, &pe) || pe.StatusCode != http.StatusInternalServerError {
+			t.Errorf("the gap is because of %v", gap.Err)
+		}
+		w.echoAfterLosses(c)
 	})
 }

@@ -53,7 +53,7 @@ func refuse(rw http.ResponseWriter, _ *http.Request) {
 func (w *world) swallow(rw http.ResponseWriter, r *http.Request) {
 	out := r.Clone(r.Context())
 	out.RequestURI = ""
-	out.URL.Scheme, out.URL.Host = w.server.url.Scheme, w.server.url.Host
+	out.URL.Scheme, out.URL.Host, out.Host = w.server.url.Scheme, w.server.url.Host, w.server.url.Host
 	tr := &http.Transport{DisableKeepAlives: true}
 	resp, err := tr.RoundTrip(out)
 	if err != nil {
