@@ -123,6 +123,29 @@ func TestPollBody(t *testing.T) {
 	}
 }
 
+// Wherever an answer ends, or the network does, that is an error.
+func TestPollBodyThatEndsEarly(t *testing.T) {
+	const body = ` {"messages" : ["a","\ud83d\ude00\n" , "c"],"x":{"y":[1,{"z":"w"},true,null,false,-1.5e3]},"token":"t","status":200}`
+	broken := errors.New("broken")
+	for n := range len(body) {
+		if got := readBody([]byte(body[:n]), -1, 1); !errors.Is(got.err, errBodyEnds) {
+			t.Errorf("%s: %v", body[:n], got.err)
+		}
+		b := pollBody{limit: -1}
+		b.reset(io.MultiReader(strings.NewReader(body[:n]), iotest.ErrReader(broken)))
+		var err error
+		for err == nil {
+			_, err = b.next()
+		}
+		if !errors.Is(err, broken) {
+			t.Errorf("%s: %v", body[:n], err)
+		}
+	}
+	if got := readBody([]byte(body), -1, 1); got.err != nil || len(got.messages) != 3 {
+		t.Errorf("the whole: %+v", got)
+	}
+}
+
 func TestPollBodyHasALimitForMessages(t *testing.T) {
 	for size, want := range map[int]bool{9: true, 10: true, 11: false, 100_000: false} {
 		body := `{"status":200,"messages":["` + strings.Repeat(`\u0041`, size) + `"]}`

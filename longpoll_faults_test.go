@@ -34,8 +34,7 @@ func TestTheEndOfASessionShowsInTheNextPoll(t *testing.T) {
 				c := h.joined(s, "room:1", nil)
 				sub := h.record(c.Subscribe(nil))
 				h.until(3 * time.Second)
-				end(h)
-				wantPollError(t, h.wantLost(s, c, 12*time.Second), "GET", 410)
+				wantPollError(t, h.wantLost(s, c, 12*time.Second, func() { end(h) }), "GET", 410)
 				wantStrings(t, "subscription", sub.list(), "gap {}")
 			})
 		})
@@ -47,8 +46,7 @@ func TestTheSessionThatA410OpensIsNotUsed(t *testing.T) {
 	polled(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		h.until(3 * time.Second)
-		h.conn().LoseSession()
-		h.wantLost(s, nil, 12*time.Second)
+		h.wantLost(s, nil, 12*time.Second, h.conn().LoseSession)
 		if n := len(h.srv.Conns()); n != 2 {
 			t.Errorf("%d sessions", n)
 		}
@@ -81,12 +79,13 @@ func TestACutPollIsNotRepeated(t *testing.T) {
 				s := h.connected(&phoenix.SocketOptions{HTTPClient: &http.Client{Transport: tr}})
 				c := h.joined(s, "room:1", nil)
 				h.until(at)
-				mu.Lock()
-				for _, c := range conns {
-					_ = c.Close() // the session itself lives on
-				}
-				mu.Unlock()
-				h.wantLost(s, c, at)
+				h.wantLost(s, c, at, func() {
+					mu.Lock()
+					defer mu.Unlock()
+					for _, c := range conns {
+						_ = c.Close() // the session itself lives on
+					}
+				})
 				_ = s.Close()
 			})
 		})
@@ -103,8 +102,7 @@ func TestACutSessionIsLostAtOnce(t *testing.T) {
 				s := h.connected(nil)
 				c := h.joined(s, "room:1", nil)
 				h.until(25 * time.Second)
-				act(h)
-				h.wantLost(s, c, 25*time.Second)
+				h.wantLost(s, c, 25*time.Second, func() { act(h) })
 			})
 		})
 	}
@@ -125,7 +123,7 @@ func TestAStalledSession(t *testing.T) {
 				conn.Stall() // the poll that waits ends at 10 s; then nobody answers
 				time.AfterFunc(test.resume-h.now(), conn.Resume)
 				if test.lost {
-					h.wantLost(s, c, 30*time.Second)
+					h.wantLost(s, c, 30*time.Second, nil)
 					return
 				}
 				h.until(15 * time.Second)
@@ -145,10 +143,9 @@ func TestAProxyThatHangsEndsTheSession(t *testing.T) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		h.until(5 * time.Second)
-		h.srv.HangRequests(true)
 		time.AfterFunc(25500*ms, func() { h.srv.HangRequests(false) })
 		// The poll of 10 s is not answered.
-		h.wantLost(s, c, 30*time.Second)
+		h.wantLost(s, c, 30*time.Second, func() { h.srv.HangRequests(true) })
 	})
 }
 
@@ -196,8 +193,9 @@ func TestABinaryMessageOfTheServerEndsTheSession(t *testing.T) {
 		sub := h.record(c.Subscribe(nil))
 		h.until(time.Second)
 		push := h.goPush(t.Context(), c, "silent", 1)
-		h.srv.Broadcast("room:1", "bin", phoenixtest.Binary("\xff\xfe"))
-		wantPollError(t, h.wantLost(s, c, time.Second), "GET", 500)
+		wantPollError(t, h.wantLost(s, c, time.Second, func() {
+			h.srv.Broadcast("room:1", "bin", phoenixtest.Binary("\xff\xfe"))
+		}), "GET", 500)
 		o := <-push
 		wantPushError(t, o.err, true, phoenix.ErrConnectionLost)
 		wantErr(t, o, phoenix.ErrConnectionLost, time.Second)

@@ -168,11 +168,21 @@ func wantPollError(t *testing.T, err error, method string, status int) *phoenix.
 	return pe
 }
 
-// wantLost checks when and why the connection is lost, and that the channel is
-// back a second later.
-func (h *harness) wantLost(s *phoenix.Socket, c *phoenix.Channel, at time.Duration) error {
+// wantLost checks when the connection is lost through act, and that the channel is
+// back a second later. It returns why.
+func (h *harness) wantLost(s *phoenix.Socket, c *phoenix.Channel, at time.Duration, act func()) error {
 	h.t.Helper()
-	got, err := h.lossAt(s)
+	events := s.Events(h.t.Context())
+	if act != nil {
+		act()
+	}
+	got, err := time.Duration(0), error(nil)
+	for ev := range events {
+		if ev.State == phoenix.SocketWaiting {
+			got, err = h.now(), ev.Err
+			break
+		}
+	}
 	if got != at {
 		h.t.Errorf("lost at %v, want %v: %v", got, at, err)
 	}

@@ -130,7 +130,7 @@ func TestAnswersToLaterPolls(t *testing.T) {
 					return test.answer(r)
 				})
 				// The poll that waits brings nothing; the next one is answered.
-				err := h.wantLost(s, c, 10*time.Second)
+				err := h.wantLost(s, c, 10*time.Second, nil)
 				wantPushError(t, (<-push).err, true, phoenix.ErrConnectionLost)
 				if test.status != 0 {
 					wantPollError(t, err, "GET", test.status)
@@ -234,7 +234,7 @@ func TestARequestWithoutProgressEndsTheSession(t *testing.T) {
 				h.conn().Blackhole()
 				var ne interface{ Timeout() bool }
 				// The poll began at the start.
-				if err := h.wantLost(s, c, test.want); !errors.As(err, &ne) || !ne.Timeout() || !strings.Contains(err.Error(), "for "+test.want.String()) {
+				if err := h.wantLost(s, c, test.want, nil); !errors.As(err, &ne) || !ne.Timeout() || !strings.Contains(err.Error(), "for "+test.want.String()) {
 					t.Errorf("lost: %v", err)
 				}
 			})
@@ -381,6 +381,18 @@ func TestSlowJoinsDoNotCostTheSession(t *testing.T) {
 	}
 }
 
+func TestASlowJoinDoesNotHoldUpClose(t *testing.T) {
+	polled(t, nil, func(t *testing.T, h *harness) {
+		h.srv.Handle("slow:*", slowChannel())
+		s := h.connected(nil)
+		h.until(8 * time.Second)
+		h.goJoin(t.Context(), h.channel(s, "slow:9s", nil))
+		h.until(11 * time.Second) // the poll ended at 10 s
+		h.wantClosed(s)
+		h.at(11 * time.Second)
+	})
+}
+
 func TestAJoinLongerThanTheWindowCostsTheSession(t *testing.T) {
 	polled(t, nil, func(t *testing.T, h *harness) {
 		h.srv.Handle("slow:*", slowChannel())
@@ -424,7 +436,7 @@ func TestASessionThatIsNotPolledExpires(t *testing.T) {
 					wantStrings(t, "subscription", sub.list(), "hold {}", "kept {}")
 					return
 				}
-				wantPollError(t, h.wantLost(s, c, test.silence+2*time.Second), "GET", 410)
+				wantPollError(t, h.wantLost(s, c, test.silence+2*time.Second, nil), "GET", 410)
 				wantStrings(t, "subscription", sub.list(), "hold {}", "gap {}")
 			})
 		})

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -211,6 +212,11 @@ func TestWhatAFailedPostMayHaveSent(t *testing.T) {
 		{"HTTP status that looks like Phoenix's", func(r *http.Request) (*http.Response, error) {
 			return respond(r, 410, `{"status":410}`), nil
 		}, 200, 410},
+		{"an answer that breaks off", func(r *http.Request) (*http.Response, error) {
+			resp := respond(r, 200, "")
+			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"sta`), &failingReader{errBroken}))
+			return resp, nil
+		}, 200, 0},
 		{"network", func(*http.Request) (*http.Response, error) { return nil, errBroken }, 200, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -288,12 +294,14 @@ func TestPushesOfAGoneSessionAreSentAgain(t *testing.T) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
 		h.until(3 * time.Second)
-		h.conn().LoseSession()
-		push := h.goPush(t.Context(), c, "echo", 1)
-		if err := c.Cast(t.Context(), "echo", 2); err != nil {
-			t.Error(err)
-		}
-		wantPollError(t, h.wantLost(s, c, 5*time.Second), "POST", 410)
+		var push <-chan outcome
+		wantPollError(t, h.wantLost(s, c, 5*time.Second, func() {
+			h.conn().LoseSession()
+			push = h.goPush(t.Context(), c, "echo", 1)
+			if err := c.Cast(t.Context(), "echo", 2); err != nil {
+				t.Error(err)
+			}
+		}), "POST", 410)
 		// Nobody has seen it before.
 		wantOK(t, <-push, 6*time.Second)
 		wantStrings(t, "received", payloads(h.srv.Received("room:1", "echo")), "1", "2")

@@ -117,11 +117,13 @@ func (r *pollRequest) do(url string, body []byte, contentType string) (*http.Res
 }
 
 func (r *pollRequest) trace() *httptrace.ClientTrace {
+	// To open a session twice does no harm.
+	once := r.method == http.MethodGet && r.c.token != ""
 	return &httptrace.ClientTrace{
 		GetConn: func(string) { r.askedConn.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) {
 			r.gotConn.Store(true)
-			if r.method == http.MethodGet && r.c.token != "" && r.sent.Load() {
+			if once && r.sent.Load() {
 				r.cancel(errPolledTwice)
 			}
 		},

@@ -140,7 +140,8 @@ func (c *pollConn) newClient(user *http.Client) (*http.Client, func()) {
 		ForceAttemptHTTP2: true,
 		// Servers close connections that are idle for a minute; a POST must not
 		// meet that.
-		IdleConnTimeout: pollIdleTime,
+		IdleConnTimeout:     pollIdleTime,
+		TLSHandshakeTimeout: pollHandshakeTime,
 		// A dial that net/http has detached from its request ends with the
 		// session.
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -154,7 +155,10 @@ func (c *pollConn) newClient(user *http.Client) (*http.Client, func()) {
 	return client, tr.CloseIdleConnections
 }
 
-const pollIdleTime = 30 * time.Second
+const (
+	pollIdleTime      = 30 * time.Second
+	pollHandshakeTime = 10 * time.Second
+)
 
 // keepMethod makes a policy for redirects that does not let a POST become a GET:
 // that would be another poll, which takes messages away from the session's own.
