@@ -76,8 +76,8 @@ func displayURL(u *url.URL) string {
 }
 
 // Connect connects the socket and returns when frames get through: after the
-// first heartbeat was answered. After nil the socket stays connected by itself,
-// until Disconnect, Shutdown or Close.
+// first heartbeat was answered, or with long poll a session was opened. After nil
+// the socket stays connected by itself, until Disconnect, Shutdown or Close.
 //
 // A failed attempt is retried with ReconnectBackoff until ctx is done, or the
 // failure is one that SocketOptions.RetryIf does not retry. On an error nothing

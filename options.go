@@ -43,7 +43,8 @@ type SocketOptions struct {
 	// attempt, which is retried unless it is a [backoff.PermanentError].
 	ParamsFunc func(ctx context.Context) (url.Values, error)
 	// AuthToken is asked for the auth token before every attempt to connect.
-	// The token travels outside of the URL, in a WebSocket subprotocol
+	// The token travels outside of the URL, in a WebSocket subprotocol, or in a
+	// header with long poll, where it cannot hold control characters
 	// (auth_token: true, Phoenix 1.8). "" sends none. Errors as in ParamsFunc.
 	AuthToken func(ctx context.Context) (string, error)
 	// Header goes into the HTTP requests. connect/3 sees only headers that begin
@@ -55,29 +56,34 @@ type SocketOptions struct {
 	// HTTPClient makes the HTTP requests: it has the TLS configuration, the
 	// proxy and the cookies. Default: one with Go's defaults, and the proxy
 	// from the environment. Without a CheckRedirect, redirects to another host
-	// or to plain text are not followed: the token would go along.
+	// or to plain text are not followed: the token would go along. With long
+	// poll its Timeout is not used, and each session has cookies of its own if
+	// it has no Jar.
 	HTTPClient *http.Client
-	// Transport opens the connections. Default: WebSocket(nil).
+	// Transport opens the connections: [WebSocket], [LongPoll], or a [Fallback]
+	// from one to the other. Default: WebSocket(nil).
 	Transport Transport
 	// Serializer is the version of the protocol. Default: V2(). V1() is for
 	// servers that do not know it.
 	Serializer Serializer
 
-	// Timeout bounds an attempt to connect, up to the first heartbeat, and a
-	// join (from when it is sent), leave or push whose ctx has no deadline.
+	// Timeout bounds an attempt to connect, up to the first heartbeat if there are
+	// any, and a join (from when it is sent), leave or push whose ctx has no
+	// deadline.
 	// Default: 10 s. Negative: no limit.
 	Timeout time.Duration
 	// HeartbeatInterval is the time from one heartbeat to the next. The server
 	// drops a connection on which nothing comes in for 60 s. Default: 30 s.
 	// Negative: no heartbeats, and no check that frames get through before
-	// Connect returns.
+	// Connect returns. With long poll there are none: see
+	// LongPollOptions.Timeout.
 	HeartbeatInterval time.Duration
 	// HeartbeatTimeout is how long a heartbeat may be unanswered before the
 	// connection is given up. Default: 10 s; it cannot be negative.
 	HeartbeatTimeout time.Duration
 	// WriteTimeout is how long one write to the network may take, because the
 	// peer does not read, before the connection is given up. Default: 10 s; it
-	// cannot be negative.
+	// cannot be negative. With long poll LongPollOptions.Timeout takes its place.
 	WriteTimeout time.Duration
 
 	// ReconnectBackoff makes the policy for one outage: how long to wait before

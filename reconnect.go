@@ -255,8 +255,8 @@ func isPermanent(err error) bool {
 }
 
 // IsFinal reports whether a failure to connect will hardly change by itself: an
-// HTTP status below 500 other than 408, 425 and 429, or a certificate that does
-// not verify. Without [SocketOptions].RetryIf a first Connect ends with it.
+// HTTP status below 500 other than 408, 425 and 429, a certificate that does not
+// verify, or an *InputError. Without [SocketOptions].RetryIf a first Connect ends with it.
 func IsFinal(err error) bool {
 	if cert := (*tls.CertificateVerificationError)(nil); errors.As(err, &cert) {
 		return true

@@ -71,7 +71,8 @@ type Conn interface {
 	// WriteFrames sends frames in order. The bytes may be reused when it
 	// returns. Any error, one of the deadline too, means that the connection is
 	// lost; then the frames from number n on have certainly not left, or were
-	// certainly not handled, and of the others it is unknown.
+	// certainly not handled, and of the others it is unknown. A Conn that has
+	// another notion of how long a write may take need not heed the deadline.
 	WriteFrames(frames []Frame, deadline time.Time) (n int, err error)
 	// Close ends the connection, and with it ReadFrame and WriteFrames. With
 	// code 0 it cuts at once; otherwise it takes leave of the server with that
