@@ -359,36 +359,61 @@ func TestReconnectIsNoDroppedConnection(t *testing.T) {
 }
 
 func TestFallbackWhenBothFail(t *testing.T) {
-	refused := func(h *harness) { h.srv.RefuseNext(-1, http.StatusForbidden, nil, "") }
+	proxy := &phoenix.HandshakeError{StatusCode: http.StatusBadRequest}
+	denied := &phoenix.HandshakeError{StatusCode: http.StatusForbidden}
+	busy := &phoenix.HandshakeError{StatusCode: http.StatusServiceUnavailable}
+	broken := errors.New("no route to host")
 	for name, test := range map[string]struct {
-		opts  phoenixtest.Options
-		fault func(h *harness)
-		final bool
-		says  string
+		primary, secondary error
+		final              bool
+		status             int // that errors.As finds
 	}{
-		"both finally":               {fault: refused, final: true, says: "403"},
-		"the secondary alone by now": {phoenixtest.Options{Transports: phoenixtest.WebSocketOnly}, func(h *harness) { h.srv.HangUpgrades(true) }, false, "404"},
-		"the primary alone by now": {fault: func(h *harness) {
-			h.srv.BlockUpgrade(true)
-			h.srv.RefuseNext(0, 0, nil, "")
-		}, final: false, says: "400"},
+		"both for good":              {proxy, denied, true, http.StatusForbidden},
+		"the primary for good":       {proxy, busy, false, http.StatusServiceUnavailable},
+		"the secondary for good":     {busy, denied, false, http.StatusServiceUnavailable},
+		"neither":                    {busy, broken, false, http.StatusServiceUnavailable},
+		"the network, and for good":  {broken, denied, false, 0},
+		"for good, and the network":  {proxy, broken, false, 0},
+		"the network, then overload": {broken, busy, false, http.StatusServiceUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			opts := test.opts
-			inBubble(t, &opts, func(t *testing.T, h *harness) {
-				test.fault(h)
-				if name == "the primary alone by now" {
-					// Long polling meets a server that is overloaded.
-					o := &phoenix.SocketOptions{Transport: phoenix.Fallback(phoenix.WebSocket(nil), failing{
-						&phoenix.HandshakeError{StatusCode: http.StatusServiceUnavailable},
-					}, nil)}
-					checkBothFail(t, h, h.socket(o), test.final, test.says)
-					return
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				s := h.socket(&phoenix.SocketOptions{Transport: phoenix.Fallback(failing{test.primary}, failing{test.secondary}, nil)})
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				err := s.Connect(ctx)
+				if got := !errors.Is(err, context.DeadlineExceeded); err == nil || got != test.final {
+					t.Errorf("final: %v, want %v: %v", got, test.final, err)
 				}
-				checkBothFail(t, h, h.withFallback(nil), test.final, test.says)
+				status := 0
+				if he := (*phoenix.HandshakeError)(nil); errors.As(err, &he) {
+					status = he.StatusCode
+				}
+				if status != test.status {
+					t.Errorf("found status %d, want %d", status, test.status)
+				}
+				for _, cause := range []error{test.primary, test.secondary} {
+					if !strings.Contains(err.Error(), strings.TrimPrefix(cause.Error(), "phoenix: ")) {
+						t.Errorf("%v does not tell of %v", err, cause)
+					}
+				}
 			})
 		})
 	}
+}
+
+// A server that has no long poll does not make a first Connect give up while the
+// WebSocket may still come.
+func TestFallbackToATransportThatTheServerLacks(t *testing.T) {
+	inBubble(t, &phoenixtest.Options{Transports: phoenixtest.WebSocketOnly}, func(t *testing.T, h *harness) {
+		h.srv.HangUpgrades(true)
+		time.AfterFunc(5*time.Second, func() { h.srv.HangUpgrades(false) })
+		s := h.withFallback(nil)
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.wantTransports("w")
+	})
 }
 
 // failing is a transport that never opens.
@@ -396,22 +421,6 @@ type failing struct{ err error }
 
 func (f failing) Dial(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
 	return nil, f.err
-}
-
-func checkBothFail(t *testing.T, h *harness, s *phoenix.Socket, final bool, says string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	err := s.Connect(ctx)
-	if err == nil {
-		t.Fatal("connected")
-	}
-	if got := !errors.Is(err, context.DeadlineExceeded); got != final {
-		t.Errorf("final: %v, want %v: %v", got, final, err)
-	}
-	if !strings.Contains(err.Error(), says) {
-		t.Errorf("%v does not say %s", err, says)
-	}
 }
 
 // What was remembered counts for nothing when the secondary fails.

@@ -197,17 +197,24 @@ type fallbackError struct {
 }
 
 // bothFailed keeps what decides on another attempt: the failure that may pass by
-// itself, if one of them may.
+// itself, if one of them may. Of two answers that are final the secondary's comes
+// first: it is the application's sooner than that of a proxy.
 func bothFailed(primary, secondary error) error {
-	switch {
-	case primary == nil:
+	if primary == nil {
 		return secondary
-	case IsFinal(primary) && !IsFinal(secondary):
-		return &fallbackError{primary, secondary, []error{secondary}}
-	case IsFinal(secondary) && !IsFinal(primary):
-		return &fallbackError{primary, secondary, []error{primary}}
 	}
-	return &fallbackError{primary, secondary, []error{primary, secondary}}
+	e := &fallbackError{primary: primary, secondary: secondary}
+	switch p, s := IsFinal(primary), IsFinal(secondary); {
+	case p && s:
+		e.causes = []error{secondary, primary}
+	case p:
+		e.causes = []error{secondary}
+	case s:
+		e.causes = []error{primary}
+	default:
+		e.causes = []error{primary, secondary}
+	}
+	return e
 }
 
 func (e *fallbackError) Error() string {
