@@ -51,7 +51,8 @@ type ChannelEvent struct {
 	// Reply is the server's reply to the join, when joined, or to the join
 	// that it refused.
 	Reply *Reply
-	// Err is why the channel is errored or closed.
+	// Err is why the channel is errored or closed; nil if it was left, or closed
+	// by the server (phx_close).
 	Err error
 	// Attempt is the number of the attempt to join, from 1 since the channel
 	// was last joined; when errored, of the one that failed, or 0.
