@@ -27,7 +27,7 @@ func decode(b []byte) (any, error) {
 	if len(b) >= maxTermSize {
 		return nil, errTooBig()
 	}
-	d := decoder{rest: b}
+	d := decoder{rest: b, empty: []any{}}
 	term, err := d.term()
 	if err == nil && len(d.rest) > 0 {
 		err = &TermError{Reason: "something comes after the term"}
@@ -70,6 +70,9 @@ func errShort() error { return &TermError{Reason: "the term is cut short"} }
 type decoder struct {
 	rest  []byte
 	depth int
+	// promised is how many terms have to come yet, besides the one that is read.
+	promised int
+	empty    any // the empty list, of which one is enough
 }
 
 func (d *decoder) take(n int) ([]byte, error) {
@@ -139,7 +142,7 @@ func (d *decoder) term() (any, error) {
 		b, err := d.counted(4)
 		return string(b), err
 	case tagNil:
-		return []any{}, nil
+		return d.empty, nil
 	case tagString:
 		return byteList(d.counted(2))
 	default:
@@ -263,18 +266,31 @@ func byteList(b []byte, err error) (any, error) {
 	return list, nil
 }
 
-// terms takes as many terms. It trusts their number only as they come.
-func (d *decoder) terms(n int) ([]any, error) {
-	if n > len(d.rest) {
-		return nil, errShort()
+// promise counts terms that have to come, if there can be as many.
+func (d *decoder) promise(n int) error {
+	if n > len(d.rest)-d.promised {
+		return errShort()
 	}
-	terms := make([]any, 0, min(n, 64))
-	for range n {
-		term, err := d.term()
-		if err != nil {
+	d.promised += n
+	return nil
+}
+
+// promisedTerm takes a term that was promised.
+func (d *decoder) promisedTerm() (any, error) {
+	d.promised--
+	return d.term()
+}
+
+func (d *decoder) terms(n int) ([]any, error) {
+	if err := d.promise(n); err != nil {
+		return nil, err
+	}
+	terms := make([]any, n)
+	for i := range terms {
+		var err error
+		if terms[i], err = d.promisedTerm(); err != nil {
 			return nil, err
 		}
-		terms = append(terms, term)
 	}
 	return terms, nil
 }
@@ -315,20 +331,17 @@ func (d *decoder) mapping() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n > len(d.rest)/2 {
-		return nil, errShort()
+	if err := d.promise(2 * n); err != nil {
+		return nil, err
 	}
-	m := make(Map, 0, min(n, 32))
-	for range n {
-		key, err := d.term()
-		if err != nil {
+	m := make(Map, n)
+	for i := range m {
+		if m[i].Key, err = d.promisedTerm(); err != nil {
 			return nil, err
 		}
-		value, err := d.term()
-		if err != nil {
+		if m[i].Value, err = d.promisedTerm(); err != nil {
 			return nil, err
 		}
-		m = append(m, Pair{Key: key, Value: value})
 	}
 	if !sortMap(m) {
 		return nil, errDuplicate()

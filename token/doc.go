@@ -67,5 +67,5 @@
 // # Bounds
 //
 // A term has at most 1 MiB, compressed or not, and at most 256 levels. Decoding
-// needs a small multiple of the term's size and never panics.
+// takes at most some twenty times the size of the term, and never panics.
 package token

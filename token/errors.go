@@ -18,16 +18,12 @@ var (
 type TermError struct {
 	Path   string // where in the data, such as ".roles[2]"; "" is the data itself
 	Reason string
-	Err    error // the cause, if there is one
+	// Err is the cause, if there is one, such as the error of a type's MarshalText.
+	// It is not part of the message, because it may quote the data.
+	Err error
 }
 
-func (e *TermError) Error() string {
-	msg := "token: data" + e.Path + ": " + e.Reason
-	if e.Err != nil {
-		msg += ": " + e.Err.Error()
-	}
-	return msg
-}
+func (e *TermError) Error() string { return "token: data" + e.Path + ": " + e.Reason }
 
 // Unwrap returns the cause.
 func (e *TermError) Unwrap() error { return e.Err }

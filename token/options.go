@@ -65,7 +65,8 @@ type VerifyOption interface{ verifyOption() }
 // MaxAge is max_age, for how long a token is valid. Given to Sign or Encrypt it
 // becomes part of the token, [DefaultMaxAge] without it. Given to Verify or
 // Decrypt it counts instead of the token's own, longer or shorter. With zero or
-// less every token has expired. It has the resolution of a millisecond.
+// less every token has expired. It is a duration, not a number of seconds, and has
+// the resolution of a millisecond.
 type MaxAge time.Duration
 
 const (

@@ -186,7 +186,12 @@ func TestErrorsDoNotShow(t *testing.T) {
 	_, err4 := token.VerifyFor[user](s, "user socket", signed)
 	_, err5 := s.Sign(secret, map[string]any{secret: []any{make(chan int), secret}})
 	_, err6 := s.Decrypt(secret, "XCP."+secret)
-	for i, err := range []error{err1, err2, err3, err4, err5, err6} {
+	text, err := s.Sign("user socket", secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err7 := token.VerifyFor[time.Time](s, "user socket", text)
+	for i, err := range []error{err1, err2, err3, err4, err5, err6, err7} {
 		if err == nil || strings.Contains(fmt.Sprintf("%+v", err), secret) || strings.Contains(err.Error(), "SFMyNTY") {
 			t.Errorf("error %d: got %v", i+1, err)
 		}

@@ -153,7 +153,7 @@ var badTerms = []struct{ name, term, want string }{
 	{"a tuple that claims much", "\x83\x69\xff\xff\xff\xff", "token: data: the term is cut short"},
 	{"a list that claims a little more", "\x83\x6c\x00\x00\x00\x03\x6a\x6a", "token: data: the term is cut short"},
 	{"a map that claims more", "\x83\x74\x00\x00\x00\x02\x6a\x6a\x6a", "token: data: the term is cut short"},
-	{"lists that claim much", "\x83" + strings.Repeat("\x6c\x00\x00\x01\x00", 300) + strings.Repeat("\x6a", 700), "token: data: more than 256 levels"},
+	{"lists that claim much", "\x83" + strings.Repeat("\x6c\x00\x00\x01\x00", 300) + strings.Repeat("\x6a", 700), "token: data: the term is cut short"},
 	{"many levels", "\x83" + strings.Repeat("\x68\x01", 257) + "\x6a", "token: data: more than 256 levels"},
 	{"many levels of keys", "\x83" + strings.Repeat("\x74\x00\x00\x00\x01", 257) + strings.Repeat("\x6a", 258), "token: data: more than 256 levels"},
 	{"too many bytes", "\x83\x6d\x00\x10\x00\x00" + strings.Repeat("a", 1<<20), tooBig},
@@ -161,9 +161,9 @@ var badTerms = []struct{ name, term, want string }{
 	{"a bomb", packed(100, "\x6d\x00\x0f\xff\xfb"+strings.Repeat("a", 1<<26)), "token: data: compressed data does not have the size it claims"},
 	{"less than it claims", packed(2, "\x6a"), "token: data: compressed data does not have the size it claims"},
 	{"compressed twice", packed(len(packed(1, "\x6a"))-1, packed(1, "\x6a")[1:]), "token: data: terms with tag 80 (unknown) are not supported"},
-	{"damaged", "\x83\x50\x00\x00\x00\x01\x78\x9c\x00", "token: data: compressed data is damaged: unexpected EOF"},
-	{"no zlib", "\x83\x50\x00\x00\x00\x01\x6a", "token: data: compressed data is damaged: unexpected EOF"},
-	{"a wrong checksum", packed(1, "\x6a")[:len(packed(1, "\x6a"))-1] + "x", "token: data: compressed data is damaged: zlib: invalid checksum"},
+	{"damaged", "\x83\x50\x00\x00\x00\x01\x78\x9c\x00", "token: data: compressed data is damaged"},
+	{"no zlib", "\x83\x50\x00\x00\x00\x01\x6a", "token: data: compressed data is damaged"},
+	{"a wrong checksum", packed(1, "\x6a")[:len(packed(1, "\x6a"))-1] + "x", "token: data: compressed data is damaged"},
 }
 
 func TestBadTerms(t *testing.T) {
