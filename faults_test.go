@@ -74,6 +74,7 @@ func TestADuplicateReplyIsAnOrphan(t *testing.T) {
 				t.Errorf("Push(%d) = %v, %v", i, reply, err)
 			}
 		}
+		h.srv.Duplicate(0)
 		if _, err := s.Ping(t.Context()); err != nil { // behind the last duplicate
 			t.Error(err)
 		}

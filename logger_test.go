@@ -73,6 +73,7 @@ func TestTheLogTellsFramesAtLevelDebug(t *testing.T) {
 	overBoth(t, nil, func(t *testing.T, h *harness) {
 		log := &logRecorder{level: slog.LevelDebug}
 		c := h.joined(h.connected(&phoenix.SocketOptions{Logger: slog.New(log)}), "room:1", nil)
+		synctest.Wait()
 		before := len(log.list())
 		c.Push(t.Context(), "echo", "hunter2")
 		synctest.Wait()
