@@ -204,4 +204,7 @@ func TestMetrics(t *testing.T) {
 	if len(vars.MemStats) == 0 {
 		t.Error("memstats are missing")
 	}
+	if strings.Contains(w.Body.String(), os.Args[0]) {
+		t.Error("the command line is there, with the token that it may have")
+	}
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // metrics count what happens to a socket. They are an http.Handler: /debug/vars, as
-// package expvar serves it. A program that has one socket can do without that, and
-// call expvar.Publish; names can be published only once in a process.
+// package expvar serves it, but for the command line. A program that has one socket
+// and no secrets there can call expvar.Publish instead, once for each name.
 type metrics struct {
 	vars expvar.Map
 	took expvar.Map // pushes by the time that their replies took
@@ -102,8 +102,10 @@ func bucket(d time.Duration) string {
 func (m *metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	fmt.Fprintf(w, "{\n%q: %s", "phoenix", m.vars.String())
-	expvar.Do(func(kv expvar.KeyValue) { // cmdline, memstats
-		fmt.Fprintf(w, ",\n%q: %s", kv.Key, kv.Value)
+	expvar.Do(func(kv expvar.KeyValue) { // memstats, and what others have published
+		if kv.Key != "cmdline" { // where the token may be
+			fmt.Fprintf(w, ",\n%q: %s", kv.Key, kv.Value)
+		}
 	})
 	fmt.Fprintf(w, "\n}\n")
 }
