@@ -27,7 +27,7 @@ func decode(b []byte) (any, error) {
 	if len(b) >= maxTermSize {
 		return nil, errTooBig()
 	}
-	d := decoder{rest: b, empty: []any{}}
+	d := decoder{rest: b}
 	term, err := d.term()
 	if err == nil && len(d.rest) > 0 {
 		err = &TermError{Reason: "something comes after the term"}
@@ -72,7 +72,7 @@ type decoder struct {
 	depth int
 	// promised is how many terms have to come yet, besides the one that is read.
 	promised int
-	empty    any // the empty list, of which one is enough
+	empty    any // the empty list, once there was one: it serves for all
 }
 
 func (d *decoder) take(n int) ([]byte, error) {
@@ -142,6 +142,9 @@ func (d *decoder) term() (any, error) {
 		b, err := d.counted(4)
 		return string(b), err
 	case tagNil:
+		if d.empty == nil {
+			d.empty = []any{}
+		}
 		return d.empty, nil
 	case tagString:
 		return byteList(d.counted(2))
