@@ -104,7 +104,8 @@ func readErrorBody(body io.Reader) []byte {
 	return data
 }
 
-// withoutQuery rebuilds the *url.Error that err is without its query.
+// withoutQuery rebuilds the *url.Error that err is without its query, and the one
+// of a client beneath the client, which names the URL too.
 func withoutQuery(err error) error {
 	var ue *url.Error
 	if !errors.As(err, &ue) {
@@ -117,6 +118,7 @@ func withoutQuery(err error) error {
 	} else {
 		clean.URL = "endpoint"
 	}
+	clean.Err = withoutQuery(ue.Err)
 	return &clean
 }
 
