@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/phxgo/phoenix"
 )
@@ -15,6 +16,32 @@ import (
 func (h *harness) over(f func(next http.RoundTripper, r *http.Request) (*http.Response, error)) *http.Client {
 	next := h.srv.HTTPClient().Transport
 	return &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) { return f(next, r) })}
+}
+
+// Nothing obliges a RoundTripper to say in its answer what the request was.
+func TestLongPollOverARoundTripperThatDoesNotNameTheRequest(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		opts := pollOnly()
+		opts.HTTPClient = h.over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(r)
+			if err == nil {
+				resp.Request = nil
+			}
+			return resp, err
+		})
+		s := h.connected(opts)
+		c := h.joined(s, "room:1", nil)
+		if _, err := c.Push(t.Context(), "echo", 1); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait() // the next poll has arrived
+		h.srv.RefuseNext(1, http.StatusBadGateway, nil, "")
+		_, err := c.Push(t.Context(), "echo", 2)
+		pe := (*phoenix.PollError)(nil)
+		if !errors.As(err, &pe) || pe.Method != http.MethodPost || pe.StatusCode != http.StatusBadGateway {
+			t.Errorf("Push = %v, want the answer to the POST", err)
+		}
+	})
 }
 
 // A RoundTripper that has a client of its own beneath returns that one's errors,

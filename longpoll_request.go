@@ -112,6 +112,9 @@ func (r *pollRequest) do(url string, body []byte, contentType string) (*http.Res
 	resp, err := c.client.Do(req)
 	if err == nil {
 		r.progressed()
+		if resp.Request == nil { // a RoundTripper need not tell
+			resp.Request = req
+		}
 	}
 	return resp, err
 }
