@@ -1,12 +1,16 @@
 package phoenix_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/phxgo/phoenix"
 )
@@ -68,3 +72,47 @@ func TestErrorsOfAClientBeneathTheClientHaveNoQuery(t *testing.T) {
 		}
 	})
 }
+
+// What has read the body of a POST may have sent it, whatever the trace of a
+// second try says.
+func TestAPostThatARoundTripperTriedTwiceMayHaveLeft(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		opts := pollOnly()
+		var try atomic.Bool
+		opts.HTTPClient = h.over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+			if !try.Load() || r.Method != http.MethodPost {
+				return next.RoundTrip(r)
+			}
+			// Over something that does not tell, as other implementations of HTTP.
+			first := r.Clone(withoutTrace{r.Context()})
+			resp, err := next.RoundTrip(first)
+			if err != nil {
+				t.Error(err)
+				return nil, err
+			}
+			_ = resp.Body.Close()
+			again := r.Clone(r.Context())
+			again.URL.Host = "down.test"
+			again.Body, _ = r.GetBody()
+			return (&http.Transport{DialContext: refuseDial}).RoundTrip(again)
+		})
+		s := h.connected(opts)
+		c := h.joined(s, "room:1", nil)
+		try.Store(true)
+		_, err := c.Push(t.Context(), "silent", 1)
+		try.Store(false)
+		pe := (*phoenix.PushError)(nil)
+		if !errors.As(err, &pe) || !pe.Sent {
+			t.Errorf("Push = %v, want it to be sent", err)
+		}
+		h.until(10 * time.Second)
+		h.wantReceived("room:1", "silent", 1)
+	})
+}
+
+// withoutTrace hides what net/http is to tell.
+type withoutTrace struct{ context.Context }
+
+func (c withoutTrace) Value(any) any { return nil }
+
+func refuseDial(context.Context, string, string) (net.Conn, error) { return nil, errors.New("refused") }

@@ -30,8 +30,9 @@ type pollRequest struct {
 	joins bool
 	done  chan struct{}
 
-	// What the HTTP transport tells. One of another make may not tell anything.
-	askedConn, gotConn, sent atomic.Bool
+	// What the HTTP transport tells, if it does; and whether it has begun to read
+	// the body.
+	sent, bodyRead atomic.Bool
 }
 
 // A noProgressError says how long nothing was heard of a request.
@@ -105,7 +106,7 @@ func (r *pollRequest) do(url string, body []byte, contentType string) (*http.Res
 		req.Header.Set("Content-Type", contentType)
 		req.ContentLength = int64(len(body))
 		req.GetBody = func() (io.ReadCloser, error) {
-			return io.NopCloser(r.watch(bytes.NewReader(body))), nil
+			return io.NopCloser(&sentBody{bytes.NewReader(body), r}), nil
 		}
 		req.Body, _ = req.GetBody() // which does not fail
 	}
@@ -123,9 +124,7 @@ func (r *pollRequest) trace() *httptrace.ClientTrace {
 	// To open a session twice does no harm.
 	once := r.method == http.MethodGet && r.c.token != ""
 	return &httptrace.ClientTrace{
-		GetConn: func(string) { r.askedConn.Store(true) },
 		GotConn: func(httptrace.GotConnInfo) {
-			r.gotConn.Store(true)
 			if once && r.sent.Load() {
 				r.cancel(errPolledTwice)
 			}
@@ -135,8 +134,23 @@ func (r *pollRequest) trace() *httptrace.ClientTrace {
 	}
 }
 
-// mayHaveLeft reports whether the server may have got a request that failed.
-func (r *pollRequest) mayHaveLeft() bool { return !r.askedConn.Load() || r.gotConn.Load() }
+// mayHaveLeft reports whether the server may have got what a request that failed
+// was to bring: nobody has sent a body that was not read. What a trace tells of
+// connections would not do: a RoundTripper may try several ways, of which not all
+// tell.
+func (r *pollRequest) mayHaveLeft() bool { return r.bodyRead.Load() }
+
+// A sentBody is the body of a request, in whose reading that makes progress.
+type sentBody struct {
+	io.Reader
+	r *pollRequest
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	b.r.bodyRead.Store(true)
+	b.r.progressed()
+	return b.Reader.Read(p)
+}
 
 // watch returns a reader in whose use the request makes progress.
 func (r *pollRequest) watch(body io.Reader) io.Reader { return &watchedReader{body, r} }
