@@ -155,11 +155,12 @@ func (f *presenceFeed) warn() {
 }
 
 // overrun is called when the worker is too slow, so that n messages are dropped:
-// without one diff the others are worth nothing, until the next state.
+// without one diff the others are worth nothing, until the next state. What waits
+// for that state still does.
 func (f *presenceFeed) overrun(n int) {
 	f.dropped(n)
 	f.ready, f.states = ring[presenceInput]{}, 0
-	f.lost()
+	f.outdated()
 }
 
 func (f *presenceFeed) dropped(n int) {
@@ -174,13 +175,19 @@ func (f *presenceFeed) dropped(n int) {
 	}
 }
 
-// lost is called when the list is no longer what the server has, until the next
-// state.
+// lost is called when the channel is lost: diffs that wait belong to a join that is
+// over.
 func (f *presenceFeed) lost() {
-	f.gen++
-	f.stated = false
 	f.pending = ring[*Message]{}
 	f.channel.socket.timers.stop(&f.stateDue)
+	f.outdated()
+}
+
+// outdated is called when the list is no longer what the server has, until the
+// next state.
+func (f *presenceFeed) outdated() {
+	f.gen++
+	f.stated = false
 	f.wake()
 }
 

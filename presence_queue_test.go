@@ -195,6 +195,31 @@ func TestPresenceThatIsOverrunIsStale(t *testing.T) {
 	})
 }
 
+// Diffs that wait for the state of their join outlive that state's overrunning what
+// is left of the join before: they may tell what it does not have.
+func TestPresenceKeepsDiffsThatWaitWhenItIsOverrun(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		o := &obstacle{make(chan struct{})}
+		s, _, dropped := h.logged(o.unmarshal)
+		c := h.channel(s, "room:1", nil)
+		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPending: 3})
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.state(onlyU1)
+		h.diff(`{"u2":{"metas":[{"wait":"obstacle","phx_ref":"2"}]}}`, nobody)
+		for n := range 3 {
+			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
+		}
+		h.rejoin(c)
+		h.diff(`{"u5":{"metas":[{"phx_ref":"5"}]}}`, nobody)
+		h.state(onlyU2)
+		wantStrings(t, "drops", dropped.list(), "room:1 3")
+		close(o.release)
+		wantList(t, p, phoenix.PresenceSynced, "u2[2] u5[5]")
+	})
+}
+
 // What is ready when the channel ends still makes it into the list and to Changes,
 // but not to callbacks.
 func TestPresenceTakesWhatIsReadyAtTheEnd(t *testing.T) {

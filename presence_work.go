@@ -55,7 +55,7 @@ func (p *Presence[M]) step() bool {
 		if !done { // the user's code ended the goroutine
 			s.lock()
 			defer s.unlock()
-			p.feed.lost()
+			p.feed.outdated()
 		}
 	}()
 	st := presenceStep[M]{from: list, to: list, event: in.msg.Event, resync: in.state}
