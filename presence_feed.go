@@ -202,14 +202,14 @@ func (f *presenceFeed) take() (in presenceInput, ok bool) {
 	return in, ok
 }
 
-// unstate is called when a state turns out to be none. The diffs around it wait
-// for the next one.
+// unstate is called when a state turns out to be none, or cannot be had. The diffs
+// around it wait for the next one; if its join is over, none will come.
 func (f *presenceFeed) unstate(in presenceInput) {
-	if f.err != nil || in.gen != f.gen || f.shown == f.gen {
-		return
+	if f.shown == in.gen {
+		return // the join has had another
 	}
 	early := in.early
-	for f.ready.n > 0 {
+	for f.ready.n > 0 && f.ready.at(0).gen == in.gen {
 		next := f.ready.at(0)
 		if next.state {
 			next.early = early
@@ -217,6 +217,9 @@ func (f *presenceFeed) unstate(in presenceInput) {
 		}
 		early = append(early, next.msg)
 		f.ready.pop()
+	}
+	if f.err != nil || in.gen != f.gen {
+		return
 	}
 	f.stated = false
 	for _, m := range early {

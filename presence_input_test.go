@@ -178,6 +178,42 @@ func TestPresenceDiffsOutliveAStateThatIsNone(t *testing.T) {
 	})
 }
 
+// Diffs that came after a state that is none, of a join that was over before that
+// was found out, are dropped with it: the list that they belong to never was.
+func TestPresenceDropsDiffsWhoseStateIsNoneWithTheirJoin(t *testing.T) {
+	for name, bad := range map[string]string{
+		"none":            `[]`,
+		"ends its worker": `{"u3":{"metas":[{"phx_ref":"3","x":"exit"}]}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				o := &obstacle{make(chan struct{})}
+				c := h.channel(h.connected(&phoenix.SocketOptions{Unmarshal: o.unmarshal}), "room:1", nil)
+				p := phoenix.NewPresence[person](c, nil)
+				if _, err := c.Join(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				h.state(`{"u9":{"metas":[{"phx_ref":"9","x":"obstacle"}]}}`)
+				h.rejoin(c)
+				h.state(bad)
+				h.diff(onlyU2, nobody)
+				h.rejoin(c)
+				h.diff(secondU1, nobody)
+				close(o.release)
+				wantList(t, p, phoenix.PresenceStale, "u9[9]")
+				h.state(onlyU1)
+				wantList(t, p, phoenix.PresenceSynced, "u1[1 1.2]")
+				h.rejoin(c)
+				h.state(bad)
+				h.diff(onlyU2, nobody)
+				wantList(t, p, phoenix.PresenceStale, "u1[1 1.2]") // this join may yet have one
+				h.state(nobody)
+				wantList(t, p, phoenix.PresenceSynced, "u2[2]")
+			})
+		})
+	}
+}
+
 // A meta that is no M is present all the same, and says what is wrong.
 func TestPresenceKeepsMetasThatDoNotFit(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {

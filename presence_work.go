@@ -55,7 +55,12 @@ func (p *Presence[M]) step() bool {
 		if !done { // the user's code ended the goroutine
 			s.lock()
 			defer s.unlock()
-			p.feed.outdated()
+			switch {
+			case in.state:
+				p.feed.unstate(in)
+			case in.gen == p.feed.gen:
+				p.feed.outdated()
+			}
 		}
 	}()
 	st := presenceStep[M]{from: list, to: list, event: in.msg.Event, resync: in.state}
