@@ -126,7 +126,8 @@ func (m *member) clubList() map[string]string {
 }
 
 // TestPresenceOfThreeClients has three clients track, update, untrack, crash, drop
-// and return. Whenever it is quiet, the lists of all are that of the server.
+// and return, over each transport and serializer. Whenever it is quiet, the lists of
+// all are that of the server.
 func TestPresenceOfThreeClients(t *testing.T) {
 	t.Parallel()
 	for seed := range 20 {
@@ -142,10 +143,16 @@ func TestPresenceOfThreeClients(t *testing.T) {
 			}
 			inBubble(t, opts, func(t *testing.T, h *harness) {
 				rnd := rand.New(rand.NewPCG(29, uint64(seed)))
+				h.polls = seed&1 > 0
+				serializer := phoenix.V2()
+				if seed&2 > 0 {
+					serializer = phoenix.V1()
+				}
 				h.srv.Handle("club", clubChannel())
 				var members []*member
 				for i := range 3 {
-					members = append(members, h.member(h.connected(nil), map[string]any{"key": fmt.Sprintf("k%d", i%2), "meta": person{i}}))
+					s := h.connected(&phoenix.SocketOptions{Serializer: serializer})
+					members = append(members, h.member(s, map[string]any{"key": fmt.Sprintf("k%d", i%2), "meta": person{i}}))
 				}
 				for range 12 {
 					for range rnd.IntN(8) {
