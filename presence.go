@@ -25,7 +25,8 @@ const (
 	// PresenceStale: the channel was lost since, or diffs were dropped. The list
 	// is what it was, until the next state comes.
 	PresenceStale
-	// PresenceClosed: the list will not change any more.
+	// PresenceClosed: nothing more comes. What had come before a Leave may still
+	// be at work on the list; loops over Changes and Snapshots end after it.
 	PresenceClosed
 )
 
