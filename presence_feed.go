@@ -158,6 +158,9 @@ func (f *presenceFeed) warn() {
 // without one diff the others are worth nothing, until the next state. What waits
 // for that state still does.
 func (f *presenceFeed) overrun(n int) {
+	for i := range f.ready.n {
+		n += len(f.ready.at(i).early)
+	}
 	f.dropped(n)
 	f.ready, f.states = ring[presenceInput]{}, 0
 	f.outdated()

@@ -215,6 +215,17 @@ func TestPresenceKeepsDiffsThatWaitWhenItIsOverrun(t *testing.T) {
 		h.diff(`{"u5":{"metas":[{"phx_ref":"5"}]}}`, nobody)
 		h.state(onlyU2)
 		wantStrings(t, "drops", dropped.list(), "room:1 3")
+
+		// With that state it is dropped as well, and counts.
+		for n := range 3 {
+			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
+		}
+		synctest.Wait()
+		wantStrings(t, "drops", dropped.list(), "room:1 3", "room:1 5")
+		h.state(onlyU1)
+		h.rejoin(c)
+		h.diff(`{"u5":{"metas":[{"phx_ref":"5"}]}}`, nobody)
+		h.state(onlyU2)
 		close(o.release)
 		wantList(t, p, phoenix.PresenceSynced, "u2[2] u5[5]")
 	})
