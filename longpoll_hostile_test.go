@@ -116,3 +116,8 @@ type withoutTrace struct{ context.Context }
 func (c withoutTrace) Value(any) any { return nil }
 
 func refuseDial(context.Context, string, string) (net.Conn, error) { return nil, errors.New("refused") }
+
+// pollOnly are options for a socket that polls.
+func pollOnly() *phoenix.SocketOptions {
+	return &phoenix.SocketOptions{Transport: phoenix.LongPoll(nil)}
+}
