@@ -46,8 +46,9 @@ func (c *Channel) startJoin() {
 func (c *Channel) askJoin(ctx context.Context, epoch uint64, attempt JoinAttempt,
 	start func(context.Context, JoinStartInfo) context.Context, done func(context.Context, JoinDoneInfo),
 ) {
+	info := JoinStartInfo{Topic: c.topic, JoinAttempt: attempt}
 	if start != nil {
-		ctx = start(ctx, JoinStartInfo{Topic: c.topic, JoinAttempt: attempt})
+		ctx = start(ctx, info)
 	}
 	enc := encoded{data: c.params, binary: c.binary}
 	var err error
@@ -61,7 +62,7 @@ func (c *Channel) askJoin(ctx context.Context, epoch uint64, attempt JoinAttempt
 	finished := func(reply *Reply, err error) {
 		if done != nil {
 			s.later(func() {
-				done(ctx, JoinDoneInfo{Topic: c.topic, JoinAttempt: attempt, Reply: reply, Err: err})
+				done(ctx, JoinDoneInfo{JoinStartInfo: info, Reply: reply, Err: err})
 			})
 		}
 	}

@@ -21,7 +21,7 @@ func (s *Socket) connectOnce(r *runner, attempt int) (stable bool, err error) {
 	}
 	done := func(err error) {
 		if tr != nil && tr.ConnectDone != nil {
-			tr.ConnectDone(ctx, ConnectDoneInfo{Endpoint: info.Endpoint, Attempt: info.Attempt, Err: err})
+			tr.ConnectDone(ctx, ConnectDoneInfo{ConnectStartInfo: info, Err: err})
 		}
 	}
 	p := &prober{s: s}

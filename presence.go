@@ -20,7 +20,7 @@ const (
 	// PresenceAwaiting: no state has come yet. The list is empty.
 	PresenceAwaiting PresenceStatus = iota
 	// PresenceSynced: the list is that of the server, but for what is on its
-	// way.
+	// way, and for what was malformed, which is told as a *ProtocolError.
 	PresenceSynced
 	// PresenceStale: the channel was lost since, or diffs were dropped. The list
 	// is what it was, until the next state comes.
@@ -54,9 +54,9 @@ type PresenceOptions struct {
 	// MaxPending is how many diffs may wait for a state, and how many to be
 	// decoded. Of those that wait for a state the oldest are dropped, which is
 	// as good as harmless: the state tells what they did. If more wait to be
-	// decoded, all are dropped, and the list is stale until the next state.
-	// Both are told by Stats, Trace and the Logger. Default: 1000; negative: any
-	// number.
+	// decoded, or 16 states, all are dropped, and the list is stale until the
+	// next state. Both are told by Stats, Trace and the Logger. Default: 1000;
+	// negative: any number.
 	MaxPending int
 
 	_ struct{}
@@ -164,14 +164,8 @@ func (p *Presence[M]) Err() error {
 // state.
 func (p *Presence[M]) WaitSynced(ctx context.Context) error {
 	s := p.socket
-	s.lock()
-	changed := p.feed.watch()
-	s.unlock()
-	defer func() {
-		s.lock()
-		defer s.unlock()
-		p.feed.unwatch(changed)
-	}()
+	changed, unwatch := p.watch()
+	defer unwatch()
 	for {
 		s.mu.Lock()
 		status, err := p.feed.status(), p.feed.err
@@ -184,6 +178,19 @@ func (p *Presence[M]) WaitSynced(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctxErr(ctx)
 		}
+	}
+}
+
+// watch returns what receives when something has changed, and what ends that.
+func (p *Presence[M]) watch() (changed chan struct{}, unwatch func()) {
+	s := p.socket
+	s.lock()
+	defer s.unlock()
+	changed = p.feed.watch()
+	return changed, func() {
+		s.lock()
+		defer s.unlock()
+		p.feed.unwatch(changed)
 	}
 }
 

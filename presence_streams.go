@@ -108,14 +108,8 @@ func (p *Presence[M]) next(ctx context.Context, w *presenceStream[M]) (st presen
 func (p *Presence[M]) Snapshots(ctx context.Context) iter.Seq[PresenceSnapshot[M]] {
 	return func(yield func(PresenceSnapshot[M]) bool) {
 		s := p.socket
-		s.lock()
-		changed := p.feed.watch()
-		s.unlock()
-		defer func() {
-			s.lock()
-			defer s.unlock()
-			p.feed.unwatch(changed)
-		}()
+		changed, unwatch := p.watch()
+		defer unwatch()
 		var last PresenceSnapshot[M]
 		for first := true; ctx.Err() == nil; first = false {
 			s.mu.Lock()

@@ -56,9 +56,8 @@ type ConnectStartInfo struct {
 
 // ConnectDoneInfo describes the end of an attempt to connect.
 type ConnectDoneInfo struct {
-	Endpoint string
-	Attempt  int
-	Err      error
+	ConnectStartInfo
+	Err error
 }
 
 // JoinStartInfo describes an attempt to join.
@@ -69,8 +68,7 @@ type JoinStartInfo struct {
 
 // JoinDoneInfo describes the end of an attempt to join.
 type JoinDoneInfo struct {
-	Topic string
-	JoinAttempt
+	JoinStartInfo
 	Reply *Reply // nil if there was none
 	Err   error
 }
