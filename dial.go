@@ -30,7 +30,7 @@ func (s *Socket) connectOnce(r *runner, attempt int) (stable bool, err error) {
 		done(err)
 		return false, err
 	}
-	return s.serve(r, c, p.passed, attempt, done)
+	return s.serve(r, c, p.passed.Load(), attempt, done)
 }
 
 // dial asks for the credentials and dials.

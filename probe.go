@@ -2,18 +2,19 @@ package phoenix
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
 // A prober gives a transport the means to see whether frames get through.
 type prober struct {
 	s      *Socket
-	passed bool // by the last one that was probed
+	passed atomic.Bool // by the last one that was probed
 }
 
 // probe is DialRequest.Probe.
 func (p *prober) probe(ctx context.Context, c Conn) error {
-	p.passed = false
+	p.passed.Store(false)
 	cutting := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(cutting)
@@ -24,7 +25,7 @@ func (p *prober) probe(ctx context.Context, c Conn) error {
 		<-cutting
 		return ctxErr(ctx)
 	}
-	p.passed = err == nil
+	p.passed.Store(err == nil)
 	return err
 }
 
@@ -33,7 +34,6 @@ func (p *prober) exchange(c Conn) error {
 	s := p.s
 	s.lock()
 	s.ref++
-	s.stats.framesOut++
 	out := outgoing{ref: s.ref, topic: systemTopic, event: EventHeartbeat, payload: []byte("{}")}
 	s.unlock()
 	data, binary, err := s.set.appendFrame(nil, &out)
@@ -45,17 +45,29 @@ func (p *prober) exchange(c Conn) error {
 	if tr := s.set.Trace; tr != nil && tr.FrameOut != nil {
 		tr.FrameOut(frame)
 	}
-	if _, err := c.WriteFrames([]Frame{frame}, time.Now().Add(s.set.WriteTimeout)); err != nil {
-		return err
+	sentAt := s.now()
+	_, err = c.WriteFrames([]Frame{frame}, time.Now().Add(s.set.WriteTimeout))
+	s.lock()
+	s.stats.framesOut++
+	s.stats.bytesOut += uint64(len(data))
+	s.unlock()
+	for err == nil {
+		var f Frame
+		if f, err = c.ReadFrame(); err == nil && s.answers(f, out.ref) {
+			p.answered(s.now() - sentAt)
+			break
+		}
 	}
-	for {
-		f, err := c.ReadFrame()
-		if err != nil {
-			return err
-		}
-		if s.answers(f, out.ref) {
-			return nil
-		}
+	return err
+}
+
+func (p *prober) answered(rtt time.Duration) {
+	s := p.s
+	s.lock()
+	s.stats.rtt = rtt
+	s.unlock()
+	if tr := s.set.Trace; tr != nil && tr.Heartbeat != nil {
+		tr.Heartbeat(rtt)
 	}
 }
 
@@ -64,6 +76,10 @@ func (s *Socket) answers(f Frame, ref uint64) bool {
 	if tr := s.set.Trace; tr != nil && tr.FrameIn != nil {
 		tr.FrameIn(f)
 	}
+	s.lock()
+	s.stats.framesIn++
+	s.stats.bytesIn += uint64(len(f.Data))
+	s.unlock()
 	var env envelope
 	if err := s.set.readFrame(f, &env); err != nil {
 		return false
