@@ -38,13 +38,13 @@ func (c *primaryConn) WriteFrames(frames []Frame, deadline time.Time) (int, erro
 
 func (c *primaryConn) note(err error) {
 	if err != nil && !c.ended.Swap(true) {
-		c.f.broke(time.Since(c.opened), err)
+		c.f.broke(c.opened, err)
 	}
 }
 
 func (c *primaryConn) Close(ctx context.Context, code int, reason string) error {
 	if !c.ended.Swap(true) {
-		c.f.broke(time.Since(c.opened), &CloseError{}) // our doing is no proxy's
+		c.f.broke(c.opened, &CloseError{}) // our doing is no proxy's
 	}
 	return c.Conn.Close(ctx, code, reason)
 }

@@ -1,9 +1,51 @@
 package phoenix_test
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/phxgo/phoenix"
 )
+
+func TestFallbackCountsAnOutageOfSeveralSocketsOnce(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		shared := phoenix.Fallback(phoenix.WebSocket(nil), phoenix.LongPoll(nil), nil)
+		for range 4 {
+			h.connected(&phoenix.SocketOptions{Transport: shared})
+		}
+		for range 2 {
+			time.Sleep(20 * time.Second)
+			h.srv.Down()
+			h.srv.Up()
+			time.Sleep(time.Second)
+		}
+		h.wantTransports(strings.Repeat("w", 12))
+		time.Sleep(20 * time.Second)
+		h.srv.Down() // the third in a row
+		h.srv.Up()
+		time.Sleep(time.Second)
+		h.wantTransports(strings.Repeat("w", 12) + "llll")
+	})
+}
+
+func TestFallbackFromMessagesThatAreTooBig(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.socket(&phoenix.SocketOptions{
+			Transport:      phoenix.Fallback(phoenix.WebSocket(nil), phoenix.LongPoll(nil), nil),
+			MaxMessageSize: 1000,
+		})
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.joined(s, "room:1", nil)
+		for range 4 {
+			h.srv.Broadcast("room:1", "big", strings.Repeat("x", 2000))
+			time.Sleep(5 * time.Second)
+		}
+		h.wantTransports("wwwww")
+	})
+}
 
 func TestStatsOfAProbe(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {

@@ -79,6 +79,7 @@ type fallback struct {
 	avoid      time.Time // until then primary is not tried
 	proven     bool      // primary has worked
 	shortLives int       // primary connections in a row that broke early
+	lastShort  time.Time // when the last of them broke
 }
 
 func (f *fallback) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
@@ -174,18 +175,25 @@ func (f *fallback) forget() {
 }
 
 // broke is called when a primary connection ended without our doing.
-func (f *fallback) broke(life time.Duration, err error) {
+func (f *fallback) broke(opened time.Time, err error) {
+	now := time.Now()
+	ce := (*CloseError)(nil)
+	// The server's own doing, or ours. The error may be a user's: not under lock.
+	innocent := errors.As(err, &ce) || errors.Is(err, ErrMessageTooBig)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	ce := (*CloseError)(nil)
 	switch {
-	case life >= shortLife:
+	case now.Sub(opened) >= shortLife:
 		f.shortLives = 0
-	case errors.As(err, &ce): // the server's own doing
+	case innocent:
+	case opened.Before(f.lastShort):
+		// Another socket's connection, over the same network, which broke before:
+		// what ended that has ended this one too.
 	default:
+		f.lastShort = now
 		if f.shortLives++; f.shortLives == maxShortLives {
 			f.shortLives = 0
-			f.avoid = time.Now().Add(f.memory)
+			f.avoid = now.Add(f.memory)
 		}
 	}
 }
