@@ -13,6 +13,10 @@ import (
 // transport.
 const quietTime = 5 * time.Second
 
+// minLookout is the least time between two tries of the primary transport, for
+// the sake of servers whose clients want to remember nothing.
+const minLookout = 5 * time.Second
+
 // A primaryConn tells its fallback how long it lasted.
 type primaryConn struct {
 	Conn
@@ -108,7 +112,7 @@ func (c *secondaryConn) Close(ctx context.Context, code int, reason string) erro
 func (c *secondaryConn) lookOut(ctx context.Context, req *DialRequest, retry time.Time) {
 	defer close(c.lookout)
 	for {
-		if !sleep(ctx, time.Until(retry)) {
+		if !sleep(ctx, max(time.Until(retry), minLookout)) {
 			return
 		}
 		p, err := c.f.dialPrimary(ctx, req.clone())

@@ -1,7 +1,10 @@
 package phoenix_test
 
 import (
+	"context"
+	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +47,31 @@ func TestFallbackFromMessagesThatAreTooBig(t *testing.T) {
 			time.Sleep(5 * time.Second)
 		}
 		h.wantTransports("wwwww")
+	})
+}
+
+type dialFunc func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error)
+
+func (f dialFunc) Dial(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+	return f(ctx, req)
+}
+
+func TestFallbackWithAShortMemoryDoesNotSpin(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		var tries atomic.Int64
+		s := h.socket(&phoenix.SocketOptions{Transport: phoenix.Fallback(
+			dialFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+				tries.Add(1)
+				return nil, errors.New("no WebSockets here")
+			}),
+			phoenix.LongPoll(nil), &phoenix.FallbackOptions{Memory: time.Nanosecond})})
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.until(time.Minute + time.Second)
+		if n := tries.Load(); n != 1+12 {
+			t.Errorf("%d tries in a minute", n)
+		}
 	})
 }
 

@@ -50,11 +50,11 @@ type FallbackOptions struct {
 // again, and remembered.
 //
 // A connection over secondary is not for good either. When the memory has
-// expired, primary is tried in the background, every Memory anew, with the
-// params and tokens of the attempt that led to the connection. Once it works,
-// the secondary connection is ended when for 5 s nothing has been sent or
-// received and no reply is awaited, or after another Memory, and the socket
-// reconnects at once, as after any lost connection.
+// expired, primary is tried in the background, every Memory anew but at most
+// every 5 s, with the params and tokens of the attempt that led to the connection.
+// Once it works, the secondary connection is ended when for 5 s nothing has been
+// sent or received and no reply is awaited, or after another Memory, and the
+// socket reconnects at once, as after any lost connection.
 //
 // What it learns belongs to the network more than to a socket, so all sockets
 // that are given the same value share it. Make one for each server.
