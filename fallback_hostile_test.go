@@ -3,6 +3,7 @@ package phoenix_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -86,5 +87,25 @@ func TestStatsOfAProbe(t *testing.T) {
 		if got != want {
 			t.Errorf("Stats = %+v\nwithout a fallback: %+v", got, want)
 		}
+	})
+}
+
+func TestFallbackTriesThePrimaryWhenTheSecondaryFails(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		var down atomic.Bool
+		shared := phoenix.Fallback(phoenix.WebSocket(nil), dialFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+			if down.Load() {
+				return nil, &phoenix.HandshakeError{StatusCode: http.StatusNotFound}
+			}
+			return phoenix.LongPoll(nil).Dial(ctx, req)
+		}), nil)
+		h.srv.BlockUpgrade(true)
+		h.connected(&phoenix.SocketOptions{Transport: shared})
+		h.srv.BlockUpgrade(false)
+		down.Store(true)
+		if err := h.socket(&phoenix.SocketOptions{Transport: shared}).Connect(t.Context()); err != nil {
+			t.Errorf("Connect = %v", err)
+		}
+		h.wantTransports("lw")
 	})
 }

@@ -44,10 +44,10 @@ type FallbackOptions struct {
 // attempt fails if both do.
 //
 // That primary failed is remembered, and later attempts use secondary at once,
-// until the memory expires, or secondary fails too. A primary transport that
-// has worked before is tried again at every attempt, unless three connections in
-// a row broke within 30 s, without a close frame of the server: that is a proxy
-// again, and remembered.
+// until the memory expires, or secondary fails too: then the same attempt tries
+// primary after all. A primary transport that has worked before is tried again at
+// every attempt, unless three connections in a row broke within 30 s, without a
+// close frame of the server: that is a proxy again, and remembered.
 //
 // A connection over secondary is not for good either. When the memory has
 // expired, primary is tried in the background, every Memory anew but at most
@@ -84,7 +84,8 @@ type fallback struct {
 
 func (f *fallback) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	var failed error
-	if !f.avoiding() {
+	avoided := f.avoiding()
+	if !avoided {
 		c, err := f.dialPrimary(ctx, req.clone())
 		if err == nil {
 			return f.passed(c), nil
@@ -96,11 +97,18 @@ func (f *fallback) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 		req.log(slog.LevelWarn, "falling back to the secondary transport", slog.Any("err", err))
 	}
 	c, err := f.secondary.Dial(ctx, req.clone())
-	if err != nil {
-		f.forget()
-		return nil, bothFailed(failed, err)
+	if err == nil {
+		return f.secondaryConn(c, req, f.remember()), nil
 	}
-	return f.secondaryConn(c, req, f.remember()), nil
+	f.forget()
+	if avoided && ctx.Err() == nil {
+		c, perr := f.dialPrimary(ctx, req.clone())
+		if perr == nil {
+			return f.passed(c), nil
+		}
+		failed = perr
+	}
+	return nil, bothFailed(failed, err)
 }
 
 // dialPrimary opens a primary connection on which frames get through.
