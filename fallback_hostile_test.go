@@ -109,3 +109,13 @@ func TestFallbackTriesThePrimaryWhenTheSecondaryFails(t *testing.T) {
 		h.wantTransports("lw")
 	})
 }
+
+func TestFallbackOfNoTransports(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.connected(&phoenix.SocketOptions{Transport: phoenix.Fallback(nil, nil, nil)})
+		h.wantTransports("w")
+		h.srv.BlockUpgrade(true)
+		h.connected(&phoenix.SocketOptions{Transport: phoenix.Fallback(nil, nil, nil)})
+		h.wantTransports("wl")
+	})
+}

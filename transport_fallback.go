@@ -35,8 +35,8 @@ type FallbackOptions struct {
 
 // Fallback returns a transport that uses primary where that works, and secondary
 // where it does not: Fallback(WebSocket(nil), LongPoll(nil), nil) reaches a
-// server through proxies that do not let WebSockets pass. A nil opts means all
-// defaults.
+// server through proxies that do not let WebSockets pass. Those two are what a nil
+// primary and a nil secondary mean. A nil opts means all defaults.
 //
 // An attempt to connect gives way to secondary if primary fails, or is not open
 // within the threshold, or if the server does not answer a first heartbeat on it
@@ -59,6 +59,12 @@ type FallbackOptions struct {
 // What it learns belongs to the network more than to a socket, so all sockets
 // that are given the same value share it. Make one for each server.
 func Fallback(primary, secondary Transport, opts *FallbackOptions) Transport {
+	if primary == nil {
+		primary = WebSocket(nil)
+	}
+	if secondary == nil {
+		secondary = LongPoll(nil)
+	}
 	f := &fallback{primary: primary, secondary: secondary, threshold: defaultThreshold, memory: defaultMemory}
 	if opts != nil {
 		if opts.Threshold > 0 {
