@@ -53,6 +53,19 @@ func (c *primaryConn) Close(ctx context.Context, code int, reason string) error 
 	return c.Conn.Close(ctx, code, reason)
 }
 
+// A softPrimaryConn is one that can be written to by callers: what they learn
+// counts too.
+type softPrimaryConn struct {
+	*primaryConn
+	soft softWriter
+}
+
+func (c *softPrimaryConn) writeSoft(frame Frame) (done, left bool, err error) {
+	done, left, err = c.soft.writeSoft(frame)
+	c.note(err)
+	return done, left, err
+}
+
 // errPrimaryWorks ends a secondary connection.
 var errPrimaryWorks = errors.New("phoenix: the primary transport works: changing over to it")
 
@@ -73,7 +86,10 @@ type secondaryConn struct {
 func (f *fallback) secondaryConn(c Conn, req *DialRequest, retry time.Time) Conn {
 	ctx, cancel := context.WithCancel(context.Background())
 	sc := &secondaryConn{Conn: c, f: f, idle: req.Idle, opened: time.Now(), cancel: cancel, lookout: make(chan struct{})}
-	go sc.lookOut(ctx, req, retry)
+	go sc.lookOut(ctx, req.clone(), retry)
+	if soft, ok := connAs[softWriter](c); ok {
+		return &softSecondaryConn{sc, soft}
+	}
 	return sc
 }
 
@@ -82,20 +98,44 @@ func (c *secondaryConn) Unwrap() Conn { return c.Conn }
 
 func (c *secondaryConn) ReadFrame() (Frame, error) {
 	f, err := c.Conn.ReadFrame()
-	if err != nil && c.over.Load() {
-		err = errPrimaryWorks
-	}
 	c.touch()
-	return f, err
+	return f, c.overOr(err)
 }
 
 func (c *secondaryConn) WriteFrames(frames []Frame, deadline time.Time) (int, error) {
+	defer c.writing()()
+	n, err := c.Conn.WriteFrames(frames, deadline)
+	return n, c.overOr(err)
+}
+
+// writing says that something is being written, until what it returns is called.
+func (c *secondaryConn) writing() (done func()) {
 	c.writes.Add(1)
-	defer func() {
+	return func() {
 		c.touch()
 		c.writes.Add(-1)
-	}()
-	return c.Conn.WriteFrames(frames, deadline)
+	}
+}
+
+// overOr returns why reading or writing failed, which may be our doing.
+func (c *secondaryConn) overOr(err error) error {
+	if err != nil && c.over.Load() {
+		return errPrimaryWorks
+	}
+	return err
+}
+
+// A softSecondaryConn is one that can be written to by callers: that is no
+// silence.
+type softSecondaryConn struct {
+	*secondaryConn
+	soft softWriter
+}
+
+func (c *softSecondaryConn) writeSoft(frame Frame) (done, left bool, err error) {
+	defer c.writing()()
+	done, left, err = c.soft.writeSoft(frame)
+	return done, left, c.overOr(err)
 }
 
 func (c *secondaryConn) touch() { c.active.Store(int64(time.Since(c.opened))) }
@@ -134,7 +174,7 @@ func (c *secondaryConn) lookOut(ctx context.Context, req *DialRequest, retry tim
 		}
 	}
 	c.over.Store(true)
-	_ = c.Conn.Close(ctx, 0, "") // ReadFrame tells the socket
+	_ = c.Conn.Close(ctx, closeNormal, "") // ReadFrame and WriteFrames tell the socket
 }
 
 // untilQuiet returns how long nothing must happen on the connection for it to be

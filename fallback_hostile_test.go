@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/phxgo/phoenix"
 )
 
+// One failure of the network ends all connections over it, and is one.
 func TestFallbackCountsAnOutageOfSeveralSocketsOnce(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		shared := phoenix.Fallback(phoenix.WebSocket(nil), phoenix.LongPoll(nil), nil)
@@ -33,6 +35,7 @@ func TestFallbackCountsAnOutageOfSeveralSocketsOnce(t *testing.T) {
 	})
 }
 
+// A message that is too big for us is not a proxy's doing.
 func TestFallbackFromMessagesThatAreTooBig(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		s := h.socket(&phoenix.SocketOptions{
@@ -51,12 +54,83 @@ func TestFallbackFromMessagesThatAreTooBig(t *testing.T) {
 	})
 }
 
+// What is being posted when it is time to change over is finished, and the
+// change-over does not wait for a backoff.
+func TestFallbackChangesOverBehindAPost(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.srv.BlockUpgrade(true)
+		var slow atomic.Bool
+		s := h.withFallback(&phoenix.SocketOptions{
+			ReconnectBackoff: phoenix.Steps(time.Minute),
+			HTTPClient: h.over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+				resp, err := next.RoundTrip(r)
+				if r.Method == http.MethodPost && slow.Load() {
+					select {
+					case <-time.After(3 * time.Second):
+					case <-r.Context().Done():
+						return nil, r.Context().Err()
+					}
+				}
+				return resp, err
+			}),
+		})
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c := h.joined(s, "room:1", nil)
+		h.srv.BlockUpgrade(false)
+		stop := make(chan struct{})
+		go func() {
+			for { // somebody who is never quiet
+				select {
+				case <-time.After(2 * time.Second):
+					_ = c.Cast(t.Context(), "silent", 0)
+				case <-stop:
+					return
+				}
+			}
+		}()
+		h.until(20*time.Minute - 3500*time.Millisecond)
+		close(stop)
+		h.until(20*time.Minute - time.Second)
+		slow.Store(true)
+		sent := h.goPush(t.Context(), c, "echo", "in flight")
+		h.until(20*time.Minute + time.Second)
+		waits := h.goPush(t.Context(), c, "echo", "behind it")
+		h.until(20*time.Minute + 10*time.Second)
+		h.wantOpenOver("websocket")
+		wantOK(t, <-sent, 20*time.Minute-time.Second)
+		wantOK(t, <-waits, 20*time.Minute+2*time.Second)
+		h.wantReceived("room:1", "echo", 2)
+	})
+}
+
+// What wraps a Fallback keeps its request, and may go on to change it.
+func TestFallbackLeavesTheRequestAlone(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.srv.BlockUpgrade(true)
+		inner := phoenix.Fallback(phoenix.WebSocket(nil), phoenix.LongPoll(nil), &phoenix.FallbackOptions{Memory: time.Nanosecond})
+		s := h.socket(&phoenix.SocketOptions{Transport: dialFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+			c, err := inner.Dial(ctx, req)
+			time.Sleep(6 * time.Second) // the primary is tried again meanwhile
+			req.Header.Set("X-Try", "2")
+			req.URL.RawQuery = ""
+			return c, err
+		})})
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.until(20 * time.Second)
+	})
+}
+
 type dialFunc func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error)
 
 func (f dialFunc) Dial(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
 	return f(ctx, req)
 }
 
+// However short the memory is, the primary is not tried in a loop.
 func TestFallbackWithAShortMemoryDoesNotSpin(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		var tries atomic.Int64
@@ -76,6 +150,7 @@ func TestFallbackWithAShortMemoryDoesNotSpin(t *testing.T) {
 	})
 }
 
+// The heartbeat that probes a connection counts as any other.
 func TestStatsOfAProbe(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		h.srv.Delay(10*time.Millisecond, 10*time.Millisecond)
@@ -90,6 +165,8 @@ func TestStatsOfAProbe(t *testing.T) {
 	})
 }
 
+// An attempt fails only if both transports do, even where the primary was to be
+// avoided.
 func TestFallbackTriesThePrimaryWhenTheSecondaryFails(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		var down atomic.Bool
@@ -117,5 +194,38 @@ func TestFallbackOfNoTransports(t *testing.T) {
 		h.srv.BlockUpgrade(true)
 		h.connected(&phoenix.SocketOptions{Transport: phoenix.Fallback(nil, nil, nil)})
 		h.wantTransports("wl")
+	})
+}
+
+// What callers write by themselves is no silence.
+func TestFallbackIsNotQuietWhileSomethingIsCast(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		var works atomic.Bool
+		var dials recorder[time.Duration]
+		s := h.socket(&phoenix.SocketOptions{HeartbeatInterval: -1, Transport: phoenix.Fallback(
+			dialFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+				if !works.Load() {
+					return nil, errors.New("not yet")
+				}
+				dials.add(h.now())
+				return phoenix.WebSocket(nil).Dial(ctx, req)
+			}),
+			phoenix.WebSocket(nil), &phoenix.FallbackOptions{Memory: time.Minute})})
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c := h.joined(s, "room:1", nil)
+		works.Store(true)
+		for h.now() < 90*time.Second {
+			if err := c.Cast(t.Context(), "silent", 0); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(2 * time.Second)
+		}
+		h.until(2 * time.Minute)
+		// The try, and the change-over 5 s after the last cast, at 88 s.
+		if got := dials.list(); !slices.Equal(got, []time.Duration{time.Minute, 93 * time.Second}) {
+			t.Errorf("dials at %v", got)
+		}
 	})
 }

@@ -164,7 +164,11 @@ func (f *fallback) passed(c Conn) Conn {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.proven, f.avoid = true, time.Time{}
-	return &primaryConn{Conn: c, f: f, opened: time.Now()}
+	pc := &primaryConn{Conn: c, f: f, opened: time.Now()}
+	if soft, ok := connAs[softWriter](c); ok {
+		return &softPrimaryConn{pc, soft}
+	}
+	return pc
 }
 
 // remember is called when secondary is used because primary does not work. It
