@@ -117,6 +117,29 @@ func (c withoutTrace) Value(any) any { return nil }
 
 func refuseDial(context.Context, string, string) (net.Conn, error) { return nil, errors.New("refused") }
 
+// net/http repeats a request that claims to be idempotent when the connection
+// breaks, but a push is not.
+func TestAPostDoesNotClaimToBeIdempotent(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		opts := pollOnly()
+		opts.Header = http.Header{"Idempotency-Key": {"1"}, "X-Idempotency-Key": {"1"}, "X-Other": {"1"}}
+		posts := 0
+		opts.HTTPClient = h.over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPost {
+				posts++
+				if r.Header.Get("Idempotency-Key")+r.Header.Get("X-Idempotency-Key") != "" || r.Header.Get("X-Other") != "1" {
+					t.Errorf("a POST with the header %v", r.Header)
+				}
+			}
+			return next.RoundTrip(r)
+		})
+		h.joined(h.connected(opts), "room:1", nil)
+		if posts == 0 {
+			t.Error("no POST")
+		}
+	})
+}
+
 // pollOnly are options for a socket that polls.
 func pollOnly() *phoenix.SocketOptions {
 	return &phoenix.SocketOptions{Transport: phoenix.LongPoll(nil)}

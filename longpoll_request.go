@@ -102,6 +102,10 @@ func (r *pollRequest) do(url string, body []byte, contentType string) (*http.Res
 			req.Header.Set(headerAuthToken, c.authToken)
 		}
 	} else {
+		// With one of these net/http would repeat a POST by itself, and the server
+		// handle its messages twice.
+		req.Header.Del("Idempotency-Key")
+		req.Header.Del("X-Idempotency-Key")
 		// No parameters, or the server takes a batch for one message.
 		req.Header.Set("Content-Type", contentType)
 		req.ContentLength = int64(len(body))

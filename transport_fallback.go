@@ -23,11 +23,11 @@ const (
 type FallbackOptions struct {
 	// Threshold is how long the primary transport may take to open a connection
 	// on which a frame comes back, but at most half of what is left of the
-	// attempt (SocketOptions.Timeout). Default: 2.5 s.
+	// attempt (SocketOptions.Timeout). Default, for negative values too: 2.5 s.
 	Threshold time.Duration
 	// Memory is for how long the secondary transport is used at once after the
-	// primary one has failed, before the primary is tried again. Default:
-	// 10 minutes.
+	// primary one has failed, before the primary is tried again. Default, for
+	// negative values too: 10 minutes.
 	Memory time.Duration
 
 	_ struct{}

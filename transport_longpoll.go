@@ -41,7 +41,10 @@ const defaultPollTimeout = 20 * time.Second
 // Each session has a cookie jar of its own if the HTTP client has none, so that
 // load balancers with sticky sessions work. Without an HTTP client, or one
 // without a Transport, it also has connections of its own; those of an HTTP
-// client's Transport are shared. The client's Timeout is not used.
+// client's Transport are shared. The client's Timeout is not used, and neither is
+// the socket's WriteTimeout. A frame of more than 7,900,000 bytes is refused with
+// ErrMessageTooBig: a server reads no more. The RoundTripper must not repeat a POST
+// by itself: the server would handle its messages twice.
 func LongPoll(opts *LongPollOptions) Transport {
 	t := longPoll{path: longPollPath, timeout: defaultPollTimeout}
 	if opts != nil {
