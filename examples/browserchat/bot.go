@@ -27,21 +27,21 @@ type bot struct {
 	greeted map[string]bool
 }
 
-func startBot(ctx context.Context, r *room, think time.Duration) (*bot, error) {
+func startBot(ctx context.Context, server backend, think time.Duration) (*bot, error) {
 	b := &bot{
 		person:  person{ID: "bot", Name: "Gopher", Hue: 195, Kind: "go"},
 		think:   think,
 		greeted: map[string]bool{"bot": true},
 	}
-	if err := b.enter(ctx, r); err != nil {
+	if err := b.enter(ctx, server); err != nil {
 		return nil, fmt.Errorf("the bot: %w", err)
 	}
 	return b, nil
 }
 
-func (b *bot) enter(ctx context.Context, r *room) (err error) {
-	b.socket, err = phoenix.NewSocket(r.URL(), &phoenix.SocketOptions{
-		HTTPClient: r.HTTPClient(),
+func (b *bot) enter(ctx context.Context, server backend) (err error) {
+	b.socket, err = phoenix.NewSocket(server.url, &phoenix.SocketOptions{
+		HTTPClient: server.client,
 		// So impatient are only those who know that the server is on this machine.
 		ReconnectBackoff: phoenix.Steps(100*time.Millisecond, 250*time.Millisecond, 500*time.Millisecond),
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"io/fs"
@@ -92,7 +93,7 @@ func TestCut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(t)
-		bot, err := startBot(t.Context(), r, thinkingTime)
+		bot, err := startBot(t.Context(), r.backend(), thinkingTime)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +150,10 @@ func TestSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.close()
-	site := newSite(r, time.Millisecond)
+	site, err := newSite(r.backend(), time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
 	get := func(path string) *httptest.ResponseRecorder {
 		rec := httptest.NewRecorder()
 		site.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, http.NoBody))
@@ -192,6 +196,67 @@ func TestUsage(t *testing.T) {
 	}
 	if !strings.Contains(stderr.String(), "-addr address") {
 		t.Errorf("run -h prints:\n%s", &stderr)
+	}
+}
+
+// TestURL runs the page and the bot against a server that is not the program's own.
+func TestURL(t *testing.T) {
+	t.Parallel()
+	elsewhere, err := openRoom(phoenixtest.Options{Network: phoenixtest.TCP, Path: "/live"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer elsewhere.close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, stdout := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- run(ctx, []string{"-url", elsewhere.URL(), "-addr", "127.0.0.1:0"}, strings.NewReader(""), stdout, io.Discard)
+		stdout.Close()
+	}()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	page := regexp.MustCompile(`http://\S+`).FindString(line)
+	if err != nil || page == "" {
+		t.Fatalf("%q, %v", line, err)
+	}
+
+	socket, err := phoenix.NewSocket(page+"/socket", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	if err := socket.Connect(ctx); err != nil {
+		t.Fatal(err)
+	}
+	channel, err := socket.Channel(topic, &phoenix.ChannelOptions{Params: person{ID: "ann", Name: "Ann", Kind: "browser"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages := channel.Messages(ctx, "message")
+	if _, err := channel.Join(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for m, err := range messages { // the bot welcomes her
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(m.Payload.String(), "Ann") {
+			break
+		}
+	}
+
+	res, err := http.Post(page+"/cut", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusNotImplemented {
+		t.Errorf("the plug of a server elsewhere: status %d", res.StatusCode)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

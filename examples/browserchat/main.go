@@ -8,6 +8,8 @@
 //
 // Without a terminal the program checks itself: a visitor fetches the page, talks
 // to the bot through an outage, and the program ends.
+//
+// With -url the page and the bot talk to a Phoenix server with such a room.
 package main
 
 import (
@@ -42,33 +44,42 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	flags := flag.NewFlagSet("browserchat", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:4040", "the `address` to serve the page at")
+	url := flags.String("url", "", "the `endpoint` of a Phoenix server with such a room, instead of one of the program's own")
 	serve := flags.Bool("serve", false, "serve even without a terminal, instead of a self-check")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	check := !*serve && !isTerminal(stdin)
+	check := !*serve && !isTerminal(stdin) && *url == ""
 	if check {
 		*addr = "127.0.0.1:0"
 	}
 
-	room, err := openRoom(phoenixtest.Options{Network: phoenixtest.TCP})
-	if err != nil {
-		return err
+	server := backend{url: *url}
+	if *url == "" {
+		room, failure := openRoom(phoenixtest.Options{Network: phoenixtest.TCP})
+		if failure != nil {
+			return failure
+		}
+		defer func() { err = errors.Join(err, room.close()) }()
+		server = room.backend()
 	}
-	defer func() { err = errors.Join(err, room.close()) }()
 
-	bot, err := startBot(ctx, room, thinkingTime)
+	bot, err := startBot(ctx, server, thinkingTime)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, bot.socket.Close()) }()
 
+	site, err := newSite(server, outageTime)
+	if err != nil {
+		return err
+	}
 	lis, err := (&net.ListenConfig{}).Listen(ctx, "tcp", *addr)
 	if err != nil {
 		return err
 	}
 	web := &http.Server{
-		Handler:           newSite(room, outageTime),
+		Handler:           site,
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
@@ -81,11 +92,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 	}()
 
-	url := "http://" + lis.Addr().String()
+	page := "http://" + lis.Addr().String()
 	if check {
-		return selfCheck(ctx, url, stdout)
+		return selfCheck(ctx, page, stdout)
 	}
-	fmt.Fprintf(stdout, "Open %s in two tabs. Ctrl-C ends it.\n", url)
+	fmt.Fprintf(stdout, "Open %s in two tabs. Ctrl-C ends it.\n", page)
 	select {
 	case <-ctx.Done():
 	case failure := <-served:

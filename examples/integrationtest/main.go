@@ -8,12 +8,14 @@
 //	go run ./examples/integrationtest
 //
 // opens a desk at an exchange inside the program, tries all that it can do, through
-// an outage, and fails if anything is not as it should be.
+// an outage, and fails if anything is not as it should be. With -url it opens one at
+// an exchange that is a Phoenix server, and shows what that has.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -29,7 +31,13 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
-	if err := run(ctx, os.Stdout); err != nil {
+	url := flag.String("url", "", "the `endpoint` of an exchange, instead of one inside the program")
+	flag.Parse()
+	demo := run
+	if *url != "" {
+		demo = func(ctx context.Context, stdout io.Writer) error { return visit(ctx, *url, stdout) }
+	}
+	if err := demo(ctx, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "integrationtest:", err)
 		os.Exit(1)
 	}
@@ -77,6 +85,28 @@ func run(ctx context.Context, stdout io.Writer) (err error) {
 		return fmt.Errorf("%d were bought, want 3", sold)
 	}
 	s.say("What matters here are the tests: go test -v ./examples/integrationtest/...")
+	return nil
+}
+
+// visit opens a desk at an exchange elsewhere.
+func visit(ctx context.Context, url string, stdout io.Writer) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	d, err := desk.Open(ctx, desk.Config{URL: url, Trader: "ann"})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close(ctx)) }()
+	s := &session{d, stdout}
+	cents, err := d.Price("ACME")
+	if err != nil {
+		return err
+	}
+	s.say("ACME costs %d cents.", cents)
+	if err := errors.Join(s.buys(ctx), s.isRefused(ctx)); err != nil {
+		return err
+	}
+	s.say("At the market: %s.", strings.Join(d.Traders(), ", "))
 	return nil
 }
 

@@ -6,6 +6,9 @@ import (
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/phxgo/phoenix/examples/integrationtest/exchange"
+	"github.com/phxgo/phoenix/phoenixtest"
 )
 
 const output = `ACME costs 1250 cents.
@@ -31,4 +34,22 @@ func TestRun(t *testing.T) {
 			t.Errorf("output (-want +got):\n%s", diff)
 		}
 	})
+}
+
+func TestVisit(t *testing.T) {
+	t.Parallel()
+	srv := phoenixtest.NewServer(t, &phoenixtest.Options{Network: phoenixtest.TCP})
+	exchange.New(srv, map[string]int{"ACME": 1250})
+	var stdout bytes.Buffer
+	if err := visit(t.Context(), srv.URL(), &stdout); err != nil {
+		t.Errorf("visit: %v", err)
+	}
+	want := `ACME costs 1250 cents.
+Bought 3 ACME for 1250 cents each.
+The market says no: desk: refused: no such stock.
+At the market: ann.
+`
+	if diff := cmp.Diff(want, stdout.String()); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
 }
