@@ -103,11 +103,7 @@ func visit(ctx context.Context, url string, stdout io.Writer) (err error) {
 		return err
 	}
 	s.say("ACME costs %d cents.", cents)
-	if err := errors.Join(s.buys(ctx), s.isRefused(ctx)); err != nil {
-		return err
-	}
-	s.say("At the market: %s.", strings.Join(d.Traders(), ", "))
-	return nil
+	return errors.Join(s.buys(ctx), s.isRefused(ctx))
 }
 
 // A session is what is tried at a desk.

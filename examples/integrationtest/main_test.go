@@ -47,7 +47,6 @@ func TestVisit(t *testing.T) {
 	want := `ACME costs 1250 cents.
 Bought 3 ACME for 1250 cents each.
 The market says no: desk: refused: no such stock.
-At the market: ann.
 `
 	if diff := cmp.Diff(want, stdout.String()); diff != "" {
 		t.Errorf("output (-want +got):\n%s", diff)
