@@ -33,16 +33,16 @@ const (
 	LongPollOnly
 )
 
-// Defaults of [Options].
+// Defaults of Options.
 const (
-	DefaultPath           = "/socket"
-	DefaultIdleTimeout    = 60 * time.Second
-	DefaultLongPollWindow = 10 * time.Second
-	DefaultExpectTimeout  = time.Minute
-	DefaultMaxChannels    = 100
-	DefaultMaxFrameSize   = 10_000_000
-	DefaultFrameLog       = 4096
-	DefaultBufferSize     = 64 << 10
+	defaultPath           = "/socket"
+	defaultIdleTimeout    = 60 * time.Second
+	defaultLongPollWindow = 10 * time.Second
+	defaultExpectTimeout  = time.Minute
+	defaultMaxChannels    = 100
+	defaultMaxFrameSize   = 10_000_000
+	defaultFrameLog       = 4096
+	defaultBufferSize     = 64 << 10
 )
 
 // Options configure a [Server]. Nil means all defaults, and so does the zero
@@ -140,7 +140,7 @@ func (o *Options) withDefaults() (Options, error) {
 		c.Addr = "127.0.0.1:0"
 	}
 	if c.Path == "" {
-		c.Path = DefaultPath
+		c.Path = defaultPath
 	}
 	if !strings.HasPrefix(c.Path, "/") {
 		return c, fmt.Errorf("phoenixtest: Options.Path: %q does not begin with a slash", c.Path)
@@ -150,7 +150,7 @@ func (o *Options) withDefaults() (Options, error) {
 		c.Profile = Phoenix1812
 	}
 	if c.IdleTimeout == 0 {
-		c.IdleTimeout = DefaultIdleTimeout
+		c.IdleTimeout = defaultIdleTimeout
 	}
 	if c.Transports < BothTransports || c.Transports > LongPollOnly {
 		return c, fmt.Errorf("phoenixtest: Options.Transports: unknown transports %d", c.Transports)
@@ -159,22 +159,22 @@ func (o *Options) withDefaults() (Options, error) {
 		return c, fmt.Errorf("phoenixtest: Options.LongPollWindow: %v is negative", c.LongPollWindow)
 	}
 	if c.LongPollWindow == 0 {
-		c.LongPollWindow = DefaultLongPollWindow
+		c.LongPollWindow = defaultLongPollWindow
 	}
 	if c.ExpectTimeout < 0 {
 		return c, fmt.Errorf("phoenixtest: Options.ExpectTimeout: %v is negative", c.ExpectTimeout)
 	}
 	if c.ExpectTimeout == 0 {
-		c.ExpectTimeout = DefaultExpectTimeout
+		c.ExpectTimeout = defaultExpectTimeout
 	}
 	if c.MaxChannels == 0 {
-		c.MaxChannels = DefaultMaxChannels
+		c.MaxChannels = defaultMaxChannels
 	}
 	if c.MaxFrameSize == 0 {
-		c.MaxFrameSize = DefaultMaxFrameSize
+		c.MaxFrameSize = defaultMaxFrameSize
 	}
 	if c.FrameLog == 0 {
-		c.FrameLog = DefaultFrameLog
+		c.FrameLog = defaultFrameLog
 	}
 	if c.BufferSize < 0 {
 		return c, fmt.Errorf("phoenixtest: Options.BufferSize: %d is negative", c.BufferSize)
