@@ -120,12 +120,20 @@ func (c *pollConn) ReadFrame() (Frame, error) {
 		msg, err := c.body.next()
 		if err == nil {
 			c.signOfLife()
-			return Frame{Data: msg}, nil
+			return Frame{Data: msg, Binary: isBinaryMessage(msg)}, nil
 		}
 		if err := c.endPoll(err); err != nil {
 			return Frame{}, err
 		}
 	}
+}
+
+// isBinaryMessage reports whether a string of an answer holds a binary frame. The
+// server writes both kinds of frames into strings and does not say which is
+// which. The first byte tells: in a binary frame it is the kind, a small number;
+// no JSON text begins with a control character other than white space.
+func isBinaryMessage(msg []byte) bool {
+	return len(msg) > 0 && msg[0] < ' ' && !isSpace(msg[0])
 }
 
 func (c *pollConn) startPoll() error {

@@ -36,7 +36,8 @@ const defaultPollTimeout = 20 * time.Second
 // and go with the next one. A session that the server no longer knows, and a
 // request that fails, are a lost connection (*[PollError]): the socket
 // reconnects and the channels rejoin, as with WebSocket. There are no
-// heartbeats, and the server cannot send binary messages.
+// heartbeats. A binary message of the server arrives if all its bytes are UTF-8;
+// Phoenix fails on any other (status 500), which ends the session.
 //
 // Each session has a cookie jar of its own if the HTTP client has none, so that
 // load balancers with sticky sessions work. Without an HTTP client, or one

@@ -73,7 +73,7 @@ func TestBinaryInALongTopic(t *testing.T) {
 	})
 }
 
-// Over long poll binary messages go to the server only.
+// Over long poll binary messages go to the server whatever their bytes are.
 func TestBinaryToTheServer(t *testing.T) {
 	everywhere(t, []transport{longPoll()}, func(_ *testing.T, w *world) {
 		topic := w.topic()
@@ -89,8 +89,31 @@ func TestBinaryToTheServer(t *testing.T) {
 	})
 }
 
-// A server that has a binary message for a client of long poll fails, which is a
-// lost connection.
+// Over long poll those come back whose bytes are UTF-8.
+func TestBinaryTextOverLongPoll(t *testing.T) {
+	everywhere(t, []transport{longPoll()}, func(t *testing.T, w *world) {
+		s := w.connected(nil)
+		w.equal("the reply to the join", w.join(w.channel(s, "room:binary", nil)).Response, phoenix.Binary("joined"))
+		topic := w.topic()
+		c := w.joined(s, topic)
+		sub := c.Subscribe(nil)
+		for _, data := range []string{"", "\x00\x01\x02", "[1]", "\"\\/\b\f\n\r\t\x7f", "\u00e9\u2028\U0001f642\ufffd", strings.Repeat("text\n", 20_000)} {
+			w.equal("the echo", w.push(c, "echo", phoenix.Binary(data)), phoenix.Binary(data))
+			w.equal("the reply to shout_bin", w.push(c, "shout_bin", phoenix.Binary(data)), phoenix.Binary(data))
+			m := w.next(sub)
+			if m.Event != "shout_bin" || m.Topic != topic {
+				t.Errorf("got %+v", m)
+			}
+			w.equal("the broadcast", m.Payload, phoenix.Binary(data))
+		}
+		if n := s.Stats().ProtocolErrors; n != 0 {
+			t.Errorf("%d protocol errors", n)
+		}
+	})
+}
+
+// A server that has a binary message for a client of long poll whose bytes are not
+// UTF-8 fails, which is a lost connection.
 func TestBinaryOverLongPoll(t *testing.T) {
 	everywhere(t, []transport{longPoll()}, func(t *testing.T, w *world) {
 		c := w.room()
