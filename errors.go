@@ -139,7 +139,9 @@ type PushError struct {
 	Event string
 	// Sent is false if the push certainly never left this process. If it is
 	// true, the push was handed to the connection, and the server may or may
-	// not have handled it.
+	// not have handled it. It may even get it later, and after pushes that were
+	// made meanwhile: what a network holds up it may still forward when the
+	// connection is long given up.
 	Sent bool
 	Err  error
 }

@@ -53,6 +53,58 @@ func TestPublishOnce(t *testing.T) {
 	}
 }
 
+// TestPublishGivesUpAnEventThatCrashes has the server fail before the event is in
+// the feed, each time that it is pushed.
+func TestPublishGivesUpAnEventThatCrashes(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		fail   func(c *phoenixtest.Context)
+		pushes int
+	}{
+		"the channel":                    {func(*phoenixtest.Context) { panic("poison") }, maxCrashes},
+		"the connection":                 {func(c *phoenixtest.Context) { c.Conn().Close(1011, "") }, maxCrashes},
+		"what looks like an outage":      {func(c *phoenixtest.Context) { c.Conn().Cut() }, maxPushes},
+		"an answer that does not come":   {func(c *phoenixtest.Context) { c.Sleep(time.Hour) }, maxPushes},
+		"the server, which goes away":    {func(c *phoenixtest.Context) { c.Conn().Close(1012, "") }, maxPushes},
+		"the channel, after two outages": {crashAfterOutages(2), 2 + maxCrashes},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, 0, func(t *testing.T, w *world) {
+				w.srv.Handle("poison:1", phoenixtest.Channel{Events: phoenixtest.Events{
+					"publish": func(c *phoenixtest.Context, _ phoenixtest.Payload) phoenixtest.Reply {
+						tt.fail(c)
+						return phoenixtest.NoReply()
+					},
+				}})
+				channel, err := newSocket(t, w.srv).Channel("poison:1", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := channel.Join(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				_, err = publish(t.Context(), channel, draft{Key: "k"})
+				if !errors.Is(err, errGaveUp) || phoenix.SafeToRetry(err) {
+					t.Errorf("publish: got error %v, want %v, with an unknown outcome", err, errGaveUp)
+				}
+				if n := len(w.srv.Received("poison:1", "publish")); n != tt.pushes {
+					t.Errorf("pushed %d times, want %d", n, tt.pushes)
+				}
+			})
+		})
+	}
+}
+
+func crashAfterOutages(n int) func(c *phoenixtest.Context) {
+	return func(c *phoenixtest.Context) {
+		if n--; n >= 0 {
+			c.Conn().Cut()
+			return
+		}
+		panic("poison")
+	}
+}
+
 func TestPublishGivesUp(t *testing.T) {
 	inWorld(t, 0, func(t *testing.T, w *world) {
 		channel := joinFeed(t, w)
