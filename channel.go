@@ -51,8 +51,8 @@ type ChannelEvent struct {
 	// Reply is the server's reply to the join, when joined, or to the join
 	// that it refused.
 	Reply *Reply
-	// Err is why the channel is errored or closed; nil if it was left, or closed
-	// by the server (phx_close).
+	// Err is why the channel is errored or closed; ErrClosedByServer after a
+	// phx_close, and nil if it was left.
 	Err error
 	// Attempt is the number of the attempt to join, from 1 since the channel
 	// was last joined; when errored, of the one that failed, or 0.
@@ -70,6 +70,11 @@ type ChannelEvent struct {
 //
 // Once joined, a channel rejoins by itself after a lost connection and after a
 // crash of its process on the server, until it is left or the server closes it.
+//
+// Parts of a program that want the same topic share its channel, which
+// [Socket.Lookup] finds: Join returns ErrAlreadyJoined to all but the first, and
+// each has subscriptions of its own. Leave is for all of them: let the last one
+// call it.
 type Channel struct {
 	socket *Socket
 	topic  string
@@ -80,21 +85,19 @@ type Channel struct {
 	// All that follows is guarded by the socket's lock.
 	state      ChannelState
 	registered bool
-	epoch      uint64 // grows with every attempt to join; what belongs to an older one is void
-	joinRef    uint64 // of the join that was written; 0: none
-	join       *call  // while a join is queued or written
-	waiter     *joinWaiter
-	rejoin     bool // it was joined before
-	attempt    int
+	joinRef    uint64      // of the join that was written; 0: none
+	attempt    *attempt    // the join that is under way
+	retry      *retry      // errored, and RejoinBackoff is being asked
+	waiter     *joinWaiter // Join or Rejoin
+	rejoin     bool        // it was joined before
+	attempts   int         // since it was last joined
+	strikes    int         // connections in a row that the server ended on the join
+	byServer   bool        // it is closed because the server closed it
 	joinedAt   time.Duration
 	lostWhy    error // why it was last lost; for the gap
 	policy     backoff.BackOff
 	asking     sync.Mutex // held while policy is asked, and never under the socket's lock
-	joinDue    deadline   // the reply to the join has to be there
 	rejoinDue  deadline
-	untold     *ChannelEvent      // errored, but RejoinBackoff is not asked yet for when
-	stopAsk    context.CancelFunc // ends a ParamsFunc that is at work
-	joinDone   func(*Reply, error)
 	leaving    *call
 	leavers    []chan error // one slot each
 	inFlight   callList
@@ -105,15 +108,22 @@ type Channel struct {
 	watchers   []*watcher[ChannelEvent]
 }
 
-// A joinWaiter is a call of Join that waits.
+// A retry is the question to RejoinBackoff when to try again. It is void when it
+// is no longer the channel's.
+type retry struct {
+	event ChannelEvent // tells of the failure
+}
+
+// A joinWaiter is a call of Join or Rejoin that waits.
 type joinWaiter struct {
-	done  chan struct{} // one slot
-	retry bool          // an attempt that times out is not the end: the ctx has a deadline
-	sent  bool          // a join was sent, first at:
-	since time.Duration
-	last  error // of the attempts so far
-	reply *Reply
-	err   error
+	done   chan struct{} // one slot
+	rejoin bool          // Rejoin: a failure ends the call, but not the channel
+	retry  bool          // an attempt that times out is not the end: the ctx has a deadline
+	sent   bool          // a join was sent
+	due    deadline      // the Timeout of a join that was lost with its connection
+	last   error         // of the attempts so far
+	reply  *Reply
+	err    error
 }
 
 func newChannel(s *Socket, topic string, opts *ChannelOptions) (*Channel, error) {
@@ -145,7 +155,6 @@ func newChannel(s *Socket, topic string, opts *ChannelOptions) (*Channel, error)
 	if c.opts.RejoinBackoff == nil {
 		c.opts.RejoinBackoff = s.set.RejoinBackoff
 	}
-	c.joinDue.fire = c.joinTimedOut
 	c.rejoinDue.fire = c.startJoin
 	return c, nil
 }
@@ -184,56 +193,87 @@ func (c *Channel) State() ChannelState {
 // Join joins the channel and returns the server's reply. It waits for the
 // connection if there is none at the moment, and joins again if the connection
 // breaks before the reply. After it returned nil the channel rejoins by itself,
-// whatever happens, until Leave.
+// until Leave, whatever becomes of the connection.
 //
 // A refusal is final: Join returns the reply and a *ReplyError. An attempt that
 // is not answered within the channel's Timeout is given up (phx_leave is sent)
 // and, if ctx has a deadline, repeated after RejoinBackoff until then; without a
 // deadline Join returns ErrTimeout. When ctx ends, Join returns its error, and
-// that of the last attempt. The Timeout runs from when the join is first sent:
-// until then, without a deadline in ctx, Join waits for a lost connection for as
-// long as the outage lasts. After a refusal, a
-// timeout or the end of ctx the channel is closed but still registered, and may
-// be joined again.
+// that of the last attempt. The Timeout runs from when the join is first sent,
+// also through the loss of the connection. Until then, without a deadline in ctx,
+// Join waits for a lost connection for as long as the outage lasts. After any
+// error the channel is closed, the topic is free for another channel, and Join
+// may be called again.
 //
 // It returns ErrNotConnected if Connect was not called, and, with the cause, if
 // the socket gave up connecting meanwhile; ErrDisconnected if Disconnect was
 // called meanwhile; ErrAlreadyJoined if the channel is joined, joining, rejoining
-// or leaving; ErrTopicInUse if it was left and the topic has another channel now;
-// ErrChannelClosed if it was left meanwhile; and ErrClosed if the socket was
-// closed.
+// or leaving; ErrTopicInUse if the topic has another channel now;
+// ErrChannelClosed if it was left meanwhile, and ErrClosedByServer if the server
+// closed it; ErrJoinFatal if the server ends the connection on this join again and
+// again; and ErrClosed if the socket was closed.
 func (c *Channel) Join(ctx context.Context) (*Reply, error) {
 	s := c.socket
 	if ctx.Err() != nil {
 		return nil, ctxErr(ctx)
 	}
-	_, bounded := ctx.Deadline()
 	s.lock()
 	if err := c.joinable(); err != nil {
 		s.unlock()
 		return nil, err
 	}
-	if !c.registered {
-		c.register()
-	}
-	w := &joinWaiter{done: make(chan struct{}, 1), retry: bounded}
-	c.waiter = w
-	c.rejoin, c.attempt, c.policy = false, 0, nil
-	c.startJoin()
+	w := c.startFirstJoin(ctx)
 	s.unlock()
+	return c.await(ctx, w)
+}
 
+// Rejoin joins the channel anew, now, and returns the server's reply: the way to
+// renew the params of one channel, which are asked for again, or to have back a
+// channel that the server closed. Subscriptions, presences and functions given to
+// On live on, with a *GapError in the place of what may be missing.
+//
+// A channel that is joined is joined a second time, and the server ends what it
+// had (terminate/2 gets {:shutdown, :duplicate_join}). Pushes in flight fail with
+// ErrRejoined (Sent: true); those not yet sent wait for the join. A channel that
+// waits to be rejoined does not wait any longer, but for the connection. An error
+// ends only the call: the channel goes on as after any lost join, with
+// RejoinBackoff. ctx and Timeout bound the call as they do with Join.
+//
+// A channel that is closed because the server closed it (ErrClosedByServer) is
+// joined as Join does it; its subscriptions have ended then, unless
+// ChannelOptions.RejoinOnClose kept it from being closed. On any other closed
+// channel Rejoin returns ErrNotJoined, on one that is leaving ErrChannelClosed,
+// and while another Join or Rejoin waits ErrAlreadyJoined. The errors of Join come
+// on top.
+func (c *Channel) Rejoin(ctx context.Context) (*Reply, error) {
+	s := c.socket
+	if ctx.Err() != nil {
+		return nil, ctxErr(ctx)
+	}
+	s.lock()
+	w, err := c.startRejoin(ctx)
+	s.unlock()
+	if err != nil {
+		return nil, err
+	}
+	return c.await(ctx, w)
+}
+
+// await waits for the outcome of a Join or Rejoin.
+func (c *Channel) await(ctx context.Context, w *joinWaiter) (*Reply, error) {
 	select {
 	case <-w.done:
 		return w.reply, w.err
 	case <-ctx.Done():
 	}
 	err := ctxErr(ctx)
+	s := c.socket
 	s.lock()
 	if c.waiter == w {
 		if w.last != nil {
 			err = lastAttempt(err, w.last)
 		}
-		c.abandonJoin(err)
+		c.giveUpJoin(err)
 	}
 	s.unlock()
 	<-w.done

@@ -3,222 +3,122 @@ package phoenix
 import (
 	"context"
 	"errors"
-	"slices"
+	"net/http"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 )
 
-// This file is the part of a channel's state machine that joins it; see
-// channel_state.go for the rest.
+// This file is the part of a channel's state machine that joins it; attempt.go has
+// a single join, and channel_state.go the rest.
+
+// maxStrikes is how many connections in a row the server may end on the join of a
+// channel before it is given up.
+const maxStrikes = 3
+
+func (c *Channel) newWaiter(ctx context.Context) *joinWaiter {
+	_, bounded := ctx.Deadline()
+	w := &joinWaiter{done: make(chan struct{}, 1), retry: bounded}
+	w.due.fire = func() { c.giveUpJoin(because(ErrTimeout, w.last)) }
+	c.waiter = w
+	return w
+}
+
+// startFirstJoin begins a Join of a channel that is closed.
+func (c *Channel) startFirstJoin(ctx context.Context) *joinWaiter {
+	if !c.registered {
+		c.register()
+	}
+	w := c.newWaiter(ctx)
+	c.rejoin, c.attempts, c.strikes, c.policy = false, 0, 0, nil
+	c.startJoin()
+	return w
+}
+
+// startRejoin begins a Rejoin.
+func (c *Channel) startRejoin(ctx context.Context) (*joinWaiter, error) {
+	if err := c.socket.unusable(); err != nil {
+		return nil, err
+	}
+	if c.waiter != nil {
+		return nil, ErrAlreadyJoined
+	}
+	switch c.state {
+	case ChannelLeaving:
+		return nil, ErrChannelClosed
+	case ChannelClosed:
+		if !c.byServer {
+			return nil, ErrNotJoined
+		}
+		if err := c.joinable(); err != nil {
+			return nil, err
+		}
+		return c.startFirstJoin(ctx), nil
+	case ChannelJoined:
+		c.socket.repark(c)
+		c.lost(ErrRejoined)
+	case ChannelJoining, ChannelErrored:
+	}
+	w := c.newWaiter(ctx)
+	w.rejoin = true
+	c.startJoin()
+	return w, nil
+}
 
 // startJoin begins an attempt to join, or leaves that to connectionOpened.
 func (c *Channel) startJoin() {
-	c.voidJoin()
-	c.attemptOver(nil, ErrConnectionLost)
-	if c.connected() == nil {
-		if c.state != ChannelErrored {
-			c.setState(ChannelEvent{State: ChannelJoining, Attempt: c.attempt + 1})
-		}
-		return
-	}
-	c.attempt++
-	attempt := JoinAttempt{Rejoin: c.rejoin, Attempt: c.attempt}
-	c.setState(ChannelEvent{State: ChannelJoining, Attempt: c.attempt})
-	s := c.socket
-	var start func(context.Context, JoinStartInfo) context.Context
-	var done func(context.Context, JoinDoneInfo)
-	if tr := s.set.Trace; tr != nil {
-		start, done = tr.JoinStart, tr.JoinDone
-	}
-	if start == nil && done == nil && c.opts.ParamsFunc == nil {
-		c.sendJoin(c.params, c.binary)
-		return
-	}
-	epoch := c.epoch
-	var ctx context.Context
-	ctx, c.stopAsk = context.WithCancel(context.Background()) //nolint:gosec // attemptOver calls it
-	s.goUser(func() { c.askJoin(ctx, epoch, attempt, start, done) })
-}
-
-// askJoin asks ParamsFunc for the payload of a join, and traces it. It runs
-// without the lock, on a goroutine that may outlive the attempt.
-func (c *Channel) askJoin(ctx context.Context, epoch uint64, attempt JoinAttempt,
-	start func(context.Context, JoinStartInfo) context.Context, done func(context.Context, JoinDoneInfo),
-) {
-	info := JoinStartInfo{Topic: c.topic, JoinAttempt: attempt}
-	if start != nil {
-		ctx = start(ctx, info)
-	}
-	enc := encoded{data: c.params, binary: c.binary}
-	var err error
-	if c.opts.ParamsFunc != nil {
-		enc, err = c.askParams(ctx, attempt)
-	}
-	expired := errors.Is(err, ErrTimeout)
-	s := c.socket
-	s.lock()
-	defer s.unlock()
-	finished := func(reply *Reply, err error) {
-		if done != nil {
-			s.later(func() {
-				done(ctx, JoinDoneInfo{JoinStartInfo: info, Reply: reply, Err: err})
-			})
-		}
-	}
-	if c.epoch != epoch || c.state != ChannelJoining {
-		finished(nil, ErrConnectionLost)
-		return
-	}
-	c.joinDone = finished
-	switch {
-	case err == nil:
-		c.sendJoin(enc.owned(), enc.binary)
-	case expired:
-		c.joinExpired(err)
-	default:
-		c.joinFailed(nil, err)
-	}
-}
-
-// askParams gives ParamsFunc the channel's Timeout. It does not wait for one
-// that ignores its ctx: Join would never return.
-func (c *Channel) askParams(ctx context.Context, attempt JoinAttempt) (encoded, error) {
-	ctx, cancel := withTimeout(ctx, c.opts.Timeout)
-	defer cancel()
-	type result struct {
-		params any
-		err    error
-	}
-	asked := make(chan result, 1)
-	s := c.socket
-	s.lock()
-	s.goUser(func() {
-		params, err := c.opts.ParamsFunc(ctx, attempt)
-		asked <- result{params, err}
-	})
-	s.unlock()
-	var enc encoded
-	var err error
-	select {
-	case res := <-asked:
-		if err = res.err; err == nil {
-			enc, err = c.encode(EventJoin, res.params)
-		}
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	if err == nil {
-		return enc, nil
-	}
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		err = ctxErr(ctx)
-	}
-	return encoded{}, about("ParamsFunc of channel "+quoteShort(c.topic), err)
-}
-
-// sendJoin queues a join, or puts it off while too many are unanswered.
-func (c *Channel) sendJoin(params []byte, binary bool) {
+	c.voidJoin(nil, ErrConnectionLost)
 	conn := c.connected()
 	if conn == nil {
-		return // connectionOpened starts again
-	}
-	c.join = &call{kind: callJoin, channel: c, event: EventJoin, payload: params, binary: binary}
-	if conn.joining >= maxJoins {
-		conn.joinWait = append(conn.joinWait, c)
+		if c.state != ChannelErrored {
+			c.setState(ChannelEvent{State: ChannelJoining, Attempt: c.attempts + 1})
+		}
 		return
 	}
-	conn.joining++
-	c.socket.enqueue(c.join)
+	c.attempts++
+	c.setState(ChannelEvent{State: ChannelJoining, Attempt: c.attempts})
+	c.attempt = &attempt{channel: c, conn: conn, info: JoinAttempt{Rejoin: c.rejoin, Attempt: c.attempts}}
+	conn.joinQueue.add(c.attempt)
 }
 
 // joinTaken is called when a writer takes the join: its clock starts now.
-func (c *Channel) joinTaken(ref uint64, now time.Duration) {
-	c.joinRef = ref
-	if w := c.waiter; w != nil && !w.sent {
-		w.sent, w.since = true, now
+func (c *Channel) joinTaken(j *call, now time.Duration) {
+	c.joinRef = j.ref
+	if w := c.waiter; w != nil {
+		w.sent = true
 	}
-	c.startJoinClock(now)
+	c.attempt.startClock(now)
 }
 
-func (c *Channel) startJoinClock(now time.Duration) {
-	if c.opts.Timeout > 0 {
-		c.socket.timers.set(&c.joinDue, now+c.opts.Timeout)
-	}
-}
-
-// joinOver ends a join that was queued or written, and lets the next one be
-// sent. The server is through with it, so that the clocks of those behind it
-// start again.
-func (c *Channel) joinOver() {
-	s := c.socket
-	j := c.join
-	if j == nil {
-		return
-	}
-	c.join = nil
-	s.timers.stop(&c.joinDue)
-	var behind *call
-	if j.place == placeInFlight {
-		behind = j.next
-	}
-	s.pending.remove(j)
-	j.unlink()
-	conn := s.conn
-	if conn == nil {
-		return
-	}
-	if j.place == placeNone { // it was put off
-		conn.joinWait = slices.DeleteFunc(conn.joinWait, func(w *Channel) bool { return w == c })
-		return
-	}
-	j.place = placeDone
-	conn.joining--
-	for now := s.now(); behind != nil; behind = behind.next {
-		behind.channel.startJoinClock(now)
-	}
-	if len(conn.joinWait) > 0 && conn.broken == nil {
-		next := conn.joinWait[0]
-		conn.joinWait = conn.joinWait[1:]
-		conn.joining++
-		s.enqueue(next.join)
+// endAttempt ends the join that is under way, if there is one.
+func (c *Channel) endAttempt(reply *Reply, err error) {
+	if a := c.attempt; a != nil {
+		c.attempt = nil
+		a.end(reply, err)
 	}
 }
 
-// voidJoin makes whatever belongs to an earlier attempt to join void.
-func (c *Channel) voidJoin() {
-	c.epoch++
-	c.joinOver()
-	c.joinRef = 0
+// voidJoin makes whatever belongs to an earlier join void.
+func (c *Channel) voidJoin(reply *Reply, err error) {
+	c.endAttempt(reply, err)
+	c.joinRef, c.retry = 0, nil
 	c.socket.timers.stop(&c.rejoinDue)
-}
-
-// attemptOver tells Trace how an attempt to join ended.
-func (c *Channel) attemptOver(reply *Reply, err error) {
-	if c.joinDone != nil {
-		c.joinDone(reply, err)
-		c.joinDone = nil
-	}
-	if c.stopAsk != nil {
-		c.socket.later(c.stopAsk)
-		c.stopAsk = nil
-	}
 }
 
 // joinReplied is called with the reply to the join.
 func (c *Channel) joinReplied(j *call, reply *Reply) {
-	if j != c.join {
+	if c.attempt == nil || c.attempt.call != j {
 		return
 	}
+	c.strikes = 0
 	if reply.Status != statusOK {
 		err := &ReplyError{Topic: c.topic, Event: EventJoin, Status: reply.Status, Response: reply.Response}
 		c.joinFailed(reply, err)
 		return
 	}
-	c.joinOver()
-	c.attemptOver(reply, nil)
+	c.endAttempt(reply, nil)
 	c.joinedAt = c.socket.now()
-	c.setState(ChannelEvent{State: ChannelJoined, Reply: reply, Attempt: c.attempt})
+	c.setState(ChannelEvent{State: ChannelJoined, Reply: reply, Attempt: c.attempts})
 	if c.rejoin {
 		gap := &GapError{Reply: reply, Err: c.lostWhy}
 		for _, sub := range c.subs {
@@ -230,27 +130,38 @@ func (c *Channel) joinReplied(j *call, reply *Reply) {
 	c.answerJoin(reply, nil)
 }
 
-// answerJoin lets Join return.
+// answerJoin lets Join or Rejoin return.
 func (c *Channel) answerJoin(reply *Reply, err error) {
 	if w := c.waiter; w != nil {
 		c.waiter = nil
+		c.socket.timers.stop(&w.due)
 		w.reply, w.err = reply, err
 		w.done <- struct{}{}
 	}
 }
 
+// joinOver is called when a Join or Rejoin that waits has failed. It reports
+// whether that is the end of the channel: of Join's it is.
+func (c *Channel) joinOver(reply *Reply, err error) bool {
+	w := c.waiter
+	if w == nil || w.rejoin {
+		c.answerJoin(reply, err)
+		return false
+	}
+	c.setState(ChannelEvent{State: ChannelClosed, Reply: reply, Err: err, Attempt: c.attempts})
+	c.dropParked(err)
+	c.unregister()
+	c.answerJoin(reply, err)
+	return true
+}
+
 // joinFailed ends an attempt that was refused, or not made: for Join it is
 // final, and a rejoin is tried again.
 func (c *Channel) joinFailed(reply *Reply, err error) {
-	c.voidJoin()
-	c.attemptOver(reply, err)
-	if c.waiter != nil {
-		c.setState(ChannelEvent{State: ChannelClosed, Reply: reply, Err: err, Attempt: c.attempt})
-		c.dropParked(err)
-		c.answerJoin(reply, err)
-		return
+	c.voidJoin(reply, err)
+	if !c.joinOver(reply, err) {
+		c.retryJoin(reply, err)
 	}
-	c.retryJoin(reply, err)
 }
 
 // joinTimedOut gives an attempt up. The server may still be at it, so it is
@@ -262,33 +173,88 @@ func (c *Channel) joinTimedOut() {
 
 // joinExpired ends an attempt that ran out of time.
 func (c *Channel) joinExpired(err error) {
-	c.voidJoin()
-	c.attemptOver(nil, err)
-	if c.waiter != nil && !c.waiter.retry {
-		c.setState(ChannelEvent{State: ChannelClosed, Err: err, Attempt: c.attempt})
-		c.dropParked(err)
-		c.answerJoin(nil, err)
+	c.voidJoin(nil, err)
+	if w := c.waiter; w != nil && w.retry {
+		w.last = err
+	} else if c.joinOver(nil, err) {
 		return
-	}
-	if c.waiter != nil {
-		c.waiter.last = err
 	}
 	c.retryJoin(nil, err)
 }
 
-// abandonJoin ends the attempt of a Join that gave up.
-func (c *Channel) abandonJoin(err error) {
-	c.forgetJoin()
-	c.voidJoin()
-	c.attemptOver(nil, err)
-	c.setState(ChannelEvent{State: ChannelClosed, Err: err, Attempt: c.attempt})
-	c.dropParked(err)
-	c.answerJoin(nil, err)
+// giveUpJoin ends a Join or Rejoin that does not wait any longer. Of Join it is
+// the end of the attempt too.
+func (c *Channel) giveUpJoin(err error) {
+	w := c.waiter
+	if w == nil {
+		return
+	}
+	if !w.rejoin {
+		c.forgetJoin()
+		c.voidJoin(nil, err)
+	}
+	c.joinOver(nil, err)
 }
+
+// joinLost is called when the connection was lost while the channel was joining.
+// due is when the reply had to be there, if the join was written.
+func (c *Channel) joinLost(cause error, due time.Duration) {
+	if c.strikes >= maxStrikes {
+		err := because(ErrJoinFatal, cause)
+		c.strikes = 0
+		if !c.joinOver(nil, err) {
+			c.retryJoin(nil, err)
+		}
+		return
+	}
+	w := c.waiter
+	if w == nil || w.rejoin {
+		c.setState(ChannelEvent{State: ChannelErrored, Err: cause})
+	}
+	if w == nil || !w.sent {
+		return
+	}
+	w.last = cause
+	if due > 0 && !w.retry && w.due.index == 0 {
+		c.socket.timers.set(&w.due, due)
+	}
+}
+
+// strike counts a connection that the server ended on the join of the channel.
+// It answers joins in order, so that it is the oldest one that it was at.
+func (conn *connection) strike(cause error) {
+	j := conn.joins.head
+	if j == nil {
+		return
+	}
+	w := j.channel.waiter
+	first := w != nil && !w.rejoin
+	if code := crashCode(cause); code == closeCrash || code == http.StatusInternalServerError || code == http.StatusGone && first {
+		j.channel.strikes++
+	}
+}
+
+// crashCode returns the code with which the server ended a connection. Those of
+// a crash are 1011, and with long poll 500. A crashed session can also be just
+// gone, as one is whose node went away: for that alone no channel is closed that
+// was joined before. What else ends connections says nothing about what was sent
+// on them.
+func crashCode(cause error) int {
+	if ce := (*CloseError)(nil); errors.As(cause, &ce) {
+		return ce.Code
+	}
+	if pe := (*PollError)(nil); errors.As(cause, &pe) {
+		return pe.StatusCode
+	}
+	return 0
+}
+
+// closeCrash is the close code of a server whose transport process crashed.
+const closeCrash = 1011
 
 // forgetJoin sends a leave for a join that was written.
 func (c *Channel) forgetJoin() {
-	if c.join != nil && c.join.place == placeInFlight && c.connected() != nil {
+	if c.attempt != nil && c.attempt.written() && c.connected() != nil {
 		c.socket.enqueue(&call{
 			kind: callForget, channel: c, event: EventLeave, payload: []byte("{}"), joinRef: c.joinRef,
 		})
@@ -307,9 +273,9 @@ func (c *Channel) dropParked(err error) {
 // code, so that it is asked on a goroutine of its own.
 func (c *Channel) retryJoin(reply *Reply, err error) {
 	c.state = ChannelErrored
-	c.untold = &ChannelEvent{State: ChannelErrored, Reply: reply, Err: err, Attempt: c.attempt}
-	epoch, s := c.epoch, c.socket
-	policy := c.policy
+	r := &retry{ChannelEvent{State: ChannelErrored, Reply: reply, Err: err, Attempt: c.attempts}}
+	c.retry = r
+	s, policy := c.socket, c.policy
 	if s.closed {
 		return
 	}
@@ -326,18 +292,18 @@ func (c *Channel) retryJoin(reply *Reply, err error) {
 		}
 		s.lock()
 		defer s.unlock()
-		if c.epoch != epoch || c.state != ChannelErrored {
+		if c.retry != r {
 			return
 		}
+		c.retry = nil
 		if delay == backoff.Stop {
 			c.rejoinEnded(reply, err)
 			return
 		}
-		c.policy = policy
-		s.timers.set(&c.rejoinDue, s.now()+delay)
-		c.setState(ChannelEvent{
-			State: ChannelErrored, Reply: reply, Err: err, Attempt: c.attempt, RetryAt: time.Now().Add(delay),
-		})
+		c.policy, delay = policy, max(delay, 0)
+		s.timers.set(&c.rejoinDue, deadlineAfter(s.now(), delay))
+		r.event.RetryAt = time.Now().Add(delay)
+		c.setState(r.event)
 	})
 }
 
@@ -349,17 +315,13 @@ func (c *Channel) worthRejoining(err error) bool {
 	if retryIf := c.socket.set.RetryIf; retryIf != nil {
 		return retryIf(err)
 	}
-	return true
+	return !errors.Is(err, ErrJoinFatal)
 }
 
 // rejoinEnded is called when there will be no further attempt: for a Join, or
 // for a channel that was joined.
 func (c *Channel) rejoinEnded(reply *Reply, err error) {
-	if c.waiter == nil {
+	if !c.joinOver(reply, err) {
 		c.finish(because(ErrChannelClosed, err))
-		return
 	}
-	c.setState(ChannelEvent{State: ChannelClosed, Reply: reply, Err: err, Attempt: c.attempt})
-	c.dropParked(err)
-	c.answerJoin(reply, err)
 }

@@ -17,6 +17,18 @@ func (c *Channel) register() {
 	delete(s.strays, c)
 }
 
+// unregister frees the topic for another channel.
+func (c *Channel) unregister() {
+	if !c.registered {
+		return
+	}
+	c.registered = false
+	c.socket.channels.remove(c)
+	if len(c.subs) > 0 || len(c.presences) > 0 || len(c.watchers) > 0 {
+		c.stray()
+	}
+}
+
 // stray remembers a channel that is not registered, so that the end of the
 // socket reaches those who wait for something of it.
 func (c *Channel) stray() {
@@ -38,7 +50,7 @@ func (c *Channel) unstray() {
 }
 
 func (c *Channel) setState(ev ChannelEvent) {
-	c.state, c.untold = ev.State, nil
+	c.state = ev.State
 	ev.Rejoin = c.rejoin
 	for _, w := range c.watchers {
 		w.put(ev)
@@ -74,11 +86,10 @@ func (c *Channel) lost(why error) {
 		if c.socket.now()-c.joinedAt >= stableTime {
 			c.policy = nil
 		}
-		c.attempt = 0
+		c.attempts = 0
 	}
 	c.socket.failAll(&c.inFlight, why)
-	c.voidJoin()
-	c.attemptOver(nil, why)
+	c.voidJoin(nil, why)
 }
 
 // losePresences makes the lists of the channel's presences stale.
@@ -107,7 +118,12 @@ func (c *Channel) closedByServer() {
 	case ChannelLeaving:
 		c.leaveReplied(c.leaving)
 	case ChannelJoined, ChannelJoining:
-		c.finish(ErrChannelClosed)
+		if c.opts.RejoinOnClose {
+			c.crashed(ErrClosedByServer)
+			return
+		}
+		c.finish(ErrClosedByServer)
+		c.byServer = true
 	case ChannelClosed, ChannelErrored:
 	}
 }
@@ -130,22 +146,17 @@ func (c *Channel) connectionLost(cause error) {
 		c.lost(cause)
 		c.setState(ChannelEvent{State: ChannelErrored, Err: cause})
 	case ChannelJoining:
+		var due time.Duration
+		if a := c.attempt; a != nil && a.due.index > 0 {
+			due = a.due.at
+		}
 		c.lost(cause)
-		switch w := c.waiter; {
-		case w == nil:
-			c.setState(ChannelEvent{State: ChannelErrored, Err: cause})
-		case !w.sent:
-		case !w.retry && c.opts.Timeout > 0 && c.socket.now()-w.since >= c.opts.Timeout:
-			// The server may drop the connection because of this very join.
-			c.abandonJoin(because(ErrTimeout, cause))
-		default:
-			w.last = cause
-		}
+		c.joinLost(cause, due)
 	case ChannelErrored:
-		if c.untold != nil { // the connection was lost before the policy was asked
-			c.setState(*c.untold)
+		if c.retry != nil { // the connection was lost before the policy was asked
+			c.setState(c.retry.event)
 		}
-		c.voidJoin()
+		c.voidJoin(nil, cause)
 	case ChannelClosed:
 	}
 }
@@ -157,7 +168,7 @@ func (c *Channel) connectionEnded(cause error) {
 		if cause != ErrDisconnected { //nolint:errorlint // as it was stored; the lock is held
 			cause = because(ErrNotConnected, cause)
 		}
-		c.abandonJoin(cause)
+		c.giveUpJoin(cause)
 	}
 }
 
@@ -166,7 +177,7 @@ func (c *Channel) connectionEnded(cause error) {
 func (c *Channel) startLeave() chan error {
 	s := c.socket
 	if c.state != ChannelLeaving {
-		written := c.state == ChannelJoined || c.join != nil && c.join.place == placeInFlight
+		written := c.state == ChannelJoined || c.attempt != nil && c.attempt.written()
 		if !written || c.connected() == nil {
 			c.finish(ErrChannelClosed)
 			return nil
@@ -175,13 +186,8 @@ func (c *Channel) startLeave() chan error {
 		c.leaving = &call{
 			kind: callLeave, channel: c, event: EventLeave, payload: []byte("{}"), joinRef: c.joinRef,
 		}
-		ref := c.joinRef
-		c.epoch++
 		c.losePresences()
-		c.joinOver()
-		c.joinRef = ref
-		s.timers.stop(&c.rejoinDue)
-		c.attemptOver(nil, ErrChannelClosed)
+		c.endAttempt(nil, ErrChannelClosed)
 		c.setState(ChannelEvent{State: ChannelLeaving})
 		c.answerJoin(nil, ErrChannelClosed)
 		s.enqueue(c.leaving)
@@ -217,16 +223,9 @@ func (c *Channel) finish(why error) {
 	}
 	s.failAll(&c.inFlight, why)
 	s.failAll(&c.parked, why)
-	c.voidJoin()
-	c.attemptOver(nil, why)
-	c.policy, c.rejoin = nil, false
-	if c.registered {
-		c.registered = false
-		s.channels.remove(c)
-		if len(c.watchers) > 0 {
-			c.stray()
-		}
-	}
+	c.voidJoin(nil, why)
+	c.policy, c.rejoin, c.byServer = nil, false, false
+	c.unregister()
 	c.callbacks.clear()
 	for _, sub := range slices.Clone(c.subs) {
 		sub.end(why)

@@ -7,11 +7,6 @@ import (
 	"time"
 )
 
-// maxJoins is how many joins may be unanswered on a connection. The server
-// answers them one after the other: more at a time would only time one another
-// out.
-const maxJoins = 8
-
 // A connection is what a socket knows about one Conn. Its fields are guarded by
 // the socket's lock, but for those of the writer and the reader.
 type connection struct {
@@ -36,11 +31,10 @@ type connection struct {
 	batch    []outgoing
 	frames   []Frame
 
-	joins    callList // written, in the order in which the server answers them
-	joinWait []*Channel
-	joining  int // join calls that are queued or written
-	pings    callList
-	beat     heartbeat
+	joins     callList // written, in the order in which the server answers them
+	joinQueue joinQueue
+	pings     callList
+	beat      heartbeat
 
 	reader reader
 }
@@ -68,6 +62,7 @@ func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(
 	beats := s.set.HeartbeatInterval > 0 && needsHeartbeat(c)
 	conn.reader.conn = conn
 	conn.beat.init(conn, attempt, opened)
+	conn.joinQueue.due.fire = func() { conn.joinQueue.serve(conn) }
 	s.lock()
 	if r.stopping || r.skip {
 		conn.fail(errReconnect)
@@ -78,7 +73,7 @@ func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(
 	case beats && !probed:
 		conn.beat.send()
 	case beats:
-		s.timers.set(&conn.beat.due, s.now()+s.set.HeartbeatInterval)
+		s.timers.set(&conn.beat.due, deadlineAfter(s.now(), s.set.HeartbeatInterval))
 		fallthrough
 	default:
 		conn.openLocked(attempt, opened)
@@ -142,6 +137,7 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 	s.conn = nil
 	s.timers.stop(&conn.beat.due)
 	s.timers.stop(&conn.beat.late)
+	s.timers.stop(&conn.joinQueue.due)
 	if c := conn.beat.call; c != nil && c.place == placeInFlight {
 		s.settle(c, nil, cause)
 	}
@@ -171,6 +167,7 @@ func (s *Socket) connectionLost(conn *connection, cause error) {
 		s.dropCall(c, cause)
 	}
 	s.failAll(&conn.pings, cause)
+	conn.strike(cause)
 	for _, c := range slices.Clone(s.channels.list) {
 		c.connectionLost(cause)
 	}

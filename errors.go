@@ -38,6 +38,16 @@ var (
 	// ErrChannelClosed says that the channel was left, that the server closed
 	// it (phx_close), or that the Subscription was closed.
 	ErrChannelClosed = errors.New("phoenix: channel closed")
+	// ErrClosedByServer says that the server closed the channel (phx_close). It
+	// also matches ErrChannelClosed.
+	ErrClosedByServer = fmt.Errorf("%w by the server", ErrChannelClosed)
+	// ErrRejoined says that Rejoin replaced the join that something belonged to.
+	ErrRejoined = errors.New("phoenix: channel rejoined: Rejoin was called")
+	// ErrJoinFatal says that the server's end of the connection crashed, several
+	// times in a row, when it was at the join of this channel. Its params or its
+	// reply are something that the server cannot deal with, such as a binary
+	// reply over V1.
+	ErrJoinFatal = errors.New("phoenix: the server's connection crashes on the join of this channel, on its params or its reply")
 	// ErrChannelCrashed says that the channel's process on the server ended
 	// abnormally (phx_error), or that the server no longer knows the channel.
 	ErrChannelCrashed = errors.New("phoenix: channel crashed on the server")

@@ -2,6 +2,7 @@ package phoenix
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -48,8 +49,8 @@ func (b *heartbeat) taken(now time.Duration) {
 	if last := b.conn.joins.tail; last != nil {
 		b.joins = last.ref
 	}
-	s.timers.set(&b.late, now+s.set.HeartbeatTimeout)
-	s.timers.set(&b.due, now+s.set.HeartbeatInterval)
+	s.timers.set(&b.late, deadlineAfter(now, s.set.HeartbeatTimeout))
+	s.timers.set(&b.due, deadlineAfter(now, s.set.HeartbeatInterval))
 }
 
 // answered is called with the reply to the heartbeat.
@@ -78,17 +79,39 @@ func (b *heartbeat) answered() {
 // connection in order, and a slow join/3 holds up the heartbeats behind it: as
 // long as a join that was written before is not overdue itself, the heartbeat is
 // not either. When one is overdue, the clocks of those behind it start again, but
-// not for the heartbeat: the server has to show some sign of life.
+// not for the heartbeat: the server has to show some sign of life. Only a join
+// without a limit may take as long as it likes.
 func (b *heartbeat) expired() {
 	s := b.conn.s
-	for j := b.conn.joins.tail; j != nil && !b.waited; j = j.prev {
-		if j.ref <= b.joins && j.channel.joinDue.index > 0 && j.channel.joinDue.at > b.late.at {
-			s.timers.set(&b.late, j.channel.joinDue.at)
-			b.waited = true
-			return
-		}
+	if at := b.joinsDue(); at > b.late.at {
+		s.timers.set(&b.late, at)
+		b.waited = true
+		return
 	}
 	err := fmt.Errorf("%w: none for %v", ErrHeartbeatTimeout, s.set.HeartbeatTimeout)
 	b.conn.fail(err)
 	s.later(b.conn.cut)
+}
+
+// joinsDue returns until when the joins in front of the heartbeat may hold it up.
+func (b *heartbeat) joinsDue() (at time.Duration) {
+	for j := b.conn.joins.tail; j != nil; j = j.prev {
+		switch {
+		case j.ref > b.joins:
+		case j.channel.opts.Timeout == 0:
+			return math.MaxInt64
+		case !b.waited:
+			at = max(at, j.channel.attempt.due.at)
+		}
+	}
+	return at
+}
+
+// joinOver is called when a join is answered or given up. A heartbeat that was
+// held up by it has its own time from now on, at most.
+func (b *heartbeat) joinOver(ref uint64, now time.Duration) {
+	if b.late.index > 0 && ref > 0 && ref <= b.joins {
+		s := b.conn.s
+		s.timers.set(&b.late, min(b.late.at, max(b.joinsDue(), deadlineAfter(now, s.set.HeartbeatTimeout))))
+	}
 }

@@ -3,6 +3,7 @@ package phoenix_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -346,4 +347,79 @@ func TestPingNeedsAnOpenSocket(t *testing.T) {
 		ping(phoenix.ErrClosed)
 		h.at(0)
 	})
+}
+
+// A join without a limit may take as long as it likes, and so may one that has a
+// longer limit than a heartbeat.
+func TestAJoinSlowerThanAHeartbeatKeepsItsConnection(t *testing.T) {
+	for _, timeout := range []time.Duration{time.Minute, -1, math.MaxInt64, math.MinInt64} {
+		for _, bounded := range []bool{true, false} {
+			t.Run(fmt.Sprint(timeout, " ", bounded), func(t *testing.T) {
+				inBubble(t, nil, func(t *testing.T, h *harness) {
+					h.srv.Handle("slow:*", slowChannel())
+					s := h.connected(&phoenix.SocketOptions{HeartbeatInterval: 5 * time.Second})
+					c := h.channel(s, "slow:25s", &phoenix.ChannelOptions{Timeout: timeout})
+					ctx, cancel := t.Context(), context.CancelFunc(func() {})
+					if bounded {
+						ctx, cancel = context.WithTimeout(ctx, 10*time.Minute)
+					}
+					defer cancel()
+					_, err := c.Join(ctx)
+					if n := s.Stats().Connects; err != nil || n != 1 {
+						t.Errorf("Join = %v after %d connections", err, n)
+					}
+					h.at(25 * time.Second)
+					// A crash, and it rejoins as slowly.
+					proc, _ := h.conn().Channel("slow:25s")
+					proc.Exit(phoenixtest.Crash())
+					h.until(52 * time.Second)
+					if n := s.Stats().Connects; n != 1 {
+						t.Errorf("%d connections", n)
+					}
+					wantChannel(t, c, phoenix.ChannelJoined)
+				})
+			})
+		}
+	}
+}
+
+// Once a join without a limit is over, a dead server is noticed.
+func TestADeadServerIsNoticedWhenAJoinWithoutALimitIsGivenUp(t *testing.T) {
+	for _, timeout := range []time.Duration{-1, math.MaxInt64} {
+		t.Run(timeout.String(), func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				s := h.connected(nil)
+				h.until(25 * time.Second)
+				h.conn().Blackhole()
+				c := h.channel(s, "room:1", &phoenix.ChannelOptions{Timeout: timeout})
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+				defer cancel()
+				go c.Join(ctx)
+				wantLoss(t, h, s, 25*time.Second+5*time.Minute+10*time.Second)
+			})
+		})
+	}
+}
+
+func TestAPushWithoutALimitDoesNotStopTheHeartbeats(t *testing.T) {
+	for _, timeout := range []time.Duration{-1, 1000 * time.Hour, math.MaxInt64} {
+		t.Run(timeout.String(), func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				time.Sleep(time.Millisecond) // the socket's clock does not stand at 0
+				s := h.connected(&phoenix.SocketOptions{Timeout: timeout})
+				time.Sleep(time.Millisecond)
+				c := h.joined(s, "room:1", nil)
+				push := c.PushAsync(t.Context(), "silent", nil)
+				synctest.Wait()
+				h.conn().Blackhole()
+				at, err := h.lossAt(s)
+				wantIs(t, err, phoenix.ErrHeartbeatTimeout)
+				if at > 41*time.Second {
+					t.Errorf("noticed at %v", at)
+				}
+				_, err = push.Wait(t.Context())
+				wantSocketPushError(t, err, true, phoenix.ErrConnectionLost)
+			})
+		})
+	}
 }

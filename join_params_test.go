@@ -69,7 +69,7 @@ func TestParamsFuncErrorFailsAJoin(t *testing.T) {
 			t.Errorf("Join = %v", err)
 		}
 		wantChannel(t, c, phoenix.ChannelClosed)
-		wantRegistered(t, c, true)
+		wantRegistered(t, c, false)
 		d := h.channel(c.Socket(), "room:2", &phoenix.ChannelOptions{
 			ParamsFunc: func(context.Context, phoenix.JoinAttempt) (any, error) { return []byte("ambiguous"), nil },
 		})

@@ -3,6 +3,7 @@ package phoenix_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,7 +54,7 @@ func TestRefusedJoinIsFinalAndCanBeRepeated(t *testing.T) {
 				t.Errorf("reply = %v", reply)
 			}
 			wantChannel(t, c, phoenix.ChannelClosed)
-			wantRegistered(t, c, true)
+			wantRegistered(t, c, false)
 		}
 		time.Sleep(time.Minute)
 		h.wantReceived("room:deny", "phx_join", 2)
@@ -71,7 +72,7 @@ func TestJoinThatCrashesOrHasNoRouteIsRefused(t *testing.T) {
 				t.Errorf("Join(%s) = %v", topic, err)
 			}
 			wantChannel(t, c, phoenix.ChannelClosed)
-			wantRegistered(t, c, true)
+			wantRegistered(t, c, false)
 		}
 		h.at(0)
 	})
@@ -112,7 +113,7 @@ func TestJoinWithoutReplyIsLeftAtTimeout(t *testing.T) {
 			t.Errorf("Join = %v", err)
 		}
 		wantChannel(t, c, phoenix.ChannelClosed)
-		wantRegistered(t, c, true)
+		wantRegistered(t, c, false)
 		h.wantReceived("room:1", "phx_leave", 1)
 		leave, join := h.srv.Received("room:1", "phx_leave")[0], joins.list()[0]
 		if leave.JoinRef != join.JoinRef || leave.Ref == join.Ref {
@@ -207,7 +208,7 @@ func TestJoinCancelledAfterItIsWrittenIsLeft(t *testing.T) {
 		cancel()
 		wantErr(t, <-done, context.Canceled, time.Second)
 		wantChannel(t, c, phoenix.ChannelClosed)
-		wantRegistered(t, c, true)
+		wantRegistered(t, c, false)
 		// The server is at the join until 1.5 s, and then handles the leave.
 		h.sleepUntil(2 * time.Second)
 		join := h.srv.Received("room:slow", "phx_join")[0]
@@ -319,7 +320,7 @@ func TestDisconnectAndCloseEndAJoin(t *testing.T) {
 		}
 		wantErr(t, <-done, phoenix.ErrDisconnected, time.Second)
 		wantChannel(t, c, phoenix.ChannelClosed)
-		wantRegistered(t, c, true)
+		wantRegistered(t, c, false)
 
 		if err := s.Connect(t.Context()); err != nil {
 			t.Fatal(err)
@@ -367,5 +368,111 @@ func TestOfTwoJoinsAtOnceOneWins(t *testing.T) {
 		wantErr(t, <-second, phoenix.ErrAlreadyJoined, 0)
 		wantOK(t, <-first, 1500*time.Millisecond)
 		h.wantReceived("room:slow", "phx_join", 1)
+	})
+}
+
+func TestAFirstJoinThatFailedFreesItsTopic(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		var deny atomic.Bool
+		h.srv.Handle("door:*", phoenixtest.Channel{Join: func(*phoenixtest.Context, phoenixtest.Payload) phoenixtest.Reply {
+			if deny.Load() {
+				return phoenixtest.Error(nil)
+			}
+			return phoenixtest.OK(nil)
+		}})
+		s := h.connected(nil)
+		for name, fail := range map[string]func(c *phoenix.Channel) error{
+			"refused": func(c *phoenix.Channel) error {
+				deny.Store(true)
+				_, err := c.Join(t.Context())
+				return err
+			},
+			"timed out": func(c *phoenix.Channel) error {
+				h.swallow("phx_join")
+				_, err := c.Join(t.Context())
+				return err
+			},
+			"cancelled": func(c *phoenix.Channel) error {
+				h.swallow("phx_join")
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(time.Second, cancel)
+				_, err := c.Join(ctx)
+				return err
+			},
+		} {
+			topic := "door:" + name
+			c := h.channel(s, topic, nil)
+			sub := h.record(c.Subscribe(nil))
+			if _, err := s.Channel(topic, nil); !errors.Is(err, phoenix.ErrTopicInUse) {
+				t.Errorf("%s: Channel before the Join = %v", name, err)
+			}
+			if err := fail(c); err == nil {
+				t.Errorf("%s: joined", name)
+			}
+			deny.Store(false)
+			h.srv.Intercept(nil)
+			wantRegistered(t, c, false)
+			d := h.joined(s, topic, nil)
+			if _, err := c.Join(t.Context()); !errors.Is(err, phoenix.ErrTopicInUse) {
+				t.Errorf("%s: Join while the topic has another channel = %v", name, err)
+			}
+			if err := d.Leave(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if _, err := c.Join(t.Context()); err != nil {
+				t.Errorf("%s: Join again = %v", name, err)
+			}
+			wantRegistered(t, c, true)
+			h.srv.Broadcast(topic, "news", name)
+			synctest.Wait()
+			wantStrings(t, name, sub.list(), `news "`+name+`"`)
+		}
+	})
+}
+
+func TestTheEndOfASocketReachesAChannelWhoseJoinWasRefused(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		for _, end := range []func(s *phoenix.Socket){
+			func(s *phoenix.Socket) { _ = s.Close() },
+			func(s *phoenix.Socket) { _ = s.Shutdown(t.Context()) },
+		} {
+			s := h.connected(nil)
+			c := h.channel(s, "room:deny", nil)
+			sub := h.record(c.Subscribe(nil))
+			presence := phoenix.NewPresence[map[string]any](c, nil)
+			if _, err := c.Join(t.Context()); err == nil {
+				t.Fatal("joined")
+			}
+			end(s)
+			synctest.Wait()
+			wantStrings(t, "subscription", sub.list(), "socket closed")
+			if err := presence.Err(); !errors.Is(err, phoenix.ErrClosed) {
+				t.Errorf("Presence.Err = %v", err)
+			}
+		}
+	})
+}
+
+// Its Timeout runs from when it was first sent, also while there is no connection.
+func TestAJoinWithoutADeadlineHeedsTimeoutInAnOutage(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(&phoenix.SocketOptions{Timeout: 2 * time.Second})
+		h.swallow("phx_join")
+		conn := h.accept()
+		c := h.channel(s, "room:1", nil)
+		done := h.goJoin(t.Context(), c)
+		h.sleepUntil(200 * time.Millisecond)
+		h.srv.Intercept(nil)
+		h.srv.Down()
+		conn.Cut()
+		time.AfterFunc(7*time.Second, h.srv.Up)
+		o := <-done
+		wantErr(t, o, phoenix.ErrTimeout, 2*time.Second)
+		if !errors.Is(o.err, phoenix.ErrConnectionLost) {
+			t.Errorf("Join = %v, want the cause too", o.err)
+		}
+		wantChannel(t, c, phoenix.ChannelClosed)
+		h.sleepUntil(10 * time.Second)
+		h.wantReceived("room:1", "phx_join", 1)
 	})
 }

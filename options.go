@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"time"
@@ -95,6 +96,11 @@ type SocketOptions struct {
 	// RejoinBackoff does the same for rejoining a channel. Default: exponential
 	// from 1 s to 30 s, ±50 %, without end.
 	RejoinBackoff func() backoff.BackOff
+	// JoinRate is how many joins may be sent in a second, for servers that limit
+	// that: set it somewhat below their limit. The joins are spread evenly, those
+	// of all channels and connections of the socket together. Default and
+	// negative: no limit; at most 8 are under way at a time in any case.
+	JoinRate float64
 	// RetryIf decides what is worth another attempt. It is asked with the error
 	// of a failed attempt to connect, of a lost connection, of a channel that
 	// crashed, and of a join that was refused on rejoining, timed out or could
@@ -145,6 +151,10 @@ type ChannelOptions struct {
 	Timeout time.Duration
 	// RejoinBackoff makes the policy for rejoining. Default: the socket's.
 	RejoinBackoff func() backoff.BackOff
+	// RejoinOnClose has the channel rejoin, with RejoinBackoff, when the server
+	// closes it (phx_close), instead of ending. RetryIf is asked with
+	// ErrClosedByServer.
+	RejoinOnClose bool
 	// MaxBuffer is how many pushes may wait for the channel to be joined before
 	// PushAsync and Cast report ErrQueueFull. Default: 1000. Negative: no
 	// limit. It also bounds the
@@ -222,6 +232,8 @@ func (set *settings) check() error {
 		}
 	}
 	switch {
+	case math.IsNaN(set.JoinRate):
+		return &InputError{Field: "SocketOptions.JoinRate", Reason: "not a number"}
 	case set.Params != nil && set.ParamsFunc != nil:
 		return &InputError{Field: "SocketOptions.ParamsFunc", Reason: "set together with Params; set one of them"}
 	case set.Header != nil && set.HeaderFunc != nil:

@@ -180,10 +180,10 @@ func (c *Channel) expire(p *call, now time.Duration) {
 	switch d {
 	case 0:
 	case s.set.Timeout:
-		s.timers.pushes.push(p, now+d)
+		s.timers.pushes.push(p, deadlineAfter(now, d))
 	default:
 		p.deadline = &deadline{fire: func() { s.failCall(p, ErrTimeout) }}
-		s.timers.set(p.deadline, now+d)
+		s.timers.set(p.deadline, deadlineAfter(now, d))
 	}
 }
 

@@ -185,6 +185,7 @@ func (s *Socket) afterAttempt(r *runner, err error) (stopping, skip bool) {
 
 // adjustDelay heeds what the server said.
 func adjustDelay(delay time.Duration, first bool, err error) time.Duration {
+	delay = max(delay, 0)
 	if he := (*HandshakeError)(nil); errors.As(err, &he) {
 		delay = max(delay, min(retryAfter(he.Header, time.Now()), maxRetryAfter))
 	}
@@ -192,7 +193,7 @@ func adjustDelay(delay time.Duration, first bool, err error) time.Duration {
 		delay = max(delay, min(retryAfter(pe.Header, time.Now()), maxRetryAfter))
 	}
 	if ce := (*CloseError)(nil); first && errors.As(err, &ce) && ce.Code == closeServiceRestart {
-		delay += rand.N(restartJitter)
+		delay = deadlineAfter(delay, rand.N(restartJitter))
 	}
 	return delay
 }

@@ -1,8 +1,13 @@
 package phoenix_test
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,4 +147,146 @@ func TestAHeartbeatBehindASlowJoinDoesNotKillTheConnection(t *testing.T) {
 			t.Errorf("%d connections", st.Connects)
 		}
 	})
+}
+
+func TestParamsAreAskedForWhenTheTurnOfTheJoinHasCome(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		var slow atomic.Bool
+		h.slowJoins(slow.Load)
+		s := h.connected(nil)
+		var asked recorder[time.Duration]
+		var now, most atomic.Int32
+		for i := range 40 {
+			h.joined(s, fmt.Sprintf("slow:%d", i), &phoenix.ChannelOptions{
+				ParamsFunc: func(context.Context, phoenix.JoinAttempt) (any, error) {
+					most.Store(max(most.Load(), now.Add(1)))
+					defer now.Add(-1)
+					asked.add(h.now())
+					time.Sleep(100 * time.Millisecond) // it fetches a token
+					return map[string]any{"asked": h.now()}, nil
+				},
+			})
+		}
+		slow.Store(true)
+		start := h.now() + time.Second
+		most.Store(0)
+		h.accept().Cut()
+		h.sleepUntil(start + 61*time.Second)
+		if st := s.Stats(); st.Joined != 40 {
+			t.Errorf("%d are joined", st.Joined)
+		}
+		if n := most.Load(); n > 8 {
+			t.Errorf("%d are asked at a time", n)
+		}
+		for i, m := range h.srv.Received("", "phx_join")[40:] {
+			var p struct{ Asked time.Duration }
+			if err := json.Unmarshal(m.Payload.Bytes(), &p); err != nil {
+				t.Fatal(err)
+			}
+			// Eight joins of 1.5 s are under way: no params are older than those.
+			if at := asked.list()[40+i]; at < start+time.Duration(i-8)*1500*time.Millisecond {
+				t.Errorf("join %d asks at %v", i, at-start)
+			}
+		}
+	})
+}
+
+// A ParamsFunc that fails, or hangs, gives its turn to the next.
+func TestAParamsFuncThatFailsOrHangsGivesItsTurnBack(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(nil)
+		release := make(chan struct{})
+		defer close(release)
+		var waits []<-chan outcome
+		for i := range 16 {
+			waits = append(waits, h.goJoin(t.Context(), h.channel(s, fmt.Sprintf("room:%d", i), &phoenix.ChannelOptions{
+				Timeout: 2 * time.Second,
+				ParamsFunc: func(ctx context.Context, _ phoenix.JoinAttempt) (any, error) {
+					if i%2 == 0 {
+						<-release // it does not heed its ctx
+					}
+					return nil, errors.New("no token")
+				},
+			})))
+		}
+		good := h.goJoin(t.Context(), h.channel(s, "room:good", nil))
+		wantOK(t, <-good, 2*time.Second)
+		for i, done := range waits {
+			if o := <-done; o.err == nil || o.at > 2*time.Second {
+				t.Errorf("Join %d = %v at %v", i, o.err, o.at)
+			}
+		}
+	})
+}
+
+// arrivals returns when joins arrived at the server.
+func (h *harness) arrivals() *recorder[time.Duration] {
+	rec := &recorder[time.Duration]{}
+	h.srv.Intercept(func(_ *phoenixtest.Conn, m phoenixtest.Message) bool {
+		if m.Event == phoenix.EventJoin {
+			rec.add(h.now())
+		}
+		return false
+	})
+	return rec
+}
+
+func TestJoinRatePacesJoins(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		arrived := h.arrivals()
+		s := h.connected(&phoenix.SocketOptions{JoinRate: 50})
+		var waits []<-chan outcome
+		for i := range 80 {
+			opts := &phoenix.ChannelOptions{}
+			if i%3 == 0 {
+				// Some take longer to begin than others.
+				opts.ParamsFunc = func(context.Context, phoenix.JoinAttempt) (any, error) {
+					time.Sleep(time.Duration(i%7) * 15 * time.Millisecond)
+					return nil, nil
+				}
+			}
+			waits = append(waits, h.goJoin(t.Context(), h.channel(s, fmt.Sprintf("room:%d", i), opts)))
+		}
+		for _, done := range waits {
+			if o := <-done; o.err != nil {
+				t.Error(o.err)
+			}
+		}
+		h.sleepUntil(10 * time.Second)
+		h.accept().Cut()
+		h.sleepUntil(20 * time.Second)
+		if st := s.Stats(); st.Joined != 80 || st.Connects != 2 {
+			t.Errorf("stats = %+v", st)
+		}
+		all := arrived.list()
+		if len(all) != 160 {
+			t.Fatalf("%d joins", len(all))
+		}
+		for i := range len(all) - 1 {
+			if gap := all[i+1] - all[i]; gap < 20*time.Millisecond {
+				t.Errorf("join %d comes %v after the one before", i+1, gap)
+			}
+		}
+		if last := all[159] - 11*time.Second; last > 2*time.Second {
+			t.Errorf("the last rejoin takes %v", last)
+		}
+	})
+}
+
+func TestJoinRateOff(t *testing.T) {
+	for _, rate := range []float64{0, -1, math.Inf(1), math.Inf(-1), math.MaxFloat64} {
+		t.Run(fmt.Sprint(rate), func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				s := h.connected(&phoenix.SocketOptions{JoinRate: rate})
+				for i := range 20 {
+					h.joined(s, fmt.Sprintf("room:%d", i), nil)
+				}
+				if at := h.now(); at > time.Microsecond {
+					t.Errorf("20 joins take %v", at)
+				}
+			})
+		})
+	}
+	_, err := phoenix.NewSocket("ws://localhost/socket", &phoenix.SocketOptions{JoinRate: math.NaN()})
+	wantInputError(t, "NaN", err, "SocketOptions.JoinRate")
 }

@@ -32,7 +32,9 @@ type Socket struct {
 	pending  pendingTable
 	queue    callList
 	timers   timers
-	arena    arena // holds payloads of raw pushes that wait
+	joinTurn time.Duration // from when JoinRate allows the next join its turn
+	joinSend time.Duration // and to be sent
+	arena    arena         // holds payloads of raw pushes that wait
 	free     *call
 	freeN    int
 	after    []func() // to be run after the unlock

@@ -2,6 +2,7 @@ package phoenix
 
 import (
 	"container/heap"
+	"math"
 	"time"
 )
 
@@ -46,6 +47,15 @@ type timers struct {
 	timer   *time.Timer
 	armed   time.Duration // when timer will fire, if it is set
 	running bool          // timer is set
+}
+
+// deadlineAfter returns the time d after now. A sum that overflows is the end of
+// all time: who asks for the longest duration there is wants no limit.
+func deadlineAfter(now, d time.Duration) time.Duration {
+	if at := now + d; d <= 0 || at > now {
+		return at
+	}
+	return math.MaxInt64
 }
 
 func (t *timers) set(d *deadline, at time.Duration) {

@@ -53,7 +53,7 @@ func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 	case callJoin:
 		out.joinRef = ref
 		conn.joins.push(c)
-		c.channel.joinTaken(ref, now)
+		c.channel.joinTaken(c, now)
 	case callPing:
 		c.sentAt = now
 		conn.pings.push(c)

@@ -47,7 +47,7 @@ func TestTalkEnds(t *testing.T) {
 		"closed by the server": {func(srv *phoenixtest.Server, _ func()) {
 			channel, _ := srv.Conns()[0].Channel(topic)
 			channel.Exit(phoenixtest.Stop())
-		}, phoenix.ErrChannelClosed.Error()},
+		}, phoenix.ErrClosedByServer.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
