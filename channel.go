@@ -266,10 +266,10 @@ func (c *Channel) await(ctx context.Context, w *joinWaiter) (*Reply, error) {
 		return w.reply, w.err
 	case <-ctx.Done():
 	}
-	err := ctxErr(ctx)
 	s := c.socket
 	s.lock()
 	if c.waiter == w {
+		err := c.joinErr(ctxErrWhile(ctx, c.joining()))
 		if w.last != nil {
 			err = lastAttempt(err, w.last)
 		}
@@ -279,6 +279,24 @@ func (c *Channel) await(ctx context.Context, w *joinWaiter) (*Reply, error) {
 	<-w.done
 	return w.reply, w.err
 }
+
+// joining says what a join is at, for the error that ends it. The lock is held.
+func (c *Channel) joining() string {
+	switch a := c.attempt; {
+	case c.connected() == nil:
+		return "waiting for the connection"
+	case a == nil:
+		return "waiting for the next attempt"
+	case a.call != nil && a.call.place == placeInFlight:
+		return "waiting for the reply"
+	case a.stop != nil:
+		return "waiting for ParamsFunc"
+	}
+	return "waiting for its turn"
+}
+
+// joinErr says of which channel a join failed.
+func (c *Channel) joinErr(err error) error { return about("join on "+quoteShort(c.topic), err) }
 
 func (c *Channel) joinable() error {
 	s := c.socket
@@ -320,7 +338,7 @@ func (c *Channel) Leave(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
-	err := ctxErr(ctx)
+	err := about("leave of "+quoteShort(c.topic), ctxErr(ctx))
 	s.lock()
 	defer s.unlock()
 	select {

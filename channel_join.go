@@ -19,7 +19,13 @@ const maxStrikes = 3
 func (c *Channel) newWaiter(ctx context.Context) *joinWaiter {
 	_, bounded := ctx.Deadline()
 	w := &joinWaiter{done: make(chan struct{}, 1), retry: bounded}
-	w.due.fire = func() { c.giveUpJoin(because(ErrTimeout, w.last)) }
+	w.due.fire = func() {
+		err := timedOut(c.opts.Timeout, c.joining(), nil)
+		if w.last != nil {
+			err = lastAttempt(err, w.last)
+		}
+		c.giveUpJoin(c.joinErr(err))
+	}
 	c.waiter = w
 	return w
 }
@@ -112,7 +118,7 @@ func (c *Channel) joinReplied(j *call, reply *Reply) {
 	}
 	c.strikes = 0
 	if reply.Status != statusOK {
-		err := &ReplyError{Topic: c.topic, Event: EventJoin, Status: reply.Status, Response: reply.Response}
+		err := &ReplyError{Topic: c.topic, Event: EventJoin, Status: reply.Status, Response: reply.Response, told: c.socket.told.Load()}
 		c.joinFailed(reply, err)
 		return
 	}
@@ -168,7 +174,7 @@ func (c *Channel) joinFailed(reply *Reply, err error) {
 // told to leave: that is handled after the join.
 func (c *Channel) joinTimedOut() {
 	c.forgetJoin()
-	c.joinExpired(ErrTimeout)
+	c.joinExpired(c.joinErr(timedOut(c.opts.Timeout, "waiting for the reply", nil)))
 }
 
 // joinExpired ends an attempt that ran out of time.
@@ -266,7 +272,7 @@ func (c *Channel) dropParked(err error) {
 	if c.parked.n == 0 {
 		return
 	}
-	c.socket.failAll(&c.parked, because(ErrNotJoined, err))
+	c.socket.failAll(&c.parked, notJoined(err))
 }
 
 // retryJoin has the channel rejoined after a delay. The policy is the user's

@@ -166,7 +166,7 @@ func (c *Channel) connectionLost(cause error) {
 func (c *Channel) connectionEnded(cause error) {
 	if c.waiter != nil {
 		if cause != ErrDisconnected { //nolint:errorlint // as it was stored; the lock is held
-			cause = because(ErrNotConnected, cause)
+			cause = notConnected("", cause)
 		}
 		c.giveUpJoin(cause)
 	}

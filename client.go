@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -25,6 +27,18 @@ func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {
 	set, err := opts.resolve()
 	if err != nil {
 		return nil, err
+	}
+	if set.query, err = parseQuery(u.RawQuery); err != nil {
+		return nil, err
+	}
+	if err := checkParams("endpoint", set.query, set.vsn); err != nil {
+		return nil, err
+	}
+	if u.User != nil && set.Header.Get("Authorization") != "" {
+		return nil, &InputError{Field: "SocketOptions.Header", Reason: "an Authorization, and the endpoint has a user: set one of them"}
+	}
+	if set.Logger != nil {
+		set.Logger = set.Logger.With(slog.String("endpoint", displayURL(u)))
 	}
 	s := &Socket{
 		endpoint: u,
@@ -63,15 +77,24 @@ func parseEndpoint(endpoint string) (*url.URL, error) {
 	if u.Hostname() == "" {
 		return nil, &InputError{Field: "endpoint", Reason: "no host"}
 	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, &InputError{Field: "endpoint", Reason: "invalid port"}
+		}
+	}
+	if u.RawQuery != "" && u.Fragment != "" || strings.ContainsAny(u.Fragment, "?=&") {
+		return nil, &InputError{Field: "endpoint", Reason: `a "#" in it begins a fragment, which is never sent: write it as "%23"`}
+	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = strings.TrimRight(u.RawPath, "/")
-	u.Fragment, u.RawFragment = "", ""
+	u.Fragment, u.RawFragment = "", "" // a mere anchor says nothing to a server
 	return u, nil
 }
 
 func displayURL(u *url.URL) string {
 	d := *u
-	d.RawQuery, d.User = "", nil
+	d.RawQuery, d.ForceQuery, d.User = "", false, nil
+	d.Fragment, d.RawFragment = "", ""
 	return d.String()
 }
 
@@ -130,8 +153,8 @@ func (s *Socket) awaitOpen(ctx context.Context, r *runner, w chan error) error {
 		return err
 	case <-ctx.Done():
 	}
-	err := ctxErr(ctx)
 	s.lock()
+	err := ctxErrWhile(ctx, r.progress.String())
 	select {
 	case err := <-w:
 		s.unlock()
@@ -176,7 +199,7 @@ func (s *Socket) Reconnect(ctx context.Context) error {
 	r := s.run
 	if r.stopping {
 		s.unlock()
-		return ErrNotConnected
+		return notConnected(": it was disconnected", nil)
 	}
 	w := r.addWaiter()
 	s.restart(r)
@@ -239,8 +262,9 @@ func (s *Socket) Ping(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	if s.state != SocketOpen || s.conn == nil || s.conn.broken != nil {
+		err := notConnected(" at the moment", s.run.lastErr)
 		s.unlock()
-		return 0, ErrNotConnected
+		return 0, err
 	}
 	p := &call{kind: callPing, event: EventHeartbeat, payload: []byte("{}"), done: make(chan struct{}, 1)}
 	s.enqueue(p)
@@ -248,7 +272,7 @@ func (s *Socket) Ping(ctx context.Context) (time.Duration, error) {
 	select {
 	case <-p.done:
 	case <-ctx.Done():
-		err := ctxErr(ctx)
+		err := about("ping", ctxErr(ctx))
 		s.lock()
 		if p.place != placeDone {
 			s.settle(p, nil, err)

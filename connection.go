@@ -71,6 +71,7 @@ func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(
 	switch {
 	case conn.broken != nil:
 	case beats && !probed:
+		r.progress.at(firstHeartbeat)
 		conn.beat.send()
 	case beats:
 		s.timers.set(&conn.beat.due, deadlineAfter(s.now(), s.set.HeartbeatInterval))
@@ -95,7 +96,7 @@ func (conn *connection) openLocked(attempt int, opened func(error)) {
 	s := conn.s
 	conn.open, conn.opened = true, s.now()
 	conn.r.opened, conn.r.wasOpen, conn.r.lastErr = true, true, nil
-	conn.r.poked = false
+	conn.r.poked, conn.r.progress = false, nil
 	s.stats.connects++
 	s.setState(SocketEvent{State: SocketOpen, Attempt: attempt})
 	conn.r.answer(nil)
@@ -121,15 +122,17 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 		conn.idle = make(chan struct{})
 		idle = conn.idle
 	}
+	cause := conn.broken
 	s.unlock()
 	conn.cut()
 	if idle != nil {
 		<-idle
 	}
+	cause = s.told.Load().clean(cause)
 
 	s.lock()
 	defer s.unlock()
-	cause := conn.broken
+	conn.broken = cause
 	if conn.open && !isOurs(cause) {
 		cause = connectionLost(cause)
 	}

@@ -30,9 +30,9 @@ func TestParamsHeaderAndEndpointQueryArrive(t *testing.T) {
 	overEach(t, func(t *testing.T, in bubble) {
 		var seen recorder[phoenixtest.ConnectInfo]
 		in(t, connecting(&seen), func(t *testing.T, h *harness) {
-			params := url.Values{"user": {"ann & bob"}, "tags[]": {"a", "b"}, "vsn": {"1.0.0"}}
+			params := url.Values{"user": {"ann & bob"}, "tags[]": {"a", "b"}, "vsn": {"2.0.0"}}
 			header := http.Header{"X-Trace": {"1", "2"}}
-			s, err := phoenix.NewSocket(h.srv.URL()+"?tenant=acme&user=nobody&vsn=1.0.0", &phoenix.SocketOptions{
+			s, err := phoenix.NewSocket(h.srv.URL()+"?tenant=acme&user=nobody&vsn=2.0.0", &phoenix.SocketOptions{
 				Transport: h.transport(), HTTPClient: h.srv.HTTPClient(), Params: params, Header: header,
 			})
 			if err != nil {

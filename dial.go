@@ -3,7 +3,6 @@ package phoenix
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -34,15 +33,18 @@ func (s *Socket) connectOnce(r *runner, attempt int) (stable bool, err error) {
 }
 
 // dial asks for the credentials and dials.
-func (s *Socket) dial(ctx context.Context, r *runner, p *prober, attempt int) (Conn, error) {
+func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (Conn, error) {
 	ctx, cancel := attemptContext(ctx, s.set.Timeout)
 	defer cancel()
 
+	p := &progress{}
+	ctx = p.tracked(ctx)
 	s.lock()
 	if r.stopping {
 		s.unlock()
 		return nil, ErrDisconnected
 	}
+	r.progress = p
 	r.poked, r.wasOpen = false, false
 	s.setState(SocketEvent{State: SocketConnecting, Attempt: attempt})
 	s.stats.attempts++
@@ -58,7 +60,9 @@ func (s *Socket) dial(ctx context.Context, r *runner, p *prober, attempt int) (C
 	if err != nil {
 		return nil, s.attemptError(ctx, r, err)
 	}
-	req.Probe, req.Idle = p.probe, s.idle
+	req.Probe, req.Idle = pr.probe, s.idle
+	told := req.secrets()
+	s.told.Store(told.since(s.told.Load()))
 	type result struct {
 		c   Conn
 		err error
@@ -72,7 +76,7 @@ func (s *Socket) dial(ctx context.Context, r *runner, p *prober, attempt int) (C
 	})
 	res := <-dialed
 	if res.err != nil {
-		return nil, s.attemptError(ctx, r, res.err)
+		return nil, s.attemptError(ctx, r, s.told.Load().clean(res.err))
 	}
 	if ctx.Err() != nil {
 		_ = res.c.Close(context.Background(), 0, "") // it comes too late
@@ -95,7 +99,7 @@ func (s *Socket) attemptError(ctx context.Context, r *runner, err error) error {
 	case ctx.Err() == nil:
 		return err
 	case errors.Is(context.Cause(ctx), ErrTimeout):
-		return fmt.Errorf("%w while connecting: %s", ErrTimeout, trimPrefix(err))
+		return timedOut(s.set.Timeout, progressOf(ctx).String(), err)
 	}
 	s.lock()
 	defer s.unlock()
@@ -111,7 +115,7 @@ func (s *Socket) attemptError(ctx context.Context, r *runner, err error) error {
 func (s *Socket) dialRequest(ctx context.Context) (*DialRequest, error) {
 	set := s.set
 	if set.ParamsFunc == nil && set.AuthToken == nil && set.HeaderFunc == nil {
-		return s.newDialRequest(set.Params, set.Header.Clone(), ""), nil
+		return s.newDialRequest(set.Params, set.Header.Clone(), ""), nil // both were checked by NewSocket
 	}
 	type result struct {
 		req *DialRequest
@@ -137,18 +141,30 @@ func (s *Socket) askProviders(ctx context.Context) (*DialRequest, error) {
 	params, header, token := set.Params, set.Header, ""
 	var err error
 	if set.ParamsFunc != nil {
+		progressOf(ctx).at("waiting for ParamsFunc")
 		if params, err = set.ParamsFunc(ctx); err != nil {
 			return nil, about("ParamsFunc", err)
 		}
+		if err := checkParams("SocketOptions.ParamsFunc", params, set.vsn); err != nil {
+			return nil, err
+		}
 	}
 	if set.AuthToken != nil && ctx.Err() == nil {
+		progressOf(ctx).at("waiting for AuthToken")
 		if token, err = set.AuthToken(ctx); err != nil {
 			return nil, about("AuthToken", err)
 		}
 	}
 	if set.HeaderFunc != nil && ctx.Err() == nil {
+		progressOf(ctx).at("waiting for HeaderFunc")
 		if header, err = set.HeaderFunc(ctx); err != nil {
 			return nil, about("HeaderFunc", err)
+		}
+		if header, err = checkHeader("SocketOptions.HeaderFunc", header); err != nil {
+			return nil, err
+		}
+		if s.endpoint.User != nil && header.Get("Authorization") != "" {
+			return nil, &InputError{Field: "SocketOptions.HeaderFunc", Reason: "an Authorization, and the endpoint has a user: set one of them"}
 		}
 	}
 	return s.newDialRequest(params, header.Clone(), token), nil
@@ -156,8 +172,8 @@ func (s *Socket) askProviders(ctx context.Context) (*DialRequest, error) {
 
 func (s *Socket) newDialRequest(params url.Values, header http.Header, token string) *DialRequest {
 	u := *s.endpoint
-	query := u.Query()
-	maps.Copy(query, params)
+	query := cloneValues(s.set.query)
+	maps.Copy(query, params) // which win
 	// A missing vsn would silently mean protocol 1.0.0.
 	query.Set("vsn", s.set.vsn)
 	u.RawQuery = query.Encode()

@@ -103,6 +103,8 @@ func (r *reader) skip(f Frame, err error) {
 	if !errors.As(err, &pe) {
 		pe = &ProtocolError{Reason: "refused by the serializer", Err: err, Size: len(f.Data), Binary: f.Binary}
 	}
+	pe.told = s.told.Load()
+	pe.Err = pe.told.clean(pe.Err)
 	if tr := s.set.Trace; tr != nil && tr.ProtocolError != nil {
 		tr.ProtocolError(pe)
 	}
@@ -177,7 +179,7 @@ func (s *Socket) pushReplied(c *call, e *envelope, reply *Reply) {
 		s.settle(c, reply, nil)
 		return
 	}
-	err := &ReplyError{Topic: channel.topic, Event: c.event, Status: reply.Status, Response: reply.Response}
+	err := &ReplyError{Topic: channel.topic, Event: c.event, Status: reply.Status, Response: reply.Response, told: s.told.Load()}
 	s.settle(c, reply, err)
 	if e.unmatchedTopic() {
 		s.topicLost(e)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -94,7 +96,9 @@ type ReplyError struct {
 	Topic    string
 	Event    string // the event that was pushed; "phx_join" for a refused join
 	Status   string
-	Response Payload
+	Response Payload // as the server sent it; the error's text is tamed
+
+	told *secrets
 }
 
 func (e *ReplyError) Error() string {
@@ -102,9 +106,9 @@ func (e *ReplyError) Error() string {
 	if e.Event == EventJoin {
 		what = "join"
 	}
-	msg := fmt.Sprintf("phoenix: %s on %s: status %s", what, quoteShort(e.Topic), quoteShort(e.Status))
+	msg := fmt.Sprintf("phoenix: %s on %s: status %s", what, quoteShort(e.Topic), quoteShort(e.told.redact(e.Status)))
 	if reason := e.Reason(); reason != "" {
-		msg += ": " + reason
+		msg += ": " + e.told.tame(reason)
 	}
 	return msg
 }
@@ -177,8 +181,16 @@ func SafeToRetry(err error) bool {
 	return errors.As(err, &pe) && !pe.Sent
 }
 
-// A HandshakeError is an HTTP answer that refused the connection.
+// A HandshakeError is an HTTP answer that refused the connection: the server's,
+// or that of a proxy in front of it.
+//
+// Its fields and its text hold no secrets: wherever the answer repeats the auth
+// token, a param, the query or a header of the request, "[redacted]" stands in its
+// place. The same is true of the cookies that it sets, and of the query of where
+// it redirects to.
 type HandshakeError struct {
+	URL        string // what was asked for, without user and query; of a proxy, host and port
+	Proxy      string // host and port of the proxy that refused; "" if the server did
 	StatusCode int
 	Header     http.Header
 	Body       []byte // at most 1 KiB
@@ -186,14 +198,39 @@ type HandshakeError struct {
 }
 
 func (e *HandshakeError) Error() string {
-	msg := fmt.Sprintf("phoenix: the server answered the handshake with HTTP status %d", e.StatusCode)
+	who := "the server answered the handshake"
+	if e.Proxy != "" {
+		who = "the proxy (" + printable(e.Proxy) + ") answered CONNECT"
+	}
+	msg := fmt.Sprintf("phoenix: %s with HTTP status %d", who, e.StatusCode)
 	if text := http.StatusText(e.StatusCode); text != "" {
 		msg += " " + text
+	}
+	if e.URL != "" {
+		msg += " (" + shorten(printable(e.URL)) + ")"
+	}
+	if to := e.redirect(); to != "" {
+		msg += ": a redirect to " + to + ", which is not followed"
 	}
 	if e.Err != nil {
 		msg += ": " + trimPrefix(e.Err)
 	}
 	return msg
+}
+
+// redirect returns where the answer redirects to, without user and query.
+func (e *HandshakeError) redirect() string {
+	location := e.Header.Get("Location")
+	if e.StatusCode/100 != 3 || location == "" {
+		return ""
+	}
+	if from, err := url.Parse(e.URL); err == nil {
+		if to, err := from.Parse(location); err == nil {
+			location = displayURL(to)
+		}
+	}
+	location, _, _ = strings.Cut(location, "?")
+	return shorten(printable(location))
 }
 
 // Unwrap returns the cause.
@@ -221,7 +258,8 @@ func (e *CloseError) Error() string {
 // that of HTTP if it is another than 200. Statuses a Phoenix server sends: 410
 // (it does not know the session: that has expired, its node went away, or a load
 // balancer chose another node), 408 (a message was not dealt with in time), 500
-// (it crashed, perhaps on a binary message to the client).
+// (it crashed, perhaps on a binary message to the client). It holds no secrets, as a
+// HandshakeError does not.
 type PollError struct {
 	Method     string // GET if it was the answer to a poll, POST to what was sent
 	StatusCode int
@@ -283,6 +321,8 @@ type ProtocolError struct {
 	// Topic and Event are those of the state or diff; "" for a frame.
 	Topic string
 	Event string
+
+	told *secrets
 }
 
 func (e *ProtocolError) Error() string {
@@ -295,7 +335,7 @@ func (e *ProtocolError) Error() string {
 		msg = fmt.Sprintf("phoenix: bad %s of %d bytes on %s: %s", quoteShort(e.Event), e.Size, quoteShort(e.Topic), e.Reason)
 	}
 	if e.Err != nil {
-		msg += ": " + trimPrefix(e.Err)
+		msg += ": " + e.told.tame(trimPrefix(e.Err))
 	}
 	return msg
 }
@@ -333,11 +373,54 @@ type wrapped struct {
 	cause error
 }
 
-func (e *wrapped) Error() string   { return e.head.Error() + e.join + trimPrefix(e.cause) }
-func (e *wrapped) Unwrap() []error { return []error{e.head, e.cause} }
+func (e *wrapped) Error() string {
+	if e.cause == nil {
+		return e.head.Error() + e.join
+	}
+	return e.head.Error() + e.join + trimPrefix(e.cause)
+}
+
+func (e *wrapped) Unwrap() []error {
+	if e.cause == nil {
+		return []error{e.head}
+	}
+	return []error{e.head, e.cause}
+}
+
+// A stateError matches one of our sentinels, and says in words of its own what
+// the state is: "call Connect first" would mislead who has.
+type stateError struct {
+	is    error
+	text  string
+	cause error // may be nil
+}
+
+func (e *stateError) Error() string {
+	if e.cause == nil {
+		return e.text
+	}
+	return e.text + ": " + trimPrefix(e.cause)
+}
+func (e *stateError) Is(target error) bool { return target == e.is }
+func (e *stateError) Unwrap() error        { return e.cause }
+
+// notConnected is ErrNotConnected of a socket that was connected, or tried.
+func notConnected(text string, cause error) error {
+	return &stateError{ErrNotConnected, "phoenix: socket not connected" + text, cause}
+}
+
+// notJoined is ErrNotJoined with why the join has failed.
+func notJoined(cause error) error {
+	return &stateError{ErrNotJoined, "phoenix: channel not joined", cause}
+}
 
 // because returns one of our errors with its cause.
-func because(err, cause error) error { return &wrapped{err, ": ", cause} }
+func because(err, cause error) error {
+	if cause == nil {
+		return err
+	}
+	return &wrapped{err, ": ", cause}
+}
 
 // lastAttempt returns the error of a call that gave up, with its last failure.
 func lastAttempt(err, last error) error {
@@ -352,15 +435,20 @@ func about(what string, err error) error {
 // A ctxError is the error of a ctx that ended a call. One that ran into its
 // deadline also matches ErrTimeout, so that there is one way to ask.
 type ctxError struct {
-	err   error
-	cause error
+	err    error
+	cause  error
+	during string // what was under way, or ""
 }
 
 func (e *ctxError) Error() string {
-	if e.cause == e.err { //nolint:errorlint // the very same error has no more to tell
-		return "phoenix: " + e.err.Error()
+	msg := "phoenix: " + e.err.Error()
+	if e.during != "" {
+		msg += " while " + e.during
 	}
-	return "phoenix: " + e.err.Error() + ": " + trimPrefix(e.cause)
+	if e.cause == e.err { //nolint:errorlint // the very same error has no more to tell
+		return msg
+	}
+	return msg + ": " + trimPrefix(e.cause)
 }
 
 func (e *ctxError) Is(target error) bool {
@@ -368,8 +456,10 @@ func (e *ctxError) Is(target error) bool {
 }
 func (e *ctxError) Unwrap() []error { return []error{e.err, e.cause} }
 
-func ctxErr(ctx context.Context) error {
-	return &ctxError{ctx.Err(), context.Cause(ctx)}
+func ctxErr(ctx context.Context) error { return ctxErrWhile(ctx, "") }
+
+func ctxErrWhile(ctx context.Context, during string) error {
+	return &ctxError{ctx.Err(), context.Cause(ctx), during}
 }
 
 // trimPrefix drops our prefix from an error that is quoted inside another.
@@ -385,7 +475,11 @@ func trimPrefix(err error) string {
 func quoteShort(s string) string {
 	const limit = 120
 	if len(s) > limit {
-		s = s[:limit] + "…"
+		s = strings.ToValidUTF8(s[:limit], "") + "…"
 	}
-	return fmt.Sprintf("%q", s)
+	quoted := strconv.Quote(s)
+	if len(quoted) > maxForeign {
+		quoted = quoted[:maxForeign-len(`…"`)] + `…"` // it is all escapes
+	}
+	return quoted
 }

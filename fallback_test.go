@@ -449,7 +449,7 @@ func TestFallbackTellsTheLogger(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantItems(t, "the log", log.list()[1:2],
-			"WARN falling back to the secondary transport err=phoenix: the server answered the handshake with HTTP status 400 Bad Request")
+			"WARN using the secondary transport err=phoenix: the server answered the handshake with HTTP status 400 Bad Request (ws://phoenix.test/socket/websocket)")
 		_ = s.Close()
 	})
 }

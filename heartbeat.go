@@ -88,7 +88,11 @@ func (b *heartbeat) expired() {
 		b.waited = true
 		return
 	}
-	err := fmt.Errorf("%w: none for %v", ErrHeartbeatTimeout, s.set.HeartbeatTimeout)
+	which := "a heartbeat"
+	if !b.conn.open {
+		which = "the first heartbeat of the connection"
+	}
+	err := fmt.Errorf("%w: no reply to %s for %v", ErrHeartbeatTimeout, which, s.set.HeartbeatTimeout)
 	b.conn.fail(err)
 	s.later(b.conn.cut)
 }

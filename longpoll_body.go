@@ -75,7 +75,7 @@ func (b *pollBody) head() []byte {
 	if b.total != int64(b.end) || b.messages > 0 {
 		return nil
 	}
-	return append([]byte(nil), b.buf[:min(b.end, maxErrorBody)]...)
+	return append([]byte(nil), b.buf[:min(b.end, maxErrorBody+errorBodySlack)]...)
 }
 
 // unfit reports whether an error of next is about what was read, and not about

@@ -20,6 +20,8 @@ type pollConn struct {
 	closeIdle func()
 	timeout   time.Duration // 0 for none
 	header    http.Header   // of every request
+	host      string        // for the Host header; "" for that of the URL
+	told      *secrets      // what no error may repeat
 	authToken string
 	url       string // with the session's token
 	token     string
@@ -57,12 +59,16 @@ func (c *pollConn) open(ctx context.Context, u *url.URL) error {
 	defer r.end()
 	resp, err := r.do(u.String(), nil, "")
 	if err != nil {
-		return about("dial", r.cause(err))
+		err = r.cause(err)
+		if he := asProxyRefusal(u, err); he != nil {
+			return he
+		}
+		return dialFailed(ctx, u, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read, or is of no use
 	body := r.watch(resp.Body)
 	if resp.StatusCode != http.StatusOK {
-		return &HandshakeError{StatusCode: resp.StatusCode, Header: resp.Header, Body: readErrorBody(body)}
+		return c.refusal(resp, resp.StatusCode, readErrorBody(body), nil)
 	}
 	c.body.reset(body)
 	for err == nil { // no messages are expected
@@ -70,17 +76,17 @@ func (c *pollConn) open(ctx context.Context, u *url.URL) error {
 	}
 	if err != io.EOF { //nolint:errorlint // as next returns it
 		if c.body.unfit(err) {
-			return c.refusal(resp, http.StatusOK, err)
+			return c.refusal(resp, http.StatusOK, c.body.head(), err)
 		}
-		return about("dial", r.cause(err))
+		return dialFailed(ctx, u, r.cause(err))
 	}
 	switch {
 	case c.body.status == 0:
-		return c.refusal(resp, http.StatusOK, errNoStatus)
+		return c.refusal(resp, http.StatusOK, c.body.head(), errNoStatus)
 	case c.body.status != http.StatusGone:
-		return c.refusal(resp, c.body.status, nil)
+		return c.refusal(resp, c.body.status, c.body.head(), nil)
 	case c.body.token == "":
-		return c.refusal(resp, c.body.status, errNoToken)
+		return c.refusal(resp, c.body.status, c.body.head(), errNoToken)
 	}
 	c.opened(resp.Request.URL)
 	return nil
@@ -92,8 +98,12 @@ var (
 )
 
 // refusal is the error of an answer that opens no session.
-func (c *pollConn) refusal(resp *http.Response, status int, err error) error {
-	return &HandshakeError{StatusCode: status, Header: resp.Header, Body: c.body.head(), Err: err}
+func (c *pollConn) refusal(resp *http.Response, status int, body []byte, err error) error {
+	he := refusedBy(resp, resp.Request.URL)
+	he.StatusCode, he.Body, he.Err = status, body, err
+	told := c.secrets()
+	told.add(c.body.token)
+	return told.clean(he)
 }
 
 // opened is called with the URL that gave the session: where the first request
@@ -146,13 +156,13 @@ func (c *pollConn) startPoll() error {
 	resp, err := r.do(c.url, nil, "")
 	if err != nil {
 		defer r.end()
-		return about("poll", r.cause(err))
+		return about("GET of the long poll", r.cause(err))
 	}
 	c.poll, c.resp = r, resp
 	body := r.watch(resp.Body)
 	if resp.StatusCode != http.StatusOK {
 		defer c.dropPoll()
-		return refusedWith(resp, body)
+		return c.refusedWith(resp, body)
 	}
 	c.body.reset(body)
 	return nil
@@ -219,13 +229,13 @@ func (c *pollConn) endPoll(err error) error {
 	case c.body.unfit(err):
 		lost.StatusCode, lost.Body, lost.Err = http.StatusOK, c.body.head(), err
 	case err != io.EOF: //nolint:errorlint // as next returns it
-		return about("poll", cause)
+		return about("GET of the long poll", cause)
 	case c.body.status == 0:
 		lost.StatusCode, lost.Body, lost.Err = http.StatusOK, c.body.head(), errNoStatus
 	case c.body.status == http.StatusOK, c.body.status == http.StatusNoContent:
 		return nil
 	}
-	return lost
+	return c.secrets().clean(lost)
 }
 
 // dropPoll ends the poll that is under way.

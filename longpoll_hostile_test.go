@@ -122,7 +122,10 @@ func refuseDial(context.Context, string, string) (net.Conn, error) { return nil,
 func TestAPostDoesNotClaimToBeIdempotent(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		opts := pollOnly()
-		opts.Header = http.Header{"Idempotency-Key": {"1"}, "X-Idempotency-Key": {"1"}, "X-Other": {"1"}}
+		opts.Transport = transportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+			req.Header = http.Header{"Idempotency-Key": {"1"}, "X-Idempotency-Key": {"1"}, "X-Other": {"1"}}
+			return phoenix.LongPoll(nil).Dial(ctx, req)
+		})
 		posts := 0
 		opts.HTTPClient = h.over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
 			if r.Method == http.MethodPost {

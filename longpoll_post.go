@@ -129,25 +129,25 @@ func (c *pollConn) send(batch []byte, contentType string) (left bool, err error)
 	defer c.endPost()
 	resp, err := r.do(c.url, batch, contentType)
 	if err != nil {
-		return r.mayHaveLeft(), about("post", r.cause(err))
+		return r.mayHaveLeft(), about("POST of the long poll", r.cause(err))
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read, or is of no use
 	body := r.watch(resp.Body)
 	if resp.StatusCode != http.StatusOK {
-		return true, refusedWith(resp, body)
+		return true, c.refusedWith(resp, body)
 	}
 	var answer struct {
 		Status int `json:"status"`
 	}
 	data, err := io.ReadAll(io.LimitReader(body, maxPostAnswer))
 	if err != nil {
-		return true, about("post", r.cause(err))
+		return true, about("POST of the long poll", r.cause(err))
 	}
 	if err := json.Unmarshal(data, &answer); err != nil || answer.Status == 0 {
-		return true, &PollError{
+		return true, c.secrets().clean(&PollError{
 			Method: http.MethodPost, StatusCode: http.StatusOK, Header: resp.Header,
-			Body: data[:min(len(data), maxErrorBody)], Err: errBodyMeant,
-		}
+			Body: data, Err: errBodyMeant,
+		})
 	}
 	switch answer.Status {
 	case http.StatusOK:
@@ -159,7 +159,7 @@ func (c *pollConn) send(batch []byte, contentType string) (left bool, err error)
 	default:
 		left = true
 	}
-	return left, &PollError{Method: http.MethodPost, StatusCode: answer.Status, Header: resp.Header}
+	return left, c.secrets().clean(&PollError{Method: http.MethodPost, StatusCode: answer.Status, Header: resp.Header})
 }
 
 // startPost makes r the POST that is in flight, unless the session is to end.

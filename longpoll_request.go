@@ -9,6 +9,8 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,18 +84,19 @@ func (r *pollRequest) cause(err error) error {
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)
 	}
-	return withoutQuery(err)
+	return r.c.secrets().clean(err)
 }
 
 // do makes the request. The body, if it has one, is sent as the given type.
-func (r *pollRequest) do(url string, body []byte, contentType string) (*http.Response, error) {
+func (r *pollRequest) do(target string, body []byte, contentType string) (*http.Response, error) {
 	c := r.c
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(r.ctx, r.trace()), r.method, url, nil)
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(r.ctx, r.trace()), r.method, target, nil)
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(req.Header, c.header)
 	req.Header.Set("Accept", "application/json")
+	maps.Copy(req.Header, c.header)
+	req.Host = c.host
 	if c.token != "" {
 		req.Header.Set(headerPollToken, c.token)
 	}
@@ -174,8 +177,27 @@ func (w *watchedReader) Read(p []byte) (int, error) {
 
 // refusedWith is the error of an HTTP status that is no answer of Phoenix's,
 // whose own statuses are in the bodies.
-func refusedWith(resp *http.Response, body io.Reader) error {
-	return &PollError{
+func (c *pollConn) refusedWith(resp *http.Response, body io.Reader) error {
+	return c.secrets().clean(&PollError{
 		Method: resp.Request.Method, StatusCode: resp.StatusCode, Header: resp.Header, Body: readErrorBody(body),
+	})
+}
+
+// secrets returns what the server was told, and the token that it has given.
+func (c *pollConn) secrets() *secrets {
+	s := c.told
+	if s == nil {
+		return nil
 	}
+	all := &secrets{shown: s.shown, values: slices.Clone(s.values)}
+	all.add(c.token)
+	if u, err := url.Parse(c.url); err == nil && c.url != "" {
+		all.add(u.RawQuery)
+		if c.client.Jar != nil {
+			for _, cookie := range c.client.Jar.Cookies(u) {
+				all.add(cookie.Value)
+			}
+		}
+	}
+	return all
 }

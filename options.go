@@ -179,6 +179,7 @@ type settings struct {
 	codec codec
 	wire  wire // nil for V2
 	vsn   string
+	query url.Values // of the endpoint
 }
 
 func (o *SocketOptions) resolve() (*settings, error) {
@@ -214,8 +215,14 @@ func (o *SocketOptions) resolve() (*settings, error) {
 		t := *set.Trace
 		set.Trace = &t
 	}
-	set.Header = set.Header.Clone()
 	set.Params = cloneValues(set.Params)
+	if err := checkParams("SocketOptions.Params", set.Params, set.vsn); err != nil {
+		return nil, err
+	}
+	var err error
+	if set.Header, err = checkHeader("SocketOptions.Header", set.Header); err != nil {
+		return nil, err
+	}
 	return set, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"time"
 )
 
+const firstHeartbeat = "waiting for the reply to the first heartbeat"
+
 // A prober gives a transport the means to see whether frames get through.
 type prober struct {
 	s      *Socket
@@ -15,6 +17,7 @@ type prober struct {
 // probe is DialRequest.Probe.
 func (p *prober) probe(ctx context.Context, c Conn) error {
 	p.passed.Store(false)
+	progressOf(ctx).at(firstHeartbeat)
 	cutting := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(cutting)

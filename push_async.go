@@ -141,7 +141,7 @@ func (p *Push) Wait(ctx context.Context) (*Reply, error) {
 
 // Cancel ends the push, unless it has its outcome, with [context.Canceled]. If
 // it was not sent, it will not be.
-func (p *Push) Cancel() { p.cancel(&ctxError{context.Canceled, context.Canceled}) }
+func (p *Push) Cancel() { p.cancel(&ctxError{context.Canceled, context.Canceled, ""}) }
 
 func (p *Push) cancel(err error) {
 	s := p.call.channel.socket

@@ -43,6 +43,7 @@ type runner struct {
 	stopping bool
 	cause    error // why it is stopping
 	lastErr  error
+	progress *progress // of the attempt that is under way
 }
 
 func (r *runner) addWaiter() chan error {
@@ -174,6 +175,7 @@ func (s *Socket) afterAttempt(r *runner, err error) (stopping, skip bool) {
 	changing := errors.Is(err, errPrimaryWorks)
 	s.lock()
 	defer s.unlock()
+	r.progress = nil
 	if !r.skip {
 		r.lastErr = err
 		if !r.wasOpen {

@@ -46,6 +46,8 @@ type Socket struct {
 
 	tapped atomic.Bool // len(taps) > 0, for the reader
 
+	told atomic.Pointer[secrets] // what no error and no log line may repeat
+
 	wg     sync.WaitGroup // goroutines of ours; Close waits for them
 	userWG sync.WaitGroup // those that run code of the user's; Done waits for them
 	done   chan struct{}  // made when somebody asks for it
@@ -90,7 +92,8 @@ func (s *Socket) debug() bool {
 // logIn and logOut log a frame if frames are logged. The lock is not held.
 func (s *Socket) logIn(e *envelope, f Frame) {
 	if s.debug() {
-		s.logFrame("frame in", string(e.topic), string(e.event), string(e.ref), len(f.Data))
+		told := s.told.Load() // the server may say anything
+		s.logFrame("frame in", told.tame(string(e.topic)), told.tame(string(e.event)), told.tame(string(e.ref)), len(f.Data))
 	}
 }
 

@@ -82,7 +82,7 @@ func TestTraceTellsWhatHappens(t *testing.T) {
 		tr := &tracer{t: t}
 		h.srv.RefuseNext(1, 503, nil, "")
 		s := h.connected(&phoenix.SocketOptions{Trace: tr.trace()})
-		const refused = "phoenix: the server answered the handshake with HTTP status 503 Service Unavailable"
+		const refused = "phoenix: the server answered the handshake with HTTP status 503 Service Unavailable (ws://phoenix.test/socket/websocket)"
 		const endpoint = "ws://phoenix.test/socket"
 		tr.want("connect",
 			"connect "+endpoint+" 1", "connect "+endpoint+" 1 => "+endpoint+" 1 "+refused,

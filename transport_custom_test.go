@@ -57,3 +57,10 @@ func (c *pipeConn) Close(context.Context, int, string) error {
 	c.once.Do(func() { close(c.closed) })
 	return nil
 }
+
+// A transportFunc is a Transport that is a function.
+type transportFunc func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error)
+
+func (f transportFunc) Dial(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+	return f(ctx, req)
+}

@@ -100,10 +100,12 @@ func (f *fallback) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 			return nil, err
 		}
 		failed = err
-		req.log(slog.LevelWarn, "falling back to the secondary transport", slog.Any("err", err))
 	}
 	c, err := f.secondary.Dial(ctx, req.clone())
 	if err == nil {
+		if failed != nil { // if both fail, the socket logs it
+			req.log(slog.LevelWarn, "using the secondary transport", slog.Any("err", req.secrets().clean(failed)))
+		}
 		return f.secondaryConn(c, req, f.remember()), nil
 	}
 	f.forget()
@@ -123,7 +125,7 @@ func (f *fallback) dialPrimary(ctx context.Context, req *DialRequest) (Conn, err
 	defer cancel()
 	c, err := f.primary.Dial(bound, req)
 	if err != nil {
-		return nil, withinBound(ctx, bound, err)
+		return nil, f.withinBound(ctx, bound, err)
 	}
 	if req.Probe != nil {
 		err = req.Probe(bound, c)
@@ -132,7 +134,7 @@ func (f *fallback) dialPrimary(ctx context.Context, req *DialRequest) (Conn, err
 	}
 	if err != nil {
 		_ = c.Close(context.Background(), 0, "") // it is not used
-		return nil, withinBound(ctx, bound, err)
+		return nil, f.withinBound(ctx, bound, err)
 	}
 	return c, nil
 }
@@ -146,11 +148,11 @@ func (f *fallback) bound(ctx context.Context) time.Duration {
 }
 
 // withinBound says so if it was the threshold that ended an attempt.
-func withinBound(ctx, bound context.Context, err error) error {
+func (f *fallback) withinBound(ctx, bound context.Context, err error) error {
 	if bound.Err() == nil || ctx.Err() != nil {
 		return err
 	}
-	return because(ErrTimeout, err)
+	return timedOut(f.bound(ctx), progressOf(ctx).String(), err)
 }
 
 func (f *fallback) avoiding() bool {

@@ -75,10 +75,12 @@ const (
 )
 
 func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
-	if !isHeaderValue(req.AuthToken) {
+	if !isHeaderValue(req.AuthToken) || strings.Trim(req.AuthToken, " \t") != req.AuthToken {
 		return nil, &InputError{Field: "AuthToken", Reason: "has bytes that an HTTP header cannot carry, in which it travels with long poll"}
 	}
-	c := &pollConn{timeout: t.timeout, header: req.Header, authToken: req.AuthToken}
+	progressOf(ctx).awaits("waiting for the server to open a long-poll session")
+	header, host := splitHost(req.Header)
+	c := &pollConn{timeout: t.timeout, header: header, host: host, authToken: req.AuthToken, told: req.secrets()}
 	c.body.limit = req.MaxMessageSize
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.client, c.closeIdle = c.newClient(req.HTTPClient)
@@ -104,12 +106,7 @@ func isHeaderValue(s string) bool {
 
 func (t longPoll) url(endpoint *url.URL) *url.URL {
 	u := endpointURL(endpoint, t.path, webSocketPath)
-	switch u.Scheme {
-	case "ws":
-		u.Scheme = "http"
-	case "wss":
-		u.Scheme = "https"
-	}
+	u.Scheme = httpScheme(u.Scheme)
 	return u
 }
 
@@ -155,6 +152,7 @@ func (c *pollConn) newClient(user *http.Client) (*http.Client, func()) {
 			return (&net.Dialer{}).DialContext(ctx, network, addr)
 		},
 	}
+	tellProxyRefusals(tr)
 	client.Transport = tr
 	return client, tr.CloseIdleConnections
 }

@@ -53,6 +53,7 @@ type webSocket struct {
 const authTokenPrefix = "base64url.bearer.phx." //nolint:gosec // no credential, but what marks one
 
 func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
+	header, host := splitHost(req.Header)
 	d := wsDialer{ctx: ctx}
 	client, closeIdle := d.client(req.HTTPClient)
 	defer closeIdle()
@@ -64,11 +65,12 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { d.got = info.Conn }}
 	ws, resp, err := websocket.Dial(httptrace.WithClientTrace(ctx, trace), t.url(req.URL), &websocket.DialOptions{
 		HTTPClient:   client,
-		HTTPHeader:   req.Header,
+		HTTPHeader:   header,
+		Host:         host,
 		Subprotocols: subprotocols,
 	})
 	if err != nil {
-		return nil, dialError(resp, err)
+		return nil, t.dialError(ctx, req, resp, err)
 	}
 	ws.SetReadLimit(req.MaxMessageSize)
 	return d.conn(ws, req.MaxMessageSize), nil
@@ -80,46 +82,24 @@ func (t webSocket) url(endpoint *url.URL) string {
 
 // dialError makes our errors of the library's. What the library says of a
 // failed request holds the URL, and with it the params: they may be secret.
-func dialError(resp *http.Response, err error) error {
-	if resp != nil {
-		he := &HandshakeError{StatusCode: resp.StatusCode, Header: resp.Header}
-		if resp.Body != nil {
-			he.Body = readErrorBody(resp.Body)
-			_ = resp.Body.Close()
+func (t webSocket) dialError(ctx context.Context, req *DialRequest, resp *http.Response, err error) error {
+	if resp == nil {
+		err = req.secrets().clean(err)
+		if he := (*HandshakeError)(nil); errors.As(err, &he) {
+			return he // of a proxy
 		}
-		if resp.StatusCode == http.StatusSwitchingProtocols {
-			he.Err = err
-		}
-		return he
+		return dialFailed(ctx, endpointURL(req.URL, t.path, longPollPath), err)
 	}
-	return about("dial", withoutQuery(err))
-}
-
-// maxErrorBody is how much of the body of an answer is kept for an error.
-const maxErrorBody = 1 << 10
-
-// readErrorBody returns what there is of a body, for the reader of an error.
-func readErrorBody(body io.Reader) []byte {
-	data, _ := io.ReadAll(io.LimitReader(body, maxErrorBody)) // as above
-	return data
-}
-
-// withoutQuery rebuilds the *url.Error that err is without its query, and the one
-// of a client beneath the client, which names the URL too.
-func withoutQuery(err error) error {
-	var ue *url.Error
-	if !errors.As(err, &ue) {
-		return err
+	he := refusedBy(resp, endpointURL(req.URL, t.path, longPollPath))
+	he.URL = strings.Replace(he.URL, "http", "ws", 1)
+	if resp.Body != nil {
+		he.Body = readErrorBody(resp.Body)
+		_ = resp.Body.Close()
 	}
-	clean := *ue
-	if u, perr := url.Parse(ue.URL); perr == nil {
-		u.RawQuery, u.User, u.Fragment = "", nil, ""
-		clean.URL = u.String()
-	} else {
-		clean.URL = "endpoint"
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		he.Err = err
 	}
-	clean.Err = withoutQuery(ue.Err)
-	return &clean
+	return req.secrets().clean(he)
 }
 
 // handshakeBuffer is the size of the buffers of an HTTP transport that makes one
@@ -161,6 +141,7 @@ func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
 	// Its buffers are garbage after the handshake, of the size of the library's
 	// own, among which they would leave holes in the heap.
 	tr.ReadBufferSize, tr.WriteBufferSize = handshakeBuffer, handshakeBuffer
+	tellProxyRefusals(tr)
 	if dialTLS := tr.DialTLSContext; dialTLS != nil {
 		tr.DialTLSContext = d.dial(dialTLS)
 	}

@@ -1,0 +1,167 @@
+package phoenix
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// clean returns an error of a transport without the secrets that a server or a
+// library put into it, and with its foreign text tamed. What has none is
+// returned as it is. No lock is held: the error may be of the user's.
+func (s *secrets) clean(err error) error {
+	cleaned, _ := s.cleaned(err)
+	return cleaned
+}
+
+// cleaned also tells whether there was something to clean.
+func (s *secrets) cleaned(err error) (_ error, changed bool) {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	case nil:
+		return nil, false
+	case *HandshakeError:
+		c := *e
+		c.URL, c.Proxy = s.redact(c.URL), s.redact(c.Proxy)
+		c.Header, c.Body = s.cleanHeader(c.Header), s.cleanBody(c.Body)
+		c.Err = s.clean(c.Err)
+		return &c, true
+	case *PollError:
+		c := *e
+		c.Header, c.Body = s.cleanHeader(c.Header), s.cleanBody(c.Body)
+		c.Err = s.clean(c.Err)
+		return &c, true
+	case *CloseError:
+		if reason := s.redact(e.Reason); reason != e.Reason {
+			return &CloseError{Code: e.Code, Reason: reason}, true
+		}
+		return e, false
+	case *url.Error: // says no more than what we say of the request ourselves
+		return s.clean(e.Err), true
+	case *net.OpError:
+		if cause, changed := s.cleaned(e.Err); changed {
+			c := *e
+			c.Err = cause
+			return &c, true
+		}
+	case *net.DNSError:
+		if name := s.tame(e.Name); name != e.Name {
+			c := *e
+			c.Name = name
+			c.UnwrapErr = nil
+			return &c, true
+		}
+	case *tls.CertificateVerificationError:
+		if cause, changed := s.cleaned(e.Err); changed {
+			return &tls.CertificateVerificationError{Err: cause}, true
+		}
+		return e, false
+	case *connectionError:
+		if cause, changed := s.cleaned(e.cause); changed {
+			return &connectionError{cause}, true
+		}
+		return e, false
+	case *wrapped:
+		if cause, changed := s.cleaned(e.cause); changed {
+			return &wrapped{e.head, e.join, cause}, true
+		}
+		return e, false
+	case *fallbackError:
+		return bothFailed(s.clean(e.primary), s.clean(e.secondary)), true
+	case *InputError:
+		return e, false
+	}
+	return s.cleanOther(err)
+}
+
+// cleanOther cleans an error of whatever type. Of one that has a secret in it,
+// or text that is not tame, its text is kept and those of its causes that are
+// fit to be seen; errors.Is still finds all of them.
+func (s *secrets) cleanOther(err error) (_ error, changed bool) {
+	var below []error
+	switch e := err.(type) { //nolint:errorlint // as above
+	case interface{ Unwrap() error }:
+		below = []error{e.Unwrap()}
+	case interface{ Unwrap() []error }:
+		below = slices.Clone(e.Unwrap())
+	}
+	for i, b := range below {
+		var c bool
+		below[i], c = s.cleaned(b)
+		changed = changed || c
+	}
+	text := err.Error()
+	tame := s.tame(text)
+	if !changed && tame == text {
+		return err, false
+	}
+	below = slices.DeleteFunc(below, func(err error) bool { return err == nil })
+	return &tameError{
+		text:  tame,
+		is:    func(target error) bool { return errors.Is(err, target) },
+		below: below,
+	}, true
+}
+
+// A tameError stands for an error whose text is not fit to be seen.
+type tameError struct {
+	text  string
+	is    func(target error) bool
+	below []error
+}
+
+func (e *tameError) Error() string        { return e.text }
+func (e *tameError) Is(target error) bool { return e.is(target) }
+func (e *tameError) Unwrap() []error      { return e.below }
+
+// cleanHeader returns a header without secrets: those that we know, the cookies
+// that the server sets, and the user and query of where it redirects to.
+func (s *secrets) cleanHeader(h http.Header) http.Header {
+	if h == nil {
+		return nil
+	}
+	clean := make(http.Header, len(h))
+	for name, values := range h {
+		name = s.redact(name)
+		for _, v := range values {
+			switch name {
+			case "Set-Cookie":
+				v = redacted
+			case "Location", "Content-Location", "Refresh", "Link":
+				v = bareLocation(s.redact(v))
+			default:
+				v = s.redact(v)
+			}
+			clean[name] = append(clean[name], v)
+		}
+	}
+	return clean
+}
+
+// bareLocation returns where a redirect leads to, without user and query.
+func bareLocation(location string) string {
+	if strings.HasPrefix(location, "//") {
+		return strings.TrimPrefix(bareURL(":"+location), ":")
+	}
+	if foreignURL.MatchString(location) {
+		return foreignURL.ReplaceAllStringFunc(location, bareURL)
+	}
+	path, _, _ := strings.Cut(location, "#")
+	path, _, hasQuery := strings.Cut(path, "?")
+	if hasQuery {
+		path += "?" + redacted
+	}
+	return path
+}
+
+// cleanBody returns the body of an answer without secrets.
+func (s *secrets) cleanBody(body []byte) []byte {
+	if len(body) == 0 {
+		return body
+	}
+	text := s.redact(string(body))
+	return []byte(text[:min(len(text), maxErrorBody)])
+}

@@ -1,0 +1,123 @@
+package phoenix
+
+import (
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// This file checks what goes into the HTTP requests: what cannot work, or would
+// be lost, is refused.
+
+// ownHeaders are set by the transports, or by net/http beneath them.
+var ownHeaders = map[string]string{
+	"Sec-Websocket-Protocol":   "it carries the auth token: set AuthToken",
+	"X-Phoenix-Authtoken":      "set AuthToken",
+	"X-Phoenix-Longpoll-Token": "the server gives it",
+	"Sec-Websocket-Key":        "", "Sec-Websocket-Version": "", "Sec-Websocket-Extensions": "", "Sec-Websocket-Accept": "",
+	"Upgrade": "", "Connection": "", "Keep-Alive": "", "Proxy-Connection": "", "Te": "", "Trailer": "",
+	"Transfer-Encoding": "", "Content-Length": "", "Content-Type": "", "Content-Encoding": "", "Accept-Encoding": "", "Expect": "",
+	"Proxy-Authorization": "put user and password into the URL of the HTTPClient's proxy",
+	"Idempotency-Key":     "net/http would repeat a POST", "X-Idempotency-Key": "net/http would repeat a POST",
+}
+
+// checkHeader returns a copy of h with canonical names, or an *InputError. The
+// error has no value in it.
+func checkHeader(field string, h http.Header) (http.Header, error) {
+	if h == nil {
+		return nil, nil
+	}
+	bad := func(reason string) (http.Header, error) { return nil, &InputError{Field: field, Reason: reason} }
+	clean := make(http.Header, len(h))
+	for name, values := range h {
+		if !isToken(name) {
+			return bad(quoteShort(name) + " is not the name of a header")
+		}
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		if hint, own := ownHeaders[name]; own {
+			if hint == "" {
+				hint = "the transport sets it"
+			}
+			return bad(name + " cannot be set by hand: " + hint)
+		}
+		for _, v := range values {
+			if !isHeaderValue(v) {
+				return bad("the value of " + name + " has a control character, such as a line break")
+			}
+		}
+		clean[name] = append(clean[name], values...)
+	}
+	if host, ok := clean["Host"]; ok && (len(host) != 1 || !isHost(host[0])) {
+		return bad("Host needs one value, a host name with or without a port")
+	}
+	return clean, nil
+}
+
+// isToken reports whether s can be the name of a header.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`()<>@,;:\"/[]?={}`, c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isHost reports whether s can be the value of a Host header.
+func isHost(s string) bool {
+	u, err := url.Parse("//" + s)
+	return err == nil && s != "" && u.Host == s && u.Hostname() != ""
+}
+
+// splitHost takes the Host header out of a header: net/http wants it elsewhere.
+func splitHost(h http.Header) (rest http.Header, host string) {
+	host = h.Get("Host")
+	if host != "" {
+		h = h.Clone()
+		h.Del("Host")
+	}
+	return h, host
+}
+
+// checkParams refuses params that the server would not understand, or that
+// contradict the serializer. The error has no value in it.
+func checkParams(field string, params url.Values, vsn string) error {
+	for name, values := range params {
+		switch {
+		case name == "":
+			return &InputError{Field: field, Reason: "a param without a name"}
+		case !utf8.ValidString(name):
+			return &InputError{Field: field, Reason: "the name of a param is not UTF-8: " + quoteShort(name)}
+		case name == "vsn" && slices.ContainsFunc(values, func(v string) bool { return v != vsn }):
+			return &InputError{Field: field, Reason: "vsn is another than that of the Serializer, " + quoteShort(vsn) + ": choose the version with SocketOptions.Serializer"}
+		}
+		for _, v := range values {
+			if !utf8.ValidString(v) {
+				return &InputError{Field: field, Reason: "the value of param " + quoteShort(name) + " is not UTF-8: encode it, as base64 for one"}
+			}
+		}
+	}
+	return nil
+}
+
+// parseQuery parses a query as a Phoenix server does: only "&" separates pairs.
+func parseQuery(query string) (url.Values, error) {
+	values := url.Values{}
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		n, err := url.QueryUnescape(name)
+		v, verr := url.QueryUnescape(value)
+		if err != nil || verr != nil {
+			return nil, &InputError{Field: "endpoint", Reason: `a "%" in its query begins no escape: write it as "%25", or use SocketOptions.Params`}
+		}
+		values.Add(n, v)
+	}
+	return values, nil
+}

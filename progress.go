@@ -1,0 +1,170 @@
+package phoenix
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
+	"time"
+)
+
+// A progress says what an attempt to connect is at, for the error that ends it. A
+// nil one is of nobody's interest.
+type progress struct {
+	step  atomic.Pointer[string]
+	await atomic.Pointer[string] // what is waited for once the request is out
+}
+
+type progressKey struct{}
+
+// progressOf returns the progress that a ctx carries, or nil.
+func progressOf(ctx context.Context) *progress {
+	p, _ := ctx.Value(progressKey{}).(*progress)
+	return p
+}
+
+// tracked returns a ctx with which net/http reports to p. It works for any
+// Transport that uses net/http with it.
+func (p *progress) tracked(ctx context.Context) context.Context {
+	ctx = context.WithValue(ctx, progressKey{}, p)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:           func(hostPort string) { p.at("dialing " + printable(hostPort)) },
+		DNSStart:          func(info httptrace.DNSStartInfo) { p.at("resolving " + printable(info.Host)) },
+		ConnectStart:      func(_, addr string) { p.at("dialing " + addr) },
+		TLSHandshakeStart: func() { p.at("the TLS handshake") },
+		TLSHandshakeDone:  func(tls.ConnectionState, error) {},
+		GotConn: func(httptrace.GotConnInfo) {
+			if await := p.await.Load(); await != nil {
+				p.at(*await)
+			} else {
+				p.at("waiting for the server's answer to the handshake")
+			}
+		},
+	})
+}
+
+func (p *progress) at(step string) {
+	if p != nil {
+		p.step.Store(&step)
+	}
+}
+
+// awaits says what is waited for when the request is out.
+func (p *progress) awaits(what string) {
+	if p != nil {
+		p.await.Store(&what)
+	}
+}
+
+func (p *progress) String() string {
+	if p == nil {
+		return ""
+	}
+	if step := p.step.Load(); step != nil {
+		return *step
+	}
+	return ""
+}
+
+// timedOut is ErrTimeout with what was under way, and with the cause if that
+// tells more.
+func timedOut(after time.Duration, during string, cause error) error {
+	text := ""
+	if after > 0 {
+		text = " after " + after.String()
+	}
+	if during != "" {
+		text += " while " + during
+	}
+	told := errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, context.Canceled)
+	if cause == nil || told && !errors.As(cause, new(*fallbackError)) {
+		return &wrapped{head: ErrTimeout, join: text}
+	}
+	return &wrapped{head: ErrTimeout, join: text + ": ", cause: cause}
+}
+
+// dialFailed says where an attempt failed that got no answer, and in what phase.
+func dialFailed(ctx context.Context, u *url.URL, err error) error {
+	what := "cannot connect to " + displayURL(u)
+	if p := progressOf(ctx).String(); p != "" && !errors.As(err, new(*net.OpError)) {
+		what += " (" + p + ")"
+	}
+	return about(what, err)
+}
+
+// maxErrorBody is how much of the body of an answer is kept for an error, in
+// bytes. A little more is read, so that no secret is cut in two.
+const (
+	maxErrorBody   = 1 << 10
+	errorBodySlack = 8 << 10
+)
+
+// readErrorBody returns what there is of a body, for the reader of an error.
+func readErrorBody(body io.Reader) []byte {
+	data, _ := io.ReadAll(io.LimitReader(body, maxErrorBody+errorBodySlack)) // what came is better than nothing
+	return data
+}
+
+// refusedBy returns the error of an answer that refuses the connection.
+func refusedBy(resp *http.Response, asked *url.URL) *HandshakeError {
+	if resp.Request != nil && resp.Request.URL != nil {
+		asked = resp.Request.URL // which a redirect has changed
+	}
+	return &HandshakeError{URL: displayURL(asked), StatusCode: resp.StatusCode, Header: resp.Header}
+}
+
+// refusedByProxy returns the error of a proxy's answer to CONNECT.
+func refusedByProxy(proxy *url.URL, connect *http.Request, resp *http.Response) error {
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	s := &secrets{}
+	if proxy != nil {
+		s.addUser(proxy.User)
+	}
+	for _, values := range connect.Header {
+		for _, v := range values {
+			s.addHeader(v)
+		}
+	}
+	he := &HandshakeError{URL: connect.Host, StatusCode: resp.StatusCode, Header: resp.Header}
+	if proxy != nil {
+		he.Proxy = proxy.Host
+	}
+	return s.clean(he)
+}
+
+// tellProxyRefusals makes an error of ours of a proxy's refusal.
+func tellProxyRefusals(tr *http.Transport) {
+	next := tr.OnProxyConnectResponse
+	tr.OnProxyConnectResponse = func(ctx context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
+		if next != nil {
+			if err := next(ctx, proxy, req, resp); err != nil {
+				return err
+			}
+		}
+		return refusedByProxy(proxy, req, resp)
+	}
+}
+
+// asProxyRefusal finds a proxy's refusal in the error of a transport that is not
+// ours: net/http keeps nothing of it but its reason, as it came.
+func asProxyRefusal(u *url.URL, err error) error {
+	if he := (*HandshakeError)(nil); errors.As(err, &he) {
+		return he
+	}
+	if u.Scheme != "https" || errors.Unwrap(err) != nil {
+		return nil
+	}
+	for status := http.StatusBadRequest; status <= http.StatusNetworkAuthenticationRequired; status++ {
+		if text := http.StatusText(status); text != "" && text == err.Error() {
+			return &HandshakeError{URL: u.Host, Proxy: "in use", StatusCode: status}
+		}
+	}
+	return nil
+}
