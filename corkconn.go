@@ -19,9 +19,16 @@ const (
 	// controlBacklog bounds what the WebSocket library may leave here while the
 	// peer does not read: pongs, mostly.
 	controlBacklog = 64 << 10
-	// controlWriteTime is the deadline of a control frame that the peer did not
-	// take at once.
+	// controlWriteTime is how long the peer may take nothing while a control
+	// frame waits.
 	controlWriteTime = 10 * time.Second
+	// writeSlices is how often a write that is stuck looks whether the network
+	// has taken something, in the time that it may be stuck.
+	writeSlices = 16
+	// recordChunk is how much is written at a time where a write that was
+	// interrupted cannot go on. It must get away within the time that a write
+	// may make no progress.
+	recordChunk = 4 << 10
 	// keepBuffer is the largest buffer that is kept while nothing happens.
 	keepBuffer = 64 << 10
 	// firstAhead and readAhead are the sizes of the buffer that a connection
@@ -52,8 +59,10 @@ type corkConn struct {
 	control  int           // bytes of out and pending that came in outside of a batch
 	appended int64         // bytes that came in, over the life of the conn
 	flushed  int64         // bytes that the network took
+	writing  int           // bytes of pending that the network is given now
 	err      error         // of the network; sticky
 	controls sync.WaitGroup
+	timeless bool // the network has no deadlines, as that of an SSH tunnel
 
 	// Owned by the reader:
 	ahead []byte // read ahead
@@ -67,13 +76,31 @@ func newCorkConn(c net.Conn) *corkConn { return &corkConn{Conn: c} }
 // A TLS connection is broken after it.
 func (c *corkConn) resumable() bool {
 	_, isTLS := c.Conn.(*tls.Conn)
-	return !isTLS
+	return !isTLS && !c.timeless
 }
 
 func (c *corkConn) arm() {
 	c.mu.Lock()
 	c.armed = true
+	c.timeless = c.SetWriteDeadline(time.Time{}) != nil
 	c.mu.Unlock()
+}
+
+// A patience bounds a write: it has to end at a time, or, with stall, it must not
+// go without progress for so long. The zero patience is without bounds.
+type patience struct {
+	until time.Time
+	stall time.Duration
+}
+
+// until and without make a patience.
+func until(t time.Time) patience       { return patience{until: t} }
+func without(d time.Duration) patience { return patience{stall: d} }
+func (p patience) end(last time.Time) time.Time {
+	if p.stall > 0 {
+		return last.Add(p.stall)
+	}
+	return p.until
 }
 
 // Write collects p, or, outside of a batch, sends it as far as the peer takes
@@ -106,7 +133,7 @@ func (c *corkConn) Write(p []byte) (int, error) {
 		c.flushLater()
 		return len(p), nil
 	}
-	done, err := c.flushLocked(time.Now().Add(softWriteTime))
+	done, err := c.flushLocked(until(time.Now().Add(softWriteTime)))
 	if !done && err == nil {
 		c.flushLater()
 	}
@@ -120,7 +147,7 @@ func (c *corkConn) flushLater() {
 	c.controls.Go(func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		done, err := c.flushLocked(time.Now().Add(controlWriteTime))
+		done, err := c.flushLocked(without(controlWriteTime))
 		if !done && err == nil {
 			c.fail(os.ErrDeadlineExceeded)
 		}
@@ -137,32 +164,42 @@ func (c *corkConn) cork() {
 // uncork ends a batch and sends it. It returns false if the deadline came
 // before all was sent: the rest stays.
 func (c *corkConn) uncork(deadline time.Time) (done bool, err error) {
+	return c.uncorkWith(until(deadline))
+}
+
+func (c *corkConn) uncorkWith(p patience) (done bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.corked = false
-	if !c.startFlush(deadline) {
+	if !c.startFlush(p) {
 		return false, c.err
 	}
-	return c.flushLocked(deadline)
+	return c.flushLocked(p)
 }
 
-// startFlush waits, until the deadline, for its turn to flush. mu is held on
+// startFlush waits for its turn to flush, as long as p allows. mu is held on
 // entry and exit, not while it waits.
-func (c *corkConn) startFlush(deadline time.Time) bool {
+func (c *corkConn) startFlush(p patience) bool {
 	for c.flushing {
 		if c.idle == nil {
 			c.idle = make(chan struct{})
 		}
-		idle := c.idle
+		idle, flushed := c.idle, c.flushed
+		var expired <-chan time.Time
+		if end := p.end(time.Now()); !end.IsZero() {
+			timer := time.NewTimer(time.Until(end))
+			defer timer.Stop()
+			expired = timer.C
+		}
 		c.mu.Unlock()
-		timer := time.NewTimer(time.Until(deadline))
 		select {
 		case <-idle:
-			timer.Stop()
 			c.mu.Lock()
-		case <-timer.C:
+		case <-expired:
 			c.mu.Lock()
-			return false
+			if p.stall == 0 || c.flushed == flushed {
+				return false
+			}
 		}
 	}
 	c.flushing = true
@@ -181,22 +218,15 @@ func (c *corkConn) giveUp(err error) (left int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fail(err)
-	left = c.flushed
-	if c.flushing {
-		left += int64(len(c.pending)) // it is being written
-	}
-	return left
+	return c.flushed + int64(c.writing)
 }
 
-// flushLocked sends until nothing is left or the deadline comes, and then lets
+// flushLocked sends until nothing is left or p has an end, and then lets
 // flushing end. mu is held on entry and exit, not while it writes.
-func (c *corkConn) flushLocked(deadline time.Time) (done bool, err error) {
+func (c *corkConn) flushLocked(p patience) (done bool, err error) {
 	defer c.endFlush()
-	if c.err == nil {
-		if err := c.SetWriteDeadline(deadline); err != nil {
-			c.fail(err)
-		}
-	}
+	last := time.Now()     // when the network last took something
+	slice := softWriteTime // what fits into the buffers on the way is taken at once
 	for c.err == nil {
 		if len(c.pending) == 0 {
 			if len(c.out) == 0 {
@@ -205,17 +235,40 @@ func (c *corkConn) flushLocked(deadline time.Time) (done bool, err error) {
 			}
 			c.pending, c.out = c.out, c.pending[:0]
 		}
-		buf := c.pending
-		c.mu.Unlock()
-		n, err := c.Conn.Write(buf)
-		c.mu.Lock()
-		c.flushed += int64(n)
+		buf, end := c.pending, p.end(last)
+		deadline := end
+		switch {
+		case p.stall == 0:
+		case !c.resumable():
+			buf = buf[:min(len(buf), recordChunk)]
+		default:
+			deadline = last.Add(slice)
+			if now := time.Now(); slice != softWriteTime {
+				deadline = now.Add(slice)
+			}
+			if deadline.After(end) {
+				deadline = end
+			}
+		}
+		n, err := c.put(buf, deadline)
 		switch {
 		case err == nil && n == len(buf):
-			c.pending = reuse(buf)
+			if len(buf) < len(c.pending) {
+				c.pending = c.pending[n:]
+			} else {
+				c.pending = reuse(buf)
+			}
+			last = time.Now()
 		case errors.Is(err, os.ErrDeadlineExceeded) && c.resumable():
 			c.pending = buf[n:]
-			return false, c.err
+			if p.stall == 0 || n == 0 && deadline.Equal(end) {
+				return false, c.err
+			}
+			if slice == softWriteTime {
+				slice = max(p.stall/writeSlices, softWriteTime+1)
+			} else if n > 0 {
+				last = time.Now()
+			}
 		case err == nil:
 			c.fail(io.ErrShortWrite)
 		default:
@@ -227,6 +280,38 @@ func (c *corkConn) flushLocked(deadline time.Time) (done bool, err error) {
 		}
 	}
 	return false, c.err
+}
+
+// put gives bytes to the network. mu is held on entry and exit, not while it
+// writes.
+func (c *corkConn) put(buf []byte, deadline time.Time) (n int, err error) {
+	c.writing = len(buf)
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		c.writing = 0
+		c.flushed += int64(n)
+	}()
+	if c.timeless {
+		return c.putTimeless(buf, deadline)
+	}
+	if err := c.SetWriteDeadline(deadline); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(buf)
+}
+
+// putTimeless bounds a write by ending the connection.
+func (c *corkConn) putTimeless(buf []byte, deadline time.Time) (int, error) {
+	if deadline.IsZero() {
+		return c.Conn.Write(buf)
+	}
+	timer := time.AfterFunc(time.Until(deadline), func() { _ = cutNet(c.Conn) }) // the write tells
+	n, err := c.Conn.Write(buf)
+	if !timer.Stop() && err != nil {
+		err = os.ErrDeadlineExceeded
+	}
+	return n, err
 }
 
 func reuse(buf []byte) []byte {
@@ -253,9 +338,9 @@ func (c *corkConn) endFlush() {
 // Close sends what is left, a close frame perhaps, and closes the connection.
 func (c *corkConn) Close() error {
 	c.mu.Lock()
-	deadline := time.Now().Add(farewellTime)
-	if c.armed && c.err == nil && len(c.out)+len(c.pending) > 0 && c.startFlush(deadline) {
-		_, _ = c.flushLocked(deadline) // the peer may be gone: then there is nobody to tell
+	farewell := until(time.Now().Add(farewellTime))
+	if c.armed && c.err == nil && len(c.out)+len(c.pending) > 0 && c.startFlush(farewell) {
+		_, _ = c.flushLocked(farewell) // the peer may be gone: then there is nobody to tell
 	}
 	c.fail(net.ErrClosed)
 	c.mu.Unlock()

@@ -3,12 +3,16 @@ package phoenix_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/memnet"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
@@ -299,4 +303,93 @@ func TestACastThatIsStuckAloneIsCountedWhenItIsLost(t *testing.T) {
 		}
 		h.wantReceived("room:1", "echo", 0)
 	})
+}
+
+// slowly returns an HTTP transport whose connections carry 300 bytes in each
+// step to the server, once slow is closed.
+func (h *harness) slowly(slow <-chan struct{}, step time.Duration) *http.Transport {
+	l := memnet.Listen("slow", 300)
+	h.t.Cleanup(func() {
+		_ = l.Close()
+		time.Sleep(2 * step) // they look up
+	})
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			next, err := h.srv.DialContext(context.Background(), "", "")
+			if err != nil {
+				h.t.Error(err)
+				return
+			}
+			go func() {
+				defer c.Close() //nolint:errcheck // the other end has gone
+				_, _ = io.Copy(c, next)
+			}()
+			go func() {
+				defer next.Close() //nolint:errcheck // as above
+				buf := make([]byte, 300)
+				for err := error(nil); err == nil; {
+					var n int
+					if n, err = c.Read(buf); n > 0 {
+						_, err = next.Write(buf[:n])
+					}
+					select {
+					case <-slow:
+						time.Sleep(step)
+					default:
+					}
+				}
+			}()
+		}
+	}()
+	return &http.Transport{DialContext: l.DialContext}
+}
+
+// A write is given up when the peer takes nothing for WriteTimeout, however long
+// the whole of it takes.
+func TestAWriteThatMakesProgressIsNotGivenUp(t *testing.T) {
+	for name, client := range clients {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				slow := make(chan struct{})
+				s := h.connected(&phoenix.SocketOptions{
+					WriteTimeout: 15 * time.Second, Timeout: -1, HeartbeatInterval: -1,
+					HTTPClient: client(h.slowly(slow, 900*time.Millisecond)),
+				})
+				c := h.joined(s, "room:1", nil)
+				close(slow)
+				push := h.goPush(t.Context(), c, "echo", strings.Repeat("x", 20_000))
+				if o := <-push; o.err != nil || o.at < 50*time.Second {
+					t.Errorf("Push = %v at %v", o.err, o.at)
+				}
+				if s.Stats().Connects != 1 {
+					t.Errorf("%d connections", s.Stats().Connects)
+				}
+			})
+		})
+	}
+}
+
+// Without progress it ends at WriteTimeout after the last.
+func TestAWriteWithoutProgressIsGivenUp(t *testing.T) {
+	for name, client := range clients {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
+				s := h.connected(&phoenix.SocketOptions{
+					WriteTimeout: 5 * time.Second, Timeout: -1,
+					HTTPClient: client(h.srv.HTTPClient().Transport.(*http.Transport)),
+				})
+				conn := h.accept()
+				c := h.joined(s, "room:1", nil)
+				conn.Stall()
+				push := h.goPush(t.Context(), c, "echo", strings.Repeat("x", 20_000))
+				o := <-push
+				wantPushError(t, o.err, true, phoenix.ErrConnectionLost)
+				endsAt(t, "the push", o.at, 5*time.Second)
+			})
+		})
+	}
 }

@@ -5,14 +5,14 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -54,9 +54,11 @@ const authTokenPrefix = "base64url.bearer.phx." //nolint:gosec // no credential,
 
 func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	header, host := splitHost(req.Header)
-	d := wsDialer{ctx: ctx}
+	d := &wsDialer{ctx: ctx}
 	client, closeIdle := d.client(req.HTTPClient)
 	defer closeIdle()
+	// What is under way may be deaf to ctx, as a TLS handshake of net/http's is.
+	stop := context.AfterFunc(ctx, d.giveUp)
 
 	var subprotocols []string
 	if req.AuthToken != "" {
@@ -70,7 +72,12 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 		Subprotocols: subprotocols,
 	})
 	if err != nil {
+		d.giveUp()
 		return nil, t.dialError(ctx, req, resp, err)
+	}
+	if !stop() {
+		_ = d.conn(ws, 0).Close(ctx, 0, "") // it comes too late
+		return nil, ctx.Err()
 	}
 	ws.SetReadLimit(req.MaxMessageSize)
 	return d.conn(ws, req.MaxMessageSize), nil
@@ -111,7 +118,35 @@ type wsDialer struct {
 	ctx context.Context //nolint:containedctx // lives as long as the dial whose ctx it is
 	got net.Conn        // what the HTTP transport used, if it tells
 
-	body io.Closer // of the answer, if it does not
+	mu     sync.Mutex
+	conns  []net.Conn // of this dial
+	stream *wsStream  // of the answer that switches protocols
+	over   bool       // the dial was given up
+}
+
+// giveUp ends whatever the dial has begun.
+func (d *wsDialer) giveUp() {
+	d.mu.Lock()
+	d.over = true
+	conns, stream := d.conns, d.stream
+	d.conns = nil
+	d.mu.Unlock()
+	for _, c := range conns {
+		_ = cutNet(c) // nobody uses it
+	}
+	if stream != nil {
+		_ = stream.Close() // as above
+	}
+}
+
+// keep has a connection ended with the dial. It returns false if that is over.
+func (d *wsDialer) keep(c net.Conn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.over {
+		d.conns = append(d.conns, c)
+	}
+	return !d.over
 }
 
 // client returns a client of which every connection is a corkConn, if it can.
@@ -130,7 +165,7 @@ func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
 	if client.Transport != nil {
 		base, ok := client.Transport.(*http.Transport)
 		if !ok {
-			client.Transport = bodyCatcher{client.Transport, d}
+			client.Transport = &streamCatcher{client.Transport, d}
 			return client, func() {}
 		}
 		tr = base.Clone()
@@ -154,23 +189,62 @@ func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
 	default:
 		tr.DialContext = d.dial((&net.Dialer{}).DialContext)
 	}
-	client.Transport = tr
+	client.Transport = &streamCatcher{tr, d}
 	return client, tr.CloseIdleConnections
 }
 
-// A bodyCatcher keeps the body of the answer that switches protocols: closing it
-// ends the connection, where the HTTP transport does not tell what that is.
-type bodyCatcher struct {
+// A streamCatcher puts a wsStream in place of the body of the answer that switches
+// protocols.
+type streamCatcher struct {
 	http.RoundTripper
 	d *wsDialer
 }
 
-func (b bodyCatcher) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b *streamCatcher) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := b.RoundTripper.RoundTrip(req)
-	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
-		b.d.body = resp.Body
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		return resp, err
 	}
-	return resp, err
+	if body, ok := resp.Body.(io.ReadWriteCloser); ok {
+		stream := &wsStream{ReadWriteCloser: body}
+		b.d.mu.Lock()
+		b.d.stream = stream
+		b.d.mu.Unlock()
+		resp.Body = stream
+	}
+	return resp, nil
+}
+
+// A wsStream is what the WebSocket library reads from and writes to.
+type wsStream struct {
+	io.ReadWriteCloser
+	live atomic.Bool // the library has taken the handshake for good
+	// stall is how long a write may take; 0 if what is beneath sees to that.
+	stall atomic.Int64
+}
+
+// Read reads nothing while the handshake lasts: if it has failed, the library
+// would wait three seconds for a body.
+func (s *wsStream) Read(p []byte) (int, error) {
+	if !s.live.Load() {
+		return 0, io.EOF
+	}
+	return s.ReadWriteCloser.Read(p)
+}
+
+// Write writes no more than the library's buffer at a time, so that to bound it
+// is to bound a write without progress.
+func (s *wsStream) Write(p []byte) (int, error) {
+	stall := time.Duration(s.stall.Load())
+	if stall == 0 {
+		return s.ReadWriteCloser.Write(p)
+	}
+	timer := time.AfterFunc(stall, func() { _ = s.Close() }) // the write tells
+	n, err := s.ReadWriteCloser.Write(p)
+	if !timer.Stop() && err != nil {
+		err = errWriteTimeout
+	}
+	return n, err
 }
 
 // sameHostRedirect follows a redirect on the same host. To another one, or from
@@ -192,213 +266,11 @@ func (d *wsDialer) dial(next dialFunc) dialFunc {
 		if err != nil {
 			return nil, err
 		}
-		return newCorkConn(c), nil
-	}
-}
-
-func (d *wsDialer) conn(ws *websocket.Conn, limit int64) Conn {
-	c := &wsConn{ws: ws, limit: limit, netConn: d.got, body: d.body}
-	for nc := d.got; nc != nil; {
-		if cork, ok := nc.(*corkConn); ok {
-			c.cork = cork
-			cork.arm()
-			if cork.resumable() {
-				return &softWSConn{c}
-			}
-			return c
+		cork := newCorkConn(c)
+		if !d.keep(cork) {
+			_ = cork.cut() // it comes too late
+			return nil, d.ctx.Err()
 		}
-		t, ok := nc.(*tls.Conn)
-		if !ok {
-			break
-		}
-		nc = t.NetConn()
+		return cork, nil
 	}
-	return c
-}
-
-// closeTime bounds a closing handshake, whatever the ctx.
-const closeTime = 10 * time.Second
-
-// minReadBuffer holds the replies and events of a quiet connection.
-const minReadBuffer = 256
-
-// A wsConn is a connection of the WebSocket library.
-type wsConn struct {
-	ws      *websocket.Conn
-	netConn net.Conn  // may be nil: a RoundTripper need not tell
-	body    io.Closer // ends the connection where netConn is nil
-	cork    *corkConn // beneath netConn, or nil
-	limit   int64
-	buf     []byte  // of the reader
-	starts  []int64 // of the writer: where each frame of a batch starts in the cork
-}
-
-func (c *wsConn) ReadFrame() (Frame, error) {
-	// A ctx that can be cancelled would cost eight allocations for each read.
-	typ, r, err := c.ws.Reader(context.Background())
-	if err != nil {
-		return Frame{}, c.readError(err)
-	}
-	if cap(c.buf) > keepBuffer {
-		c.buf = nil
-	}
-	buf := c.buf[:0]
-	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, make([]byte, max(minReadBuffer, len(buf)))...)[:len(buf)]
-		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if err == io.EOF {
-			c.buf = buf
-			return Frame{Data: buf, Binary: typ == websocket.MessageBinary}, nil
-		}
-		if err != nil {
-			return Frame{}, c.readError(err)
-		}
-	}
-}
-
-func (c *wsConn) readError(err error) error {
-	if ce := new(websocket.CloseError); errors.As(err, ce) {
-		return &CloseError{Code: int(ce.Code), Reason: ce.Reason}
-	}
-	if errors.Is(err, websocket.ErrMessageTooBig) {
-		return fmt.Errorf("%w: received more than %d bytes (MaxMessageSize)", ErrMessageTooBig, c.limit)
-	}
-	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("connection ended without a close frame: %w", io.ErrUnexpectedEOF)
-	}
-	if oe := (*net.OpError)(nil); errors.As(err, &oe) {
-		return oe // what the library was at tells a user nothing
-	}
-	return err
-}
-
-func messageType(f Frame) websocket.MessageType {
-	if f.Binary {
-		return websocket.MessageBinary
-	}
-	return websocket.MessageText
-}
-
-func (c *wsConn) WriteFrames(frames []Frame, deadline time.Time) (int, error) {
-	if c.cork == nil {
-		return c.writeEach(frames, deadline)
-	}
-	c.starts = c.starts[:0]
-	taken, err := c.collect(frames)
-	done, ferr := c.cork.uncork(deadline)
-	switch {
-	case err != nil:
-	case ferr != nil:
-		err = ferr
-	case !done:
-		err = errWriteTimeout
-	default:
-		return len(frames), nil
-	}
-	// A frame of which the network took no byte has not left.
-	flushed := c.cork.giveUp(err)
-	n := 0
-	for n < taken && c.starts[n] < flushed {
-		n++
-	}
-	return n, err
-}
-
-// errWriteTimeout is no context.DeadlineExceeded: no ctx of the user's has ended.
-var errWriteTimeout = fmt.Errorf("phoenix: not written in time: %w", os.ErrDeadlineExceeded)
-
-// collect writes frames into the cork and notes where each of them starts.
-func (c *wsConn) collect(frames []Frame) (taken int, err error) {
-	c.cork.cork()
-	for i, f := range frames {
-		start, _ := c.cork.progress()
-		c.starts = append(c.starts, start)
-		// No ctx that can expire: it would end the connection, and cost eleven
-		// allocations. The deadline is set on the network.
-		if err := c.ws.Write(context.Background(), messageType(f), f.Data); err != nil {
-			return i, err
-		}
-	}
-	return len(frames), nil
-}
-
-// writeEach writes frames where there is no cork.
-func (c *wsConn) writeEach(frames []Frame, deadline time.Time) (int, error) {
-	ctx := context.Background()
-	if c.netConn != nil {
-		if err := c.netConn.SetWriteDeadline(deadline); err != nil {
-			return 0, err
-		}
-	} else {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
-		defer cancel()
-	}
-	for i, f := range frames {
-		if err := c.ws.Write(ctx, messageType(f), f.Data); err != nil {
-			if ctx.Err() != nil {
-				err = errWriteTimeout
-			}
-			return i + 1, err
-		}
-	}
-	return len(frames), nil
-}
-
-func (c *wsConn) Close(ctx context.Context, code int, reason string) error {
-	if code == 0 {
-		return c.cut()
-	}
-	// The library has no deadline for skipping a frame that stops coming.
-	bound, cancel := context.WithTimeout(ctx, closeTime)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- c.ws.Close(websocket.StatusCode(code), reason) }()
-	select {
-	case err := <-done:
-		return err
-	case <-bound.Done():
-		// The library waits for a deaf peer for up to ten seconds; only the
-		// network's end stops it.
-		_ = c.cut() // what went wrong is that ctx is done
-		<-done      //nolint:errcheck // as above
-		return ctx.Err()
-	}
-}
-
-// cut ends the network beneath the library, whose own close would wait for a
-// close that is under way.
-func (c *wsConn) cut() error {
-	switch {
-	case c.cork != nil:
-		_ = c.cork.cut() // the library's close reports what there is to report
-	case c.netConn != nil:
-		_ = cutNet(c.netConn) // as above
-	case c.body != nil:
-		_ = c.body.Close() // as above
-	}
-	return c.ws.CloseNow()
-}
-
-// A softWSConn can go on with a write that its deadline interrupted.
-type softWSConn struct {
-	*wsConn
-}
-
-func (c *softWSConn) writeSoft(frame Frame) (done, left bool, err error) {
-	start, _ := c.cork.progress()
-	c.cork.cork()
-	werr := c.ws.Write(context.Background(), messageType(frame), frame.Data)
-	done, err = c.cork.uncork(time.Now().Add(softWriteTime))
-	if werr != nil {
-		err = werr
-	}
-	left = true
-	if err != nil {
-		left = c.cork.giveUp(err) > start
-	}
-	return done, left, err
 }
