@@ -284,7 +284,7 @@ func TestServiceFails(t *testing.T) {
 		"the room is closed": {nothing, func(st *stage) {
 			room, _ := st.srv.Conns()[0].Channel(topic)
 			room.Exit(phoenixtest.Stop())
-		}, "worker: the server has closed the room"},
+		}, "worker: phoenix: channel closed by the server"},
 		"the port is gone": {nothing, func(st *stage) { st.bot.web.Close() }, "http: "},
 	} {
 		t.Run(name, func(t *testing.T) {

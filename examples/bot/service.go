@@ -126,7 +126,7 @@ func (s *service) listen(ctx context.Context) error {
 			s.hear(m)
 		}
 	}
-	return errors.New("the server has closed the room") // unless ctx is done: then it does not count
+	return ctx.Err()
 }
 
 func (s *service) hear(m *phoenix.Message) {

@@ -218,7 +218,11 @@ func TestTalkEnds(t *testing.T) {
 				if err := <-done; (err == nil) != (tt.wantErr == "") || err != nil && err.Error() != tt.wantErr {
 					t.Errorf("talk: got error %v, want %q", err, tt.wantErr)
 				}
-				if want := "* connecting to ws://phoenix.test/socket\n* joined room:lobby\n* left room:lobby\n"; stdout.String() != want {
+				want := "* connecting to ws://phoenix.test/socket\n* joined room:lobby\n* left room:lobby\n"
+				if tt.wantErr != "" {
+					want = strings.Replace(want, "* left", "* phoenix: channel closed by the server\n* left", 1)
+				}
+				if stdout.String() != want {
 					t.Errorf("output: got %q, want %q", &stdout, want)
 				}
 			})

@@ -174,7 +174,7 @@ func TestAttendEnds(t *testing.T) {
 			if room, ok := v.srv.Conns()[0].Channel("room:lobby"); ok {
 				room.Exit(phoenixtest.Stop())
 			}
-			v.check(t, "the room is closed: phoenix: channel closed", here...)
+			v.check(t, "the room is closed: phoenix: channel closed by the server", here...)
 		})
 	})
 	t.Run("during an outage", func(t *testing.T) {
