@@ -22,6 +22,10 @@ func newPolicy(factory func() backoff.BackOff, first time.Duration) backoff.Back
 	)
 }
 
+// minDelay is the shortest delay: with none at all, a client whose attempts fail
+// at once would do nothing else.
+const minDelay = time.Millisecond
+
 // Steps returns a policy for ReconnectBackoff or RejoinBackoff that waits for
 // the given delays in turn, and then for the last of them again and again. It
 // has no jitter. phoenix.js reconnects after 10, 50, 100, 150, 200, 250, 500,

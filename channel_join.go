@@ -306,7 +306,7 @@ func (c *Channel) retryJoin(reply *Reply, err error) {
 			c.rejoinEnded(reply, err)
 			return
 		}
-		c.policy, delay = policy, max(delay, 0)
+		c.policy, delay = policy, max(delay, minDelay)
 		s.timers.set(&c.rejoinDue, deadlineAfter(s.now(), delay))
 		r.event.RetryAt = time.Now().Add(delay)
 		c.setState(r.event)

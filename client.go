@@ -44,6 +44,7 @@ func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {
 		endpoint: u,
 		set:      set,
 		born:     time.Now(),
+		wall:     time.Now,
 	}
 	return s, nil
 }

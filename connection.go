@@ -34,6 +34,7 @@ type connection struct {
 	joins     callList // written, in the order in which the server answers them
 	joinQueue joinQueue
 	pings     callList
+	beats     bool // heartbeats are sent
 	beat      heartbeat
 
 	reader reader
@@ -59,7 +60,7 @@ func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(
 	if b, ok := connAs[batcher](c); ok {
 		conn.most = b.maxBatch()
 	}
-	beats := s.set.HeartbeatInterval > 0 && needsHeartbeat(c)
+	conn.beats = s.set.HeartbeatInterval > 0 && needsHeartbeat(c)
 	conn.reader.conn = conn
 	conn.beat.init(conn, attempt, opened)
 	conn.joinQueue.due.fire = func() { conn.joinQueue.serve(conn) }
@@ -70,10 +71,10 @@ func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(
 	s.conn = conn
 	switch {
 	case conn.broken != nil:
-	case beats && !probed:
+	case conn.beats && !probed:
 		r.progress.at(firstHeartbeat)
 		conn.beat.send()
-	case beats:
+	case conn.beats:
 		s.timers.set(&conn.beat.due, deadlineAfter(s.now(), s.set.HeartbeatInterval))
 		fallthrough
 	default:
@@ -95,6 +96,9 @@ func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(
 func (conn *connection) openLocked(attempt int, opened func(error)) {
 	s := conn.s
 	conn.open, conn.opened = true, s.now()
+	if conn.beats {
+		conn.beat.suspended()
+	}
 	conn.r.opened, conn.r.wasOpen, conn.r.lastErr = true, true, nil
 	conn.r.poked, conn.r.progress = false, nil
 	s.stats.connects++
@@ -138,8 +142,7 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 	}
 	conn.restWritten(cause)
 	s.conn = nil
-	s.timers.stop(&conn.beat.due)
-	s.timers.stop(&conn.beat.late)
+	conn.beat.stop()
 	s.timers.stop(&conn.joinQueue.due)
 	if c := conn.beat.call; c != nil && c.place == placeInFlight {
 		s.settle(c, nil, cause)

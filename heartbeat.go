@@ -20,12 +20,53 @@ type heartbeat struct {
 	late   deadline // the reply has to be there
 	joins  uint64   // ref of the last join written before the heartbeat
 	waited bool     // for a join, and no reply has come since
+
+	look deadline      // at the clocks
+	wall time.Time     // what they showed at the last look
+	mono time.Duration // of the socket's clock
 }
+
+const (
+	// lookInterval is how often the clocks are looked at, and suspendTime how far
+	// they must have moved apart for the machine to have been suspended: its
+	// monotonic clock, which timers go by, stands still then.
+	lookInterval = 5 * time.Second
+	suspendTime  = 2 * time.Second
+	// minHeartbeatInterval keeps heartbeats from being all that is done.
+	minHeartbeatInterval = time.Millisecond
+)
 
 func (b *heartbeat) init(conn *connection, attempt int, opened func(error)) {
 	b.conn, b.attempt, b.opened = conn, attempt, opened
 	b.due.fire = b.send
 	b.late.fire = b.expired
+	b.look.fire = func() {
+		if b.suspended() {
+			b.send()
+		}
+	}
+}
+
+// stop stops all deadlines.
+func (b *heartbeat) stop() {
+	for _, d := range []*deadline{&b.due, &b.late, &b.look} {
+		b.conn.s.timers.stop(d)
+	}
+}
+
+// suspended reports whether the machine was suspended since the last call. It
+// sees to the next one. Peers and proxies do not wait for a suspended machine: a
+// heartbeat shows at once whether the connection is still there.
+func (b *heartbeat) suspended() bool {
+	s := b.conn.s
+	wall, mono := s.wall().Round(0), s.now()
+	asleep := wall.Sub(b.wall) - (mono - b.mono)
+	first := b.wall.IsZero()
+	b.wall, b.mono = wall, mono
+	if s.set.HeartbeatInterval > lookInterval {
+		s.timers.set(&b.look, deadlineAfter(mono, lookInterval))
+	}
+	return !first && asleep >= suspendTime
 }
 
 // send queues a heartbeat, unless the one before is not yet answered.

@@ -31,6 +31,9 @@ const (
 // SocketOptions configure a [Socket]. The zero value of each field means its
 // default. NewSocket copies them.
 //
+// A negative duration or limit means none, everywhere, and so does the largest
+// there is; where something has to have a limit, NewSocket returns an *InputError.
+//
 // The functions among them run on goroutines of the socket or of the caller.
 // They, and the handler of the Logger, must not call methods of the socket or of
 // its channels.
@@ -74,13 +77,18 @@ type SocketOptions struct {
 	// Default: 10 s. Negative: no limit.
 	Timeout time.Duration
 	// HeartbeatInterval is the time from one heartbeat to the next. The server
-	// drops a connection on which nothing comes in for 60 s. Default: 30 s.
-	// Negative: no heartbeats, and no check that frames get through before
-	// Connect returns. With long poll there are none: see
-	// LongPollOptions.Timeout.
+	// drops a connection on which nothing comes in for 60 s. Default: 30 s; it is
+	// 1 ms at least. Negative: no heartbeats, and no check that frames get through
+	// before Connect returns. With long poll there are none: see
+	// LongPollOptions.Timeout. One is also sent within 5 s after the machine was
+	// suspended.
 	HeartbeatInterval time.Duration
 	// HeartbeatTimeout is how long a heartbeat may be unanswered before the
-	// connection is given up. Default: 10 s; it cannot be negative.
+	// connection is given up. The server handles joins and heartbeats one after
+	// the other, so that a heartbeat may wait for joins that were sent before it,
+	// for as long as their Timeout: for ever, if that is negative. Time in which
+	// the process did not run (SIGSTOP) does not count until what came meanwhile
+	// is read. Default: 10 s; it cannot be negative.
 	HeartbeatTimeout time.Duration
 	// WriteTimeout is how long one write to the network may take, because the
 	// peer does not read, before the connection is given up. Default: 10 s; it
@@ -88,8 +96,8 @@ type SocketOptions struct {
 	WriteTimeout time.Duration
 
 	// ReconnectBackoff makes the policy for one outage: how long to wait before
-	// each attempt. A policy's Stop ends the attempts. Default: exponential
-	// from 250 ms to 30 s, ±50 %, without end. A new one is made for each
+	// each attempt, 1 ms at least. A policy's Stop, which is -1, ends the
+	// attempts. Default: exponential from 250 ms to 30 s, ±50 %, without end. A new one is made for each
 	// outage that follows a connection of at least 10 s. Close waits for a
 	// policy that is at work: it must not block.
 	ReconnectBackoff func() backoff.BackOff
@@ -198,7 +206,9 @@ func (o *SocketOptions) resolve() (*settings, error) {
 		set.codec.unmarshal = json.Unmarshal
 	}
 	set.Timeout = orDuration(set.Timeout, defaultTimeout)
-	set.HeartbeatInterval = orDuration(set.HeartbeatInterval, defaultHeartbeatInterval)
+	if set.HeartbeatInterval = orDuration(set.HeartbeatInterval, defaultHeartbeatInterval); set.HeartbeatInterval > 0 {
+		set.HeartbeatInterval = max(set.HeartbeatInterval, minHeartbeatInterval)
+	}
 	set.HeartbeatTimeout = orDuration(set.HeartbeatTimeout, defaultHeartbeatTimeout)
 	set.WriteTimeout = orDuration(set.WriteTimeout, defaultWriteTimeout)
 	set.MaxMessageSize = orNumber(set.MaxMessageSize, defaultMaxMessageSize)

@@ -187,7 +187,7 @@ func (s *Socket) afterAttempt(r *runner, err error) (stopping, skip bool) {
 
 // adjustDelay heeds what the server said.
 func adjustDelay(delay time.Duration, first bool, err error) time.Duration {
-	delay = max(delay, 0)
+	delay = max(delay, minDelay)
 	if he := (*HandshakeError)(nil); errors.As(err, &he) {
 		delay = max(delay, min(retryAfter(he.Header, time.Now()), maxRetryAfter))
 	}

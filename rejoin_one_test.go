@@ -259,8 +259,8 @@ func TestLeaveAndTheEndOfTheSocketEndARejoin(t *testing.T) {
 				go c.Leave(t.Context()) // the server, which saw no join, does not answer
 				return nil
 			},
-			phoenix.ErrDisconnected:  func(s *phoenix.Socket, _ *phoenix.Channel) error { return s.Disconnect(t.Context()) },
-			phoenix.ErrClosed:        func(s *phoenix.Socket, _ *phoenix.Channel) error { return s.Close() },
+			phoenix.ErrDisconnected: func(s *phoenix.Socket, _ *phoenix.Channel) error { return s.Disconnect(t.Context()) },
+			phoenix.ErrClosed:       func(s *phoenix.Socket, _ *phoenix.Channel) error { return s.Close() },
 		} {
 			h.srv.Intercept(nil)
 			s := h.connected(nil)

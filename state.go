@@ -16,6 +16,7 @@ type Socket struct {
 	endpoint *url.URL
 	set      *settings
 	born     time.Time // from which the socket counts time
+	wall     func() time.Time
 
 	// mu guards all that follows, and all state of channels, calls,
 	// subscriptions and watchers. Nothing blocks under it, and no code of the

@@ -47,6 +47,38 @@ type timers struct {
 	timer   *time.Timer
 	armed   time.Duration // when timer will fire, if it is set
 	running bool          // timer is set
+
+	// While graces > 0 the process has just been stopped: see stopped.
+	graces int
+	until  time.Duration // of the present grace
+	heard  uint64        // frames that had come in when it began
+}
+
+const (
+	// stopTime is how late the timer fires if the process did not run for a
+	// while: it was stopped (SIGSTOP), its machine was, or starved.
+	stopTime = 20 * time.Millisecond
+	// graceTime and maxGraces are how long what was received meanwhile has to be
+	// read, before anything counts as too late.
+	graceTime = 100 * time.Millisecond
+	maxGraces = 10
+)
+
+// stopped reports whether deadlines have to wait, because the process did not run
+// when they passed: what they wait for may be there, but nobody has read it. They
+// wait for a grace, and for another one as long as frames come in.
+func (t *timers) stopped(now time.Duration, frames uint64) bool {
+	switch {
+	case now-t.armed >= stopTime:
+		t.graces = 1
+	case t.graces > 0 && t.graces < maxGraces && frames != t.heard:
+		t.graces++
+	default:
+		t.graces = 0
+		return false
+	}
+	t.until, t.heard = deadlineAfter(now, graceTime), frames
+	return true
 }
 
 // deadlineAfter returns the time d after now. A sum that overflows is the end of
@@ -92,15 +124,19 @@ func (s *Socket) armTimer() {
 	if !ok || s.closed || t.running && t.armed <= at {
 		return
 	}
+	if t.graces > 0 {
+		at = max(at, t.until)
+	}
 	if t.running && !t.stopTimer(s) {
 		return // it has fired and waits for the lock; it will come here
 	}
 	s.wg.Add(1)
-	t.running, t.armed = true, at
-	if d := at - s.now(); t.timer == nil {
-		t.timer = time.AfterFunc(d, s.onTimer)
+	now := s.now()
+	t.running, t.armed = true, max(at, now)
+	if t.timer == nil {
+		t.timer = time.AfterFunc(at-now, s.onTimer)
 	} else {
-		t.timer.Reset(d)
+		t.timer.Reset(at - now)
 	}
 }
 
@@ -123,6 +159,9 @@ func (s *Socket) onTimer() {
 		return
 	}
 	now := s.now()
+	if t.stopped(now, s.stats.framesIn) {
+		return
+	}
 	for c := t.pushes.head; c != nil && c.expiry <= now; c = t.pushes.head {
 		s.failCall(c, ErrTimeout)
 	}
