@@ -269,6 +269,17 @@ func orDuration(d, def time.Duration) time.Duration {
 	return max(d, 0)
 }
 
+// orForever defaults d; negative is the longest duration there is.
+func orForever(d, def time.Duration) time.Duration {
+	switch {
+	case d == 0:
+		return def
+	case d < 0:
+		return math.MaxInt64
+	}
+	return d
+}
+
 // orNumber defaults n; negative stays, and means no limit.
 func orNumber[N int | int64](n, def N) N {
 	if n == 0 {

@@ -23,11 +23,11 @@ const (
 type FallbackOptions struct {
 	// Threshold is how long the primary transport may take to open a connection
 	// on which a frame comes back, but at most half of what is left of the
-	// attempt (SocketOptions.Timeout). Default, for negative values too: 2.5 s.
+	// attempt (SocketOptions.Timeout). Default: 2.5 s. Negative: no limit but that.
 	Threshold time.Duration
 	// Memory is for how long the secondary transport is used at once after the
-	// primary one has failed, before the primary is tried again. Default, for
-	// negative values too: 10 minutes.
+	// primary one has failed, before the primary is tried again. Default: 10
+	// minutes. Negative: for good, as long as the secondary works.
 	Memory time.Duration
 
 	_ struct{}
@@ -65,16 +65,13 @@ func Fallback(primary, secondary Transport, opts *FallbackOptions) Transport {
 	if secondary == nil {
 		secondary = LongPoll(nil)
 	}
-	f := &fallback{primary: primary, secondary: secondary, threshold: defaultThreshold, memory: defaultMemory}
-	if opts != nil {
-		if opts.Threshold > 0 {
-			f.threshold = opts.Threshold
-		}
-		if opts.Memory > 0 {
-			f.memory = opts.Memory
-		}
+	if opts == nil {
+		opts = &FallbackOptions{}
 	}
-	return f
+	return &fallback{
+		primary: primary, secondary: secondary,
+		threshold: orForever(opts.Threshold, defaultThreshold), memory: orForever(opts.Memory, defaultMemory),
+	}
 }
 
 type fallback struct {

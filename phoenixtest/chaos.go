@@ -2,6 +2,7 @@ package phoenixtest
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -80,7 +81,7 @@ type fate struct {
 func (c *chaos) decide(r *rand.Rand, op Opcode, data []byte) fate {
 	wait, late, twice, corrupt, where := r.Float64(), r.Float64(), r.Float64(), r.Float64(), r.Float64()
 	f := fate{cut: -1, reorder: c.reorder > 0}
-	f.delay = c.delayMin + time.Duration(wait*float64(c.delayMax-c.delayMin)) + time.Duration(late*float64(c.reorder))
+	f.delay = c.delay(wait, late)
 	if op >= OpClose {
 		return f
 	}
@@ -89,6 +90,15 @@ func (c *chaos) decide(r *rand.Rand, op Opcode, data []byte) fate {
 		f.cut = cutAt(op, data, where)
 	}
 	return f
+}
+
+// delay returns how long a frame is delayed. A sum that overflows is for ever.
+func (c *chaos) delay(wait, late float64) time.Duration {
+	more := wait*float64(c.delayMax-c.delayMin) + late*float64(c.reorder)
+	if more >= float64(math.MaxInt64-c.delayMin) {
+		return math.MaxInt64
+	}
+	return c.delayMin + time.Duration(more)
 }
 
 // cutAt returns a length at which a message is incomplete.

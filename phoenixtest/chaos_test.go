@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -262,4 +263,18 @@ func TestBubble(t *testing.T) {
 	if !ran {
 		t.Error("not run")
 	}
+}
+
+func TestADelayThatOverflowsIsForEver(t *testing.T) {
+	phoenixtest.Bubble(t, nil, func(t *testing.T, s *phoenixtest.Server) {
+		c := open(t, s)
+		s.Delay(math.MaxInt64, math.MaxInt64)
+		s.Reorder(math.MaxInt64)
+		s.Conns()[0].Send(phoenixtest.Message{Topic: "t", Event: "late"})
+		time.Sleep(24 * time.Hour)
+		if frames := c.wait(0); len(frames) != 0 {
+			t.Errorf("frames %v", frames)
+		}
+		c.forget()
+	})
 }
