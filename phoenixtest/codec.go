@@ -43,6 +43,17 @@ type name struct{ text, json string }
 
 func nameOf(s string) name { return name{text: s, json: string(appendString(nil, s))} }
 
+var errNotText = errors.New("phoenixtest: a topic, an event or a ref is not UTF-8, so that no JSON can be made of it")
+
+// checkText says for what Phoenix's JSON encoder would raise. Binary frames are
+// not looked at like that, and so bring such texts in.
+func checkText(topic name, ref Ref, event string) error {
+	if !utf8.ValidString(topic.text) || !utf8.ValidString(string(ref)) || !utf8.ValidString(event) {
+		return errNotText
+	}
+	return nil
+}
+
 // raisesOn says why Phoenix would not push or broadcast a payload: its V2
 // serializer takes maps and binary data only.
 func raisesOn(c codec, p Payload) error {

@@ -69,6 +69,9 @@ func (codecV1) appendReply(dst []byte, _, ref Ref, topic name, status string, p 
 	if p.binary {
 		return 0, nil, errBinaryV1
 	}
+	if err := checkText(topic, ref, status); err != nil {
+		return 0, nil, err
+	}
 	dst = append(dst, `{"event":"phx_reply","payload":{"response":`...)
 	dst = append(dst, p.text()...)
 	dst = append(dst, `,"status":`...)
@@ -85,19 +88,22 @@ func (codecV1) appendBroadcast(dst []byte, topic name, event string, p Payload) 
 	if p.binary {
 		return 0, nil, errBinaryV1
 	}
-	return OpText, appendObject(dst, "", topic, event, p), nil
+	return appendObject(dst, "", topic, event, p)
 }
 
 func (codecV1) appendText(dst []byte, m Message) (Opcode, []byte, error) {
-	return OpText, appendObject(dst, m.Ref, nameOf(m.Topic), m.Event, m.Payload), nil
+	return appendObject(dst, m.Ref, nameOf(m.Topic), m.Event, m.Payload)
 }
 
-func appendObject(dst []byte, ref Ref, topic name, event string, p Payload) []byte {
+func appendObject(dst []byte, ref Ref, topic name, event string, p Payload) (Opcode, []byte, error) {
+	if err := checkText(topic, ref, event); err != nil {
+		return 0, nil, err
+	}
 	dst = append(dst, `{"event":`...)
 	dst = appendString(dst, event)
 	dst = append(dst, `,"payload":`...)
 	dst = append(dst, p.text()...)
-	return appendTail(dst, ref, topic)
+	return OpText, appendTail(dst, ref, topic), nil
 }
 
 func appendTail(dst []byte, ref Ref, topic name) []byte {

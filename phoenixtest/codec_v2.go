@@ -109,6 +109,9 @@ func (codecV2) appendReply(
 			field{"join_ref", refText(joinRef)}, field{"ref", refText(ref)},
 			field{"topic", topic.text}, field{"status", status})
 	}
+	if err := checkText(topic, ref, status); err != nil {
+		return 0, nil, err
+	}
 	dst = appendEnvelope(dst, joinRef, ref, topic.json)
 	dst = append(dst, `,"phx_reply",{"response":`...)
 	dst = append(dst, p.text()...)
@@ -122,22 +125,25 @@ func (codecV2) appendPush(dst []byte, joinRef Ref, topic name, event string, p P
 		return appendFields(dst, kindPush, p.data,
 			field{"join_ref", refText(joinRef)}, field{"topic", topic.text}, field{"event", event})
 	}
-	return appendEvent(dst, joinRef, "", topic.json, event, p)
+	return appendEvent(dst, joinRef, "", topic, event, p)
 }
 
 func (codecV2) appendBroadcast(dst []byte, topic name, event string, p Payload) (Opcode, []byte, error) {
 	if p.binary {
 		return appendFields(dst, kindBroadcast, p.data, field{"topic", topic.text}, field{"event", event})
 	}
-	return appendEvent(dst, "", "", topic.json, event, p)
+	return appendEvent(dst, "", "", topic, event, p)
 }
 
 func (codecV2) appendText(dst []byte, m Message) (Opcode, []byte, error) {
-	return appendEvent(dst, m.JoinRef, m.Ref, nameOf(m.Topic).json, m.Event, m.Payload)
+	return appendEvent(dst, m.JoinRef, m.Ref, nameOf(m.Topic), m.Event, m.Payload)
 }
 
-func appendEvent(dst []byte, joinRef, ref Ref, topicJSON, event string, p Payload) (Opcode, []byte, error) {
-	dst = appendEnvelope(dst, joinRef, ref, topicJSON)
+func appendEvent(dst []byte, joinRef, ref Ref, topic name, event string, p Payload) (Opcode, []byte, error) {
+	if err := checkText(topic, ref, event); err != nil {
+		return 0, nil, err
+	}
+	dst = appendEnvelope(dst, joinRef, ref, topic.json)
 	dst = append(dst, ',')
 	dst = appendString(dst, event)
 	dst = append(dst, ',')

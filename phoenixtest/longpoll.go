@@ -76,7 +76,7 @@ func (q *pollRequest) get() {
 	messages, status := q.session.listen(q)
 	for _, m := range messages {
 		if !utf8.ValidString(m) {
-			q.raise("a message is binary; all of them are lost")
+			q.raise(http.StatusInternalServerError, "a message is binary; all of them are lost")
 			return
 		}
 	}
@@ -94,7 +94,7 @@ func (q *pollRequest) open() {
 	}
 	if refused := u.connect(); refused != nil {
 		if u.raised {
-			q.raise(u.why)
+			q.raise(http.StatusInternalServerError, u.why)
 			return
 		}
 		s.log.add(Frame{Kind: ConnRefused, Status: http.StatusForbidden, Note: q.what + ": " + u.why}, "")
@@ -178,7 +178,7 @@ func (q *pollRequest) post() {
 	}
 	body, err := io.ReadAll(io.LimitReader(q.r.Body, maxPostBody+1))
 	if err != nil || len(body) > maxPostBody {
-		q.plain(http.StatusBadRequest, "the body is too large or broken")
+		q.raise(http.StatusBadRequest, "the body is too large or broken")
 		return
 	}
 	status := http.StatusOK
@@ -188,7 +188,7 @@ func (q *pollRequest) post() {
 			status = http.StatusRequestTimeout
 		}
 	} else if status, err = q.dispatchLines(string(body)); err != nil {
-		q.raise(err.Error())
+		q.raise(http.StatusInternalServerError, err.Error())
 		return
 	}
 	q.body(status, `{"status":`+strconv.Itoa(status)+`}`)
@@ -272,9 +272,10 @@ func (q *pollRequest) plain(status int, why string) {
 }
 
 // raise is an exception: the headers that were set are lost.
-func (q *pollRequest) raise(why string) {
+func (q *pollRequest) raise(status int, why string) {
 	clear(q.w.Header())
-	q.plain(http.StatusInternalServerError, why)
+	q.w.Header().Set("Cache-Control", cacheControl)
+	q.plain(status, why)
 }
 
 // hold keeps an answer back that nobody is to get.

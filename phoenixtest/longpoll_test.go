@@ -357,7 +357,7 @@ func TestPollConnect(t *testing.T) {
 			t.Errorf("id %q", got)
 		}
 		for query, want := range map[string]int{
-			"vsn=2.0.0&deny": 403, "vsn=2.0.0&crash": 500, "vsn=9.0.0": 403, "vsn[]=2.0.0": 403, "vsn=%": 400, "": 410,
+			"vsn=2.0.0&deny": 403, "vsn=2.0.0&crash": 500, "vsn=9.0.0": 403, "vsn[]=2.0.0": 403, "vsn[a]=2.0.0": 500, "vsn=2.0.0&x=%": 410, "x=%ff": 400, "": 410,
 		} {
 			(&poller{t: t, s: s, query: query}).get().want(t, want, 0)
 		}

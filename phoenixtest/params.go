@@ -1,14 +1,21 @@
 package phoenixtest
 
 import (
+	"errors"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // param is one name and value of a query, decoded.
 type param struct{ key, value string }
 
-// parseQuery decodes a query in order.
+var errQuery = errors.New("the query is not UTF-8")
+
+// parseQuery decodes a query in order. A percent sign that begins no escape stands
+// for itself; what is not UTF-8 is refused.
 func parseQuery(query string) ([]param, error) {
 	var all []param
 	for part := range strings.SplitSeq(query, "&") {
@@ -16,17 +23,33 @@ func parseQuery(query string) ([]param, error) {
 			continue
 		}
 		key, value, _ := strings.Cut(part, "=")
-		key, err := url.QueryUnescape(key)
-		if err != nil {
-			return nil, err
-		}
-		value, err = url.QueryUnescape(value)
-		if err != nil {
-			return nil, err
+		key, value = unescape(key), unescape(value)
+		if !utf8.ValidString(key) || !utf8.ValidString(value) {
+			return nil, errQuery
 		}
 		all = append(all, param{key, value})
 	}
 	return all, nil
+}
+
+// unescape is URI.decode_www_form/1.
+func unescape(s string) string {
+	s = strings.ReplaceAll(s, "+", " ")
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if c, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				b.WriteByte(byte(c))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
 }
 
 // flatParams keeps the last value of each name, and all of those that end in
@@ -43,50 +66,90 @@ func flatParams(all []param) url.Values {
 	return values
 }
 
-// nestParams decodes Plug's bracket syntax. Where two params contradict each
-// other about what a name is, the later one wins.
+// nestParams decodes Plug's bracket syntax, as Plug.Conn.Query does it: in two
+// steps, so that what params say of a name can be put together. Of two that
+// contradict each other the later one wins.
 func nestParams(all []param) map[string]any {
-	root := make(map[string]any)
+	n := nesting{}
 	for _, p := range all {
-		nest(root, splitKey(p.key), p.value)
+		n.insert(splitKey(p.key), p.value)
 	}
-	return root
+	return n.mapAt("")
 }
 
-// splitKey turns a[b][] into a, b and "".
-func splitKey(key string) []string {
+// A nesting has the entries of each level, in the order in which they came. The
+// level of a[b] is "a[b"; that of the root is "".
+type nesting map[string][]nestEntry
+
+// A nestEntry is a value, or refers to the level below. Without a name it is an
+// element of a list.
+type nestEntry struct {
+	name  string
+	value string
+	below string // "" for a value
+}
+
+// A nestKey is a name on a level.
+type nestKey struct{ level, name string }
+
+// splitKey turns a[b][] into a on the root, b on a, and nothing on a[b.
+func splitKey(key string) []nestKey {
 	head, rest, ok := strings.Cut(key, "[")
-	if !ok || !strings.HasSuffix(rest, "]") {
-		return []string{key}
+	if !ok || head == "" || !strings.HasSuffix(rest, "]") {
+		return []nestKey{{"", key}}
 	}
-	return append([]string{head}, strings.Split(strings.TrimSuffix(rest, "]"), "][")...)
+	keys := []nestKey{{"", head}}
+	level := head
+	for name := range strings.SplitSeq(strings.TrimSuffix(rest, "]"), "][") {
+		keys = append(keys, nestKey{level, name})
+		level += "[" + name
+	}
+	return keys
 }
 
-func nest(into map[string]any, path []string, value string) {
-	key := path[0]
-	switch {
-	case len(path) == 1:
-		into[key] = value
-	case path[1] == "":
-		list, _ := into[key].([]any) // anything else gives way to the list
-		into[key] = append(list, element(path[2:], value))
-	default:
-		child, ok := into[key].(map[string]any)
-		if !ok {
-			child = make(map[string]any)
-			into[key] = child
+// insert adds a value, and to the levels above what leads to it, up to the first
+// one that was there.
+func (n nesting) insert(keys []nestKey, value string) {
+	entry := nestEntry{value: value}
+	for _, k := range slices.Backward(keys) {
+		entry.name = k.name
+		_, known := n[k.level]
+		n[k.level] = append(n[k.level], entry)
+		if known {
+			return
 		}
-		nest(child, path[1:], value)
+		entry = nestEntry{below: k.level}
 	}
 }
 
-// element is an element of a list, which has a structure of its own if its
-// name goes on after the brackets.
-func element(path []string, value string) any {
-	if len(path) == 0 {
-		return value
+// at returns what is at a level: a list if the last param had no name there.
+func (n nesting) at(level string) any {
+	entries := n[level]
+	if entries[len(entries)-1].name != "" {
+		return n.mapAt(level)
 	}
-	m := make(map[string]any)
-	nest(m, path, value)
+	list := []any{}
+	for _, e := range entries {
+		if e.name == "" {
+			list = append(list, n.valueOf(e))
+		}
+	}
+	return list
+}
+
+func (n nesting) mapAt(level string) map[string]any {
+	m := map[string]any{}
+	for _, e := range n[level] {
+		if e.name != "" || level == "" {
+			m[e.name] = n.valueOf(e)
+		}
+	}
 	return m
+}
+
+func (n nesting) valueOf(e nestEntry) any {
+	if e.below == "" {
+		return e.value
+	}
+	return n.at(e.below)
 }

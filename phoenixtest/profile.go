@@ -37,8 +37,8 @@ type profile struct {
 	pollTokenHeader bool
 	// cacheControl is that header of long-poll answers.
 	cacheControl string
-	// oddVsn answers a vsn that is not a string.
-	oddVsn int
+	// listVsn answers a vsn that is a list.
+	listVsn int
 }
 
 // profileOf returns false for a release that there is no profile of.
@@ -50,14 +50,14 @@ func profileOf(name Profile) (profile, bool) {
 		delivers:       nullOrSame,
 		leaves:         nullOrSame,
 		authToken:      true,
-		oddVsn:         http.StatusForbidden,
+		listVsn:        http.StatusForbidden,
 
 		pollTokenHeader: true,
 		cacheControl:    "no-store",
 	}
 	if name != Phoenix1812 {
 		p.pollTokenHeader = false
-		p.cacheControl = "max-age=0, private, must-revalidate"
+		p.cacheControl = cacheControl
 	}
 	switch name {
 	case Phoenix1812:
@@ -70,7 +70,7 @@ func profileOf(name Profile) (profile, bool) {
 		p.delivers = func(*inbound, Ref) bool { return true }
 		p.leaves = sameOrJoinedWithNull
 		p.authToken = false
-		p.oddVsn = http.StatusInternalServerError
+		p.listVsn = http.StatusInternalServerError
 	default:
 		return p, false
 	}

@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ var (
 // Server is a Phoenix endpoint with one socket mounted. It serves until Close.
 type Server struct {
 	opts      Options
+	mount     string // Options.Path as requests are matched with it
 	profile   profile
 	tb        reporter
 	network   network
@@ -109,6 +111,7 @@ func start(tb reporter, opts *Options) (*Server, error) {
 	o.AuthToken = o.AuthToken && prof.authToken
 	s := &Server{
 		opts:     o,
+		mount:    strings.TrimSuffix(pathOf(&url.URL{Path: o.Path}), "/"),
 		profile:  prof,
 		tb:       tb,
 		log:      newFrameLog(o.FrameLog),

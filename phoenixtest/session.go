@@ -35,10 +35,10 @@ func (c *Conn) receive(op Opcode, data []byte) error {
 	if fn := c.server.intercept.Load(); fn != nil && (*fn)(c, m.Message) {
 		return nil
 	}
-	if !c.server.scripted(&m) {
-		c.dispatch(&m)
+	if c.server.scripted(&m) {
+		return nil
 	}
-	return nil
+	return c.dispatch(&m)
 }
 
 func (c *Conn) ping(data []byte) {
@@ -62,23 +62,25 @@ func (c *Conn) silent() bool {
 	return c.mute.Load() || c.leaving || c.over
 }
 
-func (c *Conn) dispatch(m *inbound) {
+// dispatch deals with a message. Its error is that of receive: an answer that
+// cannot be encoded crashes the transport process.
+func (c *Conn) dispatch(m *inbound) error {
 	switch {
 	case m.oddTopic || m.oddEvent:
 		// Neither equals a reserved word, but an odd event on a joined topic
 		// does reach the channel.
-		c.message(m)
+		return c.message(m)
 	case m.Topic == topicPhoenix && m.Event == eventHeartbeat:
-		c.answer("", m, OK(nil))
+		return c.answer("", m, OK(nil))
 	case m.Event == eventJoin:
-		c.join(m)
+		return c.join(m)
 	default:
-		c.message(m)
+		return c.message(m)
 	}
 }
 
 // message delivers to a joined channel.
-func (c *Conn) message(m *inbound) {
+func (c *Conn) message(m *inbound) error {
 	c.mu.Lock()
 	var p *process
 	if !m.oddTopic {
@@ -87,9 +89,9 @@ func (c *Conn) message(m *inbound) {
 	c.mu.Unlock()
 	switch {
 	case p == nil && m.Event == eventLeave && !m.oddEvent:
-		c.answer(m.JoinRef, m, OK(nil))
+		return c.answer(m.JoinRef, m, OK(nil))
 	case p == nil:
-		c.unmatched(m)
+		return c.unmatched(m)
 	case m.Event == eventLeave && !m.oddEvent:
 		if c.server.profile.leaves(m, p.rawJoinRef) {
 			p.post(letter{message: m})
@@ -97,23 +99,23 @@ func (c *Conn) message(m *inbound) {
 	case c.server.profile.delivers(m, p.rawJoinRef):
 		p.post(letter{message: m})
 	}
+	return nil
 }
 
-func (c *Conn) unmatched(m *inbound) {
-	c.answer("", m, Error(JSON(`{"reason":"unmatched topic"}`)))
+func (c *Conn) unmatched(m *inbound) error {
+	return c.answer("", m, Error(JSON(`{"reason":"unmatched topic"}`)))
 }
 
-// answer replies from the transport's goroutine, whose crash is the end of the
-// connection.
-func (c *Conn) answer(joinRef Ref, m *inbound, r Reply) {
+// answer replies from the transport's goroutine.
+func (c *Conn) answer(joinRef Ref, m *inbound, r Reply) error {
 	op, frame, err := c.encodeReply(joinRef, m, r)
+	if err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil {
-		c.leave(closeInternalError, "", err.Error())
-		return
-	}
 	c.queue(op, frame, true)
+	return nil
 }
 
 func (c *Conn) encodeReply(joinRef Ref, m *inbound, r Reply) (Opcode, []byte, error) {
@@ -125,11 +127,11 @@ func (c *Conn) encodeReply(joinRef Ref, m *inbound, r Reply) (Opcode, []byte, er
 }
 
 // join runs a join to its end; until then the connection does nothing else.
-func (c *Conn) join(m *inbound) {
+func (c *Conn) join(m *inbound) error {
 	c.mu.Lock()
 	c.holding = true
 	c.mu.Unlock()
-	c.release(c.runJoin(m), m)
+	return c.release(c.runJoin(m), m)
 }
 
 // joinAnswer is the reply to a join, with the join_ref it carries.
@@ -166,20 +168,19 @@ func (c *Conn) runJoin(m *inbound) joinAnswer {
 }
 
 // release ends a join: its reply goes out first, then what was held back.
-func (c *Conn) release(a joinAnswer, m *inbound) {
+func (c *Conn) release(a joinAnswer, m *inbound) error {
 	op, frame, err := c.encodeReply(a.joinRef, m, a.reply)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.holding = false
-	switch {
-	case a.lost:
-	case err != nil:
-		c.leave(closeInternalError, "", err.Error())
-	default:
-		c.queue(op, frame, true)
+	if err != nil && !a.lost {
+		return err // and hold back what others still say, until the connection is closed
 	}
+	c.holding = false
 	held := c.held
 	c.held = nil
+	if !a.lost {
+		c.queue(op, frame, true)
+	}
 	for _, f := range held {
 		if f.code != 0 {
 			c.leave(f.code, "", f.cause)
@@ -187,6 +188,7 @@ func (c *Conn) release(a joinAnswer, m *inbound) {
 		}
 		c.queue(f.op, f.data, true)
 	}
+	return nil
 }
 
 // replace kills the process of a topic, if there is one, for a new join.

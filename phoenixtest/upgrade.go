@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -32,13 +33,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.tracker.refusing() {
 		panic(http.ErrAbortHandler)
 	}
-	serve := s.serverOf(r.URL.Path)
+	w.Header().Set("Cache-Control", cacheControl)
+	path := pathOf(r.URL)
+	serve := s.serverOf(path)
 	if serve == nil {
 		s.refuse(w, r, &refusal{status: http.StatusNotFound}, "no such path")
 		return
 	}
 	if !s.faults.pass(r.Context(), &s.faults.requests, s.closing) ||
-		s.isWebSocket(r.URL.Path) && !s.faults.pass(r.Context(), &s.faults.upgrades, s.closing) {
+		s.isWebSocket(path) && !s.faults.pass(r.Context(), &s.faults.upgrades, s.closing) {
 		return
 	}
 	if refused := s.faults.nextRefusal(); refused != nil {
@@ -48,19 +51,29 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	serve(w, r)
 }
 
+// cacheControl is what Plug sends where nothing else is said.
+const cacheControl = "max-age=0, private, must-revalidate"
+
+// pathOf returns a path as Plug matches it: its segments, which are not decoded,
+// with one slash between them.
+func pathOf(u *url.URL) string {
+	segments := strings.FieldsFunc(u.EscapedPath(), func(r rune) bool { return r == '/' })
+	return "/" + strings.Join(segments, "/")
+}
+
 // serverOf returns what serves a path, nil if nothing does.
 func (s *Server) serverOf(path string) http.HandlerFunc {
 	switch {
 	case s.isWebSocket(path) && s.opts.Transports != LongPollOnly:
 		return s.serveWebSocket
-	case path == s.opts.Path+"/longpoll" && s.opts.Transports != WebSocketOnly:
+	case path == s.mount+"/longpoll" && s.opts.Transports != WebSocketOnly:
 		return s.serveLongPoll
 	default:
 		return nil
 	}
 }
 
-func (s *Server) isWebSocket(path string) bool { return path == s.opts.Path+"/websocket" }
+func (s *Server) isWebSocket(path string) bool { return path == s.mount+"/websocket" }
 
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	if s.faults.blocksUpgrade() {
@@ -189,11 +202,11 @@ func (u *upgrade) pass() {
 
 // connect chooses the serializer and asks the application.
 func (u *upgrade) connect() *refusal {
-	vsn, ok := u.vsn()
+	vsn, odd := u.vsn()
 	u.info.Vsn = vsn
-	if !ok {
-		u.raised = u.server.profile.oddVsn == http.StatusInternalServerError
-		return u.refuse(u.server.profile.oddVsn, "vsn is not a string")
+	if odd != 0 {
+		u.raised = odd == http.StatusInternalServerError
+		return u.refuse(odd, "vsn is not a string")
 	}
 	if u.codec = codecFor(vsn); u.codec == nil {
 		return u.refuse(http.StatusForbidden, fmt.Sprintf("vsn %q is not served", vsn))
@@ -230,14 +243,21 @@ func (u *upgrade) callConnect() (crash string, err error) {
 	return crash, err
 }
 
-// vsn returns the version asked for; false if it is not a string.
-func (u *upgrade) vsn() (string, bool) {
+// vsn returns the version asked for, or the status that answers one which is not a
+// string.
+func (u *upgrade) vsn() (vsn string, odd int) {
 	v, ok := nestParams(u.info.query)["vsn"]
 	if !ok {
-		return "1.0.0", true
+		return "1.0.0", 0
 	}
-	s, ok := v.(string)
-	return s, ok
+	switch v := v.(type) {
+	case string:
+		return v, 0
+	case []any:
+		return "", u.server.profile.listVsn
+	default:
+		return "", http.StatusInternalServerError
+	}
 }
 
 // invalidUpgrade says what is wrong with the headers of a WebSocket request,
@@ -345,6 +365,7 @@ func (u *upgrade) response() []byte {
 	sum := sha1.Sum([]byte(u.request.Header.Get("Sec-WebSocket-Key") + guid)) //nolint:gosec // RFC 6455 demands it
 	var b strings.Builder
 	b.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
+	b.WriteString("Cache-Control: " + cacheControl + "\r\n")
 	b.WriteString("Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]) + "\r\n")
 	if u.subprotocol != "" {
 		b.WriteString("Sec-WebSocket-Protocol: " + u.subprotocol + "\r\n")

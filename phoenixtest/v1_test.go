@@ -1,8 +1,10 @@
 package phoenixtest_test
 
 import (
+	"net/http"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/phxgo/phoenix/phoenixtest"
 )
@@ -81,6 +83,27 @@ func TestV1Malformed(t *testing.T) {
 		if got := c.code(); got != 1011 {
 			t.Errorf("closed with %d", got)
 		}
+	})
+}
+
+// The reply to a join is encoded by the transport process, which crashes if it
+// cannot: a WebSocket is closed, a POST is not acknowledged.
+func TestV1CannotCarryABinaryJoin(t *testing.T) {
+	binary := phoenixtest.Channel{Join: func(c *Context, _ Payload) Reply {
+		c.Send(func(c *Context) { c.Push("after", nil) })
+		return phoenixtest.OK(phoenixtest.Binary("joined"))
+	}}
+	bubble(t, binary, func(t *testing.T, s *phoenixtest.Server) {
+		c := openV1(t, s)
+		c.send(t, joinV1)
+		if got := c.code(); got != 1011 {
+			t.Errorf("closed with %d", got)
+		}
+		c.want(t)
+		p := newPoller(t, s, "vsn=1.0.0")
+		post := p.do(http.MethodPost, http.Header{"Content-Type": {"application/json"}}, joinV1)
+		post.want(t, 408, 10*time.Second)
+		p.get().want(t, 410, 2*time.Second)
 	})
 }
 

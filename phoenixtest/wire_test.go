@@ -3,6 +3,7 @@ package phoenixtest_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -141,12 +142,40 @@ func TestIdleTimeoutDoesNotCountALongJoin(t *testing.T) {
 	})
 }
 
+// A binary frame can bring a topic and a ref of which no JSON can be made.
+func TestAnAnswerThatIsNotUTF8ClosesTheConnection(t *testing.T) {
+	for name, data := range map[string]string{
+		"topic": "\x00\x01\x01\x06\x0412room:\xffecho",
+		"ref":   "\x00\x01\x01\x06\x041\xferoom:becho",
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, phoenixtest.Channel{}, func(t *testing.T, s *phoenixtest.Server) {
+				c := open(t, s)
+				c.sendBinary(t, []byte(data))
+				if got := c.code(); got != 1011 {
+					t.Errorf("closed with %d", got)
+				}
+				p := newPoller(t, s, "vsn=2.0.0")
+				p.post(base64.StdEncoding.EncodeToString([]byte(data))).want(t, 408, 10*time.Second)
+				p.get().want(t, 410, 2*time.Second)
+			})
+		})
+	}
+	bubble(t, phoenixtest.Channel{Events: phoenixtest.Events{"echo": echo}}, func(t *testing.T, s *phoenixtest.Server) {
+		c := open(t, s)
+		c.send(t, joinA)
+		c.wait(1)
+		c.sendBinary(t, []byte("\x00\x01\x01\x06\x041\xferoom:aechox")) // a binary answer carries any ref
+		c.want(t, joinedA, "binary "+base64.StdEncoding.EncodeToString([]byte("\x01\x01\x01\x06\x021\xferoom:aokx")))
+	})
+}
+
 func TestVsn(t *testing.T) {
 	for query, status := range map[string]int{
 		"vsn=2.0.0": 101, "vsn=2.0.7": 101, "vsn=2.0.1-rc": 101, "vsn=2.0.0%2Bx": 101, "vsn=9&vsn=2.0.0": 101,
 		"x=1": 101, "vsn=1.0.0": 101, "vsn=1.0.9": 101, "vsn=1.1.0": 403, "vsn=1.0": 403, "vsn=": 403, "vsn=2.1.0": 403, "vsn=3.0.0": 403, "vsn=123.1.1": 403, "vsn=2.0": 403,
-		"vsn=2.0.0-rc": 403, "vsn=2.0.01": 403, "vsn=2.0.x": 403, "vsn[]=2.0.0": 403, "vsn[a]=2.0.0": 403, "vsn=2.0.0-": 403,
-		"vsn=2.0.0&x=%": 400,
+		"vsn=2.0.0-rc": 403, "vsn=2.0.01": 403, "vsn=2.0.x": 403, "vsn[]=2.0.0": 403, "vsn[a]=2.0.0": 500, "vsn=2.0.0-": 403,
+		"vsn=2.0.0&x=%": 101, "vsn=2.0.0&x=%zz%3": 101, "vsn=2.0.0&x=%ff": 400, "vsn=2.0.0&%ff": 400,
 	} {
 		t.Run(query, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -254,13 +283,13 @@ func TestConnectInfo(t *testing.T) {
 			t.Fatalf("URL %q", s.URL())
 		}
 		ws, _, err := websocket.Dial(context.Background(), s.URL()+
-			"/websocket?a[k]=v&a[l][]=1&a[l][]=2&b=1&b=2&vsn=2.0.0&c[][x]=y&d[&e[0]=z",
+			"/websocket?a[k]=v&a[l][]=1&a[l][]=2&b=1&b=2&vsn=2.0.0&c[][x]=y&d[&e[0]=z&f=%+%zz%2B%4",
 			&websocket.DialOptions{HTTPClient: s.HTTPClient(), HTTPHeader: http.Header{"X-Test": {"yes"}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer ws.CloseNow()
-		want := `map[a:map[k:v l:[1 2]] b:2 c:[map[x:y]] d[: e:map[0:z] vsn:2.0.0]`
+		want := `map[a:map[k:v l:[1 2]] b:2 c:[map[x:y]] d[: e:map[0:z] f:% %zz+%4 vsn:2.0.0]`
 		if got := fmt.Sprint(nested); got != want {
 			t.Errorf("nested:\n got %s\nwant %s", got, want)
 		}
@@ -270,6 +299,25 @@ func TestConnectInfo(t *testing.T) {
 		if c := s.Conns()[0]; c.ID() != "user:1" || c.Number() != 1 || c.Vsn() != "2.0.0" || c.Params().Get("b") != "2" {
 			t.Errorf("conn: %q %d %q", c.ID(), c.Number(), c.Vsn())
 		}
+	})
+}
+
+// Plug matches the segments of a path, and does not decode them.
+func TestPaths(t *testing.T) {
+	for path, status := range map[string]int{
+		"/socket/websocket": 101, "/socket/websocket/": 101, "//socket///websocket": 101, "/socket/longpoll/": 200,
+		"/socket/web%73ocket": 404, "/socket/Websocket": 404, "/socket/websocket/x": 404, "/socket/": 404, "/": 404, "/websocket": 404,
+	} {
+		t.Run(path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := phoenixtest.NewServer(t, nil)
+				checkDial(t, s, path+"?vsn=2.0.0", status)
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := phoenixtest.NewServer(t, &phoenixtest.Options{Path: "/"})
+		checkDial(t, s, "/websocket?vsn=2.0.0", 101)
 	})
 }
 

@@ -62,9 +62,13 @@ func userOf(info *phoenixtest.ConnectInfo, params map[string]any, signer *token.
 	if given {
 		return verifyUser(signer, text)
 	}
-	user, given := stringParam(params, "user")
+	v, given := params["user"]
 	if !given {
-		user = "anon"
+		return "anon", nil
+	}
+	user, ok := textOf(v)
+	if !ok {
+		panic("the user has no string")
 	}
 	return user, nil
 }

@@ -46,6 +46,10 @@ func TestConnectWithTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	future, err := conformance.SignUser("ann", time.Now().Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
 	bearer := func(token string) []string {
 		return []string{"phoenix", "base64url.bearer.phx." + base64.RawStdEncoding.EncodeToString([]byte(token))}
 	}
@@ -64,7 +68,10 @@ func TestConnectWithTokens(t *testing.T) {
 		"bad":                 {"", "user_token=", nil, "403 Forbidden"},
 		"bad in subprotocol":  {"", "user=bob", bearer("bad"), "403 Forbidden"},
 		"nobody":              {"", "", nil, `"user":"anon"`},
-		"a user that is none": {"", "user[]=bob", nil, "500 Internal Server Error"},
+		"of the future":       {"", "user_token=" + future, nil, "403 Forbidden"},
+		"a list of users":     {"", "user[]=ann", nil, ann},
+		"a list of lists":     {"", "user[][]=an&user[][]=n", nil, ann},
+		"a user that is none": {"", "user[a]=bob", nil, "500 Internal Server Error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := conformance.Start(phoenixtest.Options{Profile: test.profile})

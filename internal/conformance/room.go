@@ -136,7 +136,7 @@ func replyLater(c *process, p payload) reply {
 
 func sleep(c *process, p payload) reply {
 	v := struct {
-		MS *float64 `json:"ms"`
+		MS *uint32 `json:"ms"`
 	}{}
 	if p.Decode(&v) != nil || v.MS == nil {
 		return phoenixtest.Crash()
@@ -150,10 +150,10 @@ func flood(c *process, p payload) reply {
 		N    *int `json:"n"`
 		Size *int `json:"size"`
 	}{}
-	if p.Decode(&v) != nil || v.N == nil || v.Size == nil {
+	if p.Decode(&v) != nil || v.N == nil || v.Size == nil || *v.Size < 0 {
 		return phoenixtest.Crash()
 	}
-	body := strings.Repeat("x", max(*v.Size, 0))
+	body := strings.Repeat("x", *v.Size)
 	for i := range *v.N {
 		c.Push("flood", map[string]any{"i": i + 1, "body": body})
 	}

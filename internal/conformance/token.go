@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"errors"
-	"math"
 	"math/big"
 	"strconv"
 	"time"
@@ -34,7 +33,8 @@ func SignUser(user string, at time.Time) (string, error) {
 // Phoenix raises: for data that has no such string, and for a token that was
 // signed with something else in it.
 func verifyUser(s *token.Signer, text string) (string, error) {
-	data, err := s.Verify(Salt, text, MaxAge)
+	// Plug.Crypto 2.2, which Phoenix 1.8.12 asks for, knows no token of the future.
+	data, err := s.Verify(Salt, text, MaxAge, token.RejectFuture(0))
 	var unexpected *token.TermError
 	if errors.As(err, &unexpected) {
 		panic(err)
@@ -64,11 +64,7 @@ func toString(data any) (string, bool) {
 	case *big.Int:
 		return v.String(), true
 	case float64:
-		s := strconv.FormatFloat(v, 'f', -1, 64)
-		if v == math.Trunc(v) {
-			s += ".0"
-		}
-		return s, true
+		return floatText(v), true
 	default:
 		s, err := token.As[token.Charlist](v)
 		return string(s), err == nil
