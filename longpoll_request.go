@@ -26,6 +26,7 @@ type pollRequest struct {
 
 	mu    sync.Mutex
 	timer *time.Timer // nil without a limit, and when the request has ended
+	due   time.Time   // when it fires
 
 	// Of a POST: whether there is a join in it, and what is closed when it has
 	// ended.
@@ -54,9 +55,28 @@ func (c *pollConn) newRequest(ctx context.Context, method string) *pollRequest {
 	r := &pollRequest{c: c, method: method}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	if c.timeout > 0 {
-		r.timer = time.AfterFunc(c.timeout, func() { r.cancel(noProgressError(c.timeout)) })
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.due = time.Now().Add(c.timeout)
+		r.timer = time.AfterFunc(c.timeout, r.overdue)
 	}
 	return r
+}
+
+// overdue ends the request. But if the process did not run when its time was over,
+// what came meanwhile is read first.
+func (r *pollRequest) overdue() {
+	r.mu.Lock()
+	now := time.Now()
+	stopped := now.Sub(r.due) >= stopTime
+	if stopped && r.timer != nil {
+		r.due = now.Add(graceTime)
+		r.timer.Reset(graceTime)
+	}
+	r.mu.Unlock()
+	if !stopped {
+		r.cancel(noProgressError(r.c.timeout))
+	}
 }
 
 // end releases what the request holds.
@@ -75,6 +95,7 @@ func (r *pollRequest) progressed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.timer != nil {
+		r.due = time.Now().Add(r.c.timeout)
 		r.timer.Reset(r.c.timeout)
 	}
 }
