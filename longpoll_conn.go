@@ -60,7 +60,7 @@ func (c *pollConn) open(ctx context.Context, u *url.URL) error {
 	resp, err := r.do(u.String(), nil, "")
 	if err != nil {
 		err = r.cause(err)
-		if he := asProxyRefusal(u, err); he != nil {
+		if he := asProxyRefusal(c.client, u, err); he != nil {
 			return he
 		}
 		return dialFailed(ctx, u, err)

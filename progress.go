@@ -154,16 +154,25 @@ func tellProxyRefusals(tr *http.Transport) {
 
 // asProxyRefusal finds a proxy's refusal in the error of a transport that is not
 // ours: net/http keeps nothing of it but its reason, as it came.
-func asProxyRefusal(u *url.URL, err error) error {
+func asProxyRefusal(client *http.Client, u *url.URL, err error) error {
 	if he := (*HandshakeError)(nil); errors.As(err, &he) {
 		return he
 	}
-	if u.Scheme != "https" || errors.Unwrap(err) != nil {
+	tr, ok := client.Transport.(*http.Transport)
+	if u.Scheme != "https" || errors.Unwrap(err) != nil || !ok || tr.Proxy == nil {
+		return nil
+	}
+	proxy, perr := tr.Proxy(&http.Request{URL: u, Host: u.Host, Header: http.Header{}})
+	if perr != nil || proxy == nil {
 		return nil
 	}
 	for status := http.StatusBadRequest; status <= http.StatusNetworkAuthenticationRequired; status++ {
 		if text := http.StatusText(status); text != "" && text == err.Error() {
-			return &HandshakeError{URL: u.Host, Proxy: "in use", StatusCode: status}
+			host := u.Host
+			if u.Port() == "" {
+				host = net.JoinHostPort(u.Hostname(), "443")
+			}
+			return &HandshakeError{URL: host, Proxy: proxy.Host, StatusCode: status}
 		}
 	}
 	return nil
