@@ -1,0 +1,189 @@
+package phoenix_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
+)
+
+// wantRefused checks that an error names a field and tells no secret.
+func wantRefused(t *testing.T, err error, field string) {
+	t.Helper()
+	var ie *phoenix.InputError
+	if !errors.As(err, &ie) || ie.Field != field {
+		t.Errorf("%v is no InputError of %s", err, field)
+	} else if strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("the error tells a secret: %v", err)
+	}
+}
+
+func TestAQueryOfTheEndpointArrivesWholeOrIsRefused(t *testing.T) {
+	for query, want := range map[string]string{ // "" is an InputError
+		"token=a;b":              "a;b",
+		"token=a%3Bb":            "a;b",
+		"token=a+b":              "a b",
+		"token=a%26b":            "a&b",
+		"x=1&&token=a=b=":        "a=b=",
+		"token=hunter2%":         "",
+		"100%=1&token=hunter2":   "",
+		"token=hunter2%zz":       "",
+		"token=hunter2%ff":       "",
+		"%ff=hunter2":            "",
+		"=hunter2":               "",
+		"token=hunter2#fragment": "",
+		"token=a&vsn=1.0.0":      "",
+		"token=a&vsn=2.0.0":      "a",
+	} {
+		t.Run(query, func(t *testing.T) {
+			overEach(t, func(t *testing.T, in bubble) {
+				var seen recorder[phoenixtest.ConnectInfo]
+				in(t, connecting(&seen), func(t *testing.T, h *harness) {
+					s, err := phoenix.NewSocket(h.srv.URL()+"?"+query, &phoenix.SocketOptions{
+						Transport: h.transport(), HTTPClient: h.srv.HTTPClient(),
+					})
+					if want == "" {
+						wantRefused(t, err, "endpoint")
+						return
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer s.Close()
+					if err := s.Connect(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					if got := seen.list()[0].Params["token"]; len(got) != 1 || got[0] != want {
+						t.Errorf("token is %q, want %q", got, want)
+					}
+				})
+			})
+		})
+	}
+}
+
+func TestParamsThatCannotArriveAreRefused(t *testing.T) {
+	for name, params := range map[string]url.Values{
+		"a value that is no UTF-8": {"token": {"hunter2\xff"}},
+		"a name that is no UTF-8":  {"\xff": {"hunter2"}},
+		"no name":                  {"": {"hunter2"}},
+		"another vsn":              {"vsn": {"1.0.0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := phoenix.NewSocket("ws://phoenix.test/socket", &phoenix.SocketOptions{Params: params})
+			wantRefused(t, err, "SocketOptions.Params")
+			overBoth(t, nil, func(t *testing.T, h *harness) {
+				s := h.socket(&phoenix.SocketOptions{ParamsFunc: func(context.Context) (url.Values, error) { return params, nil }})
+				wantRefused(t, s.Connect(t.Context()), "SocketOptions.ParamsFunc")
+				h.at(0)
+			})
+		})
+	}
+}
+
+func TestHeadersThatCannotBeSentAreRefused(t *testing.T) {
+	bad := map[string]string{
+		"": "1", "X Space": "1", "X-Ümlaut": "1", "X:Colon": "1", "X-Line\n": "1",
+		"X-Break": "hunter2\r\nX-Other: 1", "X-Feed": "hunter2\n", "X-Null": "hunter2\x00", "X-Delete": "hunter2\x7f",
+		"Host": "hunter2/path",
+	}
+	for _, name := range []string{
+		"Sec-WebSocket-Protocol", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Extensions", "sec-websocket-accept",
+		"Upgrade", "Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Content-Length",
+		"Content-Type", "Content-Encoding", "Accept-Encoding", "Expect", "Proxy-Authorization",
+		"X-Phoenix-AuthToken", "X-Phoenix-Longpoll-Token", "Idempotency-Key", "x-idempotency-key",
+	} {
+		bad[name] = "hunter2"
+	}
+	for name, value := range bad {
+		t.Run(name, func(t *testing.T) {
+			header := http.Header{name: {value}}
+			_, err := phoenix.NewSocket("ws://phoenix.test/socket", &phoenix.SocketOptions{Header: header})
+			wantRefused(t, err, "SocketOptions.Header")
+			overBoth(t, nil, func(t *testing.T, h *harness) {
+				s := h.socket(&phoenix.SocketOptions{HeaderFunc: func(context.Context) (http.Header, error) { return header, nil }})
+				wantRefused(t, s.Connect(t.Context()), "SocketOptions.HeaderFunc")
+				h.at(0)
+			})
+		})
+	}
+}
+
+func TestHostAndOtherHeadersOfTheUsersArrive(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		var hosts, accepts recorder[string]
+		s := h.socket(&phoenix.SocketOptions{
+			Header: http.Header{"host": {"tenant.test:8080"}, "accept": {"text/plain"}},
+			HTTPClient: h.over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+				hosts.add(r.Host)
+				accepts.add(r.Header.Get("Accept"))
+				if r.Header.Get("Host") != "" {
+					t.Error("Host is among the other headers")
+				}
+				return next.RoundTrip(r)
+			}),
+		})
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i, host := range hosts.list() {
+			if host != "tenant.test:8080" || accepts.list()[i] != "text/plain" {
+				t.Errorf("request %d has host %q, accept %q", i, host, accepts.list()[i])
+			}
+		}
+	})
+}
+
+func TestTheUserOfTheEndpointIsBasicAuthOrRefused(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		endpoint := strings.Replace(h.srv.URL(), "://", "://ann:hunter2@", 1)
+		_, err := phoenix.NewSocket(endpoint, &phoenix.SocketOptions{Header: http.Header{"authorization": {"Bearer hunter2"}}})
+		wantRefused(t, err, "SocketOptions.Header")
+		var users recorder[string]
+		s, err := phoenix.NewSocket(endpoint, &phoenix.SocketOptions{
+			Transport: h.transport(),
+			HTTPClient: h.over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+				user, password, _ := r.BasicAuth()
+				users.add(user + ":" + password)
+				return next.RoundTrip(r)
+			}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, user := range users.list() {
+			if user != "ann:hunter2" {
+				t.Errorf("the user is %q", user)
+			}
+		}
+	})
+}
+
+func TestEndpointsWithBadPortsAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, endpoint := range []string{"ws://phoenix.test:0/socket", "ws://phoenix.test:65536/socket", "ws://[::1]:123456/socket"} {
+		_, err := phoenix.NewSocket(endpoint, nil)
+		wantRefused(t, err, "endpoint")
+	}
+}
+
+func TestAnAuthTokenThatAHeaderWouldTrimIsRefusedByLongPoll(t *testing.T) {
+	polled(t, &phoenixtest.Options{AuthToken: true}, func(t *testing.T, h *harness) {
+		for _, token := range []string{" hunter2", "hunter2 ", "\thunter2", "hunter2\r\nX: 1"} {
+			s := h.socket(&phoenix.SocketOptions{
+				Transport: phoenix.LongPoll(nil),
+				AuthToken: func(context.Context) (string, error) { return token, nil },
+			})
+			wantRefused(t, s.Connect(t.Context()), "AuthToken")
+		}
+	})
+}
