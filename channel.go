@@ -95,6 +95,7 @@ type Channel struct {
 	byServer   bool        // it is closed because the server closed it
 	joinedAt   time.Duration
 	lostWhy    error // why it was last lost; for the gap
+	follows    bool  // it was lost with the connection, and is not joined again; for the log
 	policy     backoff.BackOff
 	asking     sync.Mutex // held while policy is asked, and never under the socket's lock
 	rejoinDue  deadline

@@ -278,7 +278,7 @@ func (c *Channel) dropParked(err error) {
 // retryJoin has the channel rejoined after a delay. The policy is the user's
 // code, so that it is asked on a goroutine of its own.
 func (c *Channel) retryJoin(reply *Reply, err error) {
-	c.state = ChannelErrored
+	c.state, c.follows = ChannelErrored, false
 	r := &retry{ChannelEvent{State: ChannelErrored, Reply: reply, Err: err, Attempt: c.attempts}}
 	c.retry = r
 	s, policy := c.socket, c.policy

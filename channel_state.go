@@ -60,8 +60,19 @@ func (c *Channel) setState(ev ChannelEvent) {
 	}
 	level := slog.LevelInfo
 	attrs := []slog.Attr{slog.String("topic", c.topic), slog.String("state", ev.State.String())}
-	if ev.Err != nil {
+	if ev.State == ChannelLeaving || ev.State == ChannelClosed {
+		c.follows = false
+	}
+	switch {
+	case c.follows: // what the socket's own lines say already, once for each channel
+		level = slog.LevelDebug
+	case ev.Err != nil:
 		level = slog.LevelWarn
+	}
+	if ev.State == ChannelJoined {
+		c.follows = false
+	}
+	if ev.Err != nil {
 		attrs = append(attrs, slog.Any("err", ev.Err))
 	}
 	if !ev.RetryAt.IsZero() {
@@ -139,6 +150,7 @@ func (c *Channel) connectionOpened() {
 // connectionLost is called when the connection is gone. What was not sent is
 // parked already.
 func (c *Channel) connectionLost(cause error) {
+	c.follows = c.state == ChannelJoined || c.state == ChannelJoining && c.rejoin
 	switch c.state {
 	case ChannelLeaving:
 		c.finish(ErrChannelClosed)

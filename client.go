@@ -16,7 +16,8 @@ import (
 // as "wss://example.com/socket"; the transport adds its name ("/websocket") and
 // the version of the protocol. A path that ends with the transport's name is left
 // as it is. The schemes ws, wss, http and https are known, and a query in the
-// endpoint is kept. A nil opts means all defaults.
+// endpoint is kept: "&" alone separates its params. A user in the endpoint is sent
+// as HTTP Basic authentication. A nil opts means all defaults.
 //
 // NewSocket does no I/O and starts nothing. Its errors are *InputError.
 func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {

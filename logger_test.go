@@ -88,3 +88,71 @@ func TestTheLogTellsFramesAtLevelDebug(t *testing.T) {
 		}
 	})
 }
+
+// What happens to each channel because the connection ended is told by the
+// socket, once.
+func TestAReconnectOfManyChannelsLogsAFewLines(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		log := &logRecorder{}
+		s := h.connected(&phoenix.SocketOptions{Logger: slog.New(log)})
+		for i := range 100 {
+			h.joined(s, fmt.Sprint("room:", i), nil)
+		}
+		joined := len(log.list())
+		if err := s.Reconnect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		wantItems(t, "Reconnect logs", log.list()[joined:], "INFO socket state=connecting attempt=1", "INFO socket state=open attempt=1")
+		// A channel's own trouble is still told, and a rejoin after it.
+		c, _ := s.Lookup("room:1")
+		told := len(log.list())
+		_, _ = c.Push(t.Context(), "crash", nil)
+		time.Sleep(5 * time.Second)
+		wantItems(t, "a crash logs", log.list()[told:],
+			"WARN channel topic=room:1 state=errored err=phoenix: channel crashed on the server delay=1s",
+			"INFO channel topic=room:1 state=joining", "INFO channel topic=room:1 state=joined")
+	})
+}
+
+func TestLogLinesCarryTheEndpointWithoutItsQuery(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		var out spill
+		s, err := phoenix.NewSocket("ws://ann:hunter2@phoenix.test/socket?token=hunter2", &phoenix.SocketOptions{
+			HTTPClient: h.srv.HTTPClient(), Logger: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.joined(s, "room:1", nil)
+		for line := range strings.Lines(out.text()) {
+			if !strings.Contains(line, " endpoint=ws://phoenix.test/socket ") || strings.Contains(line, "hunter2") {
+				t.Errorf("the log has %q", line)
+			}
+		}
+	})
+}
+
+func TestFallbackLogsEachFailureOnce(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		log := &logRecorder{}
+		h.srv.Down()
+		s := h.withFallback(&phoenix.SocketOptions{Logger: slog.New(log)})
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if err := s.Connect(ctx); err == nil {
+			t.Fatal("Connect succeeded")
+		}
+		failures := 0
+		for _, line := range log.list() {
+			failures += strings.Count(line, "WARN")
+		}
+		if failures != 1 {
+			t.Errorf("one failed attempt makes %d warnings: %q", failures, log.list())
+		}
+	})
+}

@@ -39,7 +39,8 @@ const (
 // its channels.
 type SocketOptions struct {
 	// Params go into the query of the connection's URL, where the server's
-	// connect/3 finds them. Servers and proxies tend to log URLs: send secrets
+	// connect/3 finds them; they win over those of the endpoint. Names and values
+	// must be UTF-8, and a vsn that of the Serializer. Servers and proxies tend to log URLs: send secrets
 	// as AuthToken where the server supports it (Phoenix 1.8).
 	Params url.Values
 	// ParamsFunc is asked for the params before every attempt to connect,
@@ -52,7 +53,9 @@ type SocketOptions struct {
 	// (auth_token: true, Phoenix 1.8). "" sends none. Errors as in ParamsFunc.
 	AuthToken func(ctx context.Context) (string, error)
 	// Header goes into the HTTP requests. connect/3 sees only headers that begin
-	// with "x-". No Origin header is sent unless it is here.
+	// with "x-". No Origin header is sent unless it is here. A Host works. What the
+	// transports set themselves (Upgrade, Sec-WebSocket-Protocol, Content-Type and
+	// so on) and what HTTP cannot carry is refused with an *InputError.
 	Header http.Header
 	// HeaderFunc is asked for the header before every attempt to connect,
 	// instead of Header. Errors as in ParamsFunc.
@@ -134,8 +137,11 @@ type SocketOptions struct {
 	Marshal   func(v any) ([]byte, error)
 	Unmarshal func(data []byte, v any) error
 
-	// Logger gets what happens, without payloads, params and tokens. Frames at
-	// level Debug, states at Info, failures at Warn. Default: none.
+	// Logger gets what happens, without payloads, params and tokens, also where a
+	// server repeats them. States are at level Info, failures at Warn, frames at
+	// Debug, and so is what the end of a connection does to each channel: the
+	// socket's lines tell of it. Each line has the endpoint, without its query.
+	// Default: none.
 	Logger *slog.Logger
 	// Trace gets called on what happens. Default: none.
 	Trace *Trace
