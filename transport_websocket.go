@@ -91,6 +91,9 @@ func (t webSocket) url(endpoint *url.URL) string {
 // failed request holds the URL, and with it the params: they may be secret.
 func (t webSocket) dialError(ctx context.Context, req *DialRequest, resp *http.Response, err error) error {
 	if resp == nil {
+		if ue := (*url.Error)(nil); errors.As(err, &ue) {
+			err = ue.Err // what stands before it says nothing that we do not
+		}
 		err = req.secrets().clean(err)
 		if he := (*HandshakeError)(nil); errors.As(err, &he) {
 			return he // of a proxy
