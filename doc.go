@@ -56,7 +56,7 @@
 // without a ctx do not block, except Close. Functions given to On may block and
 // call any method; those in the options, the hooks of a [Trace] and the handler
 // of the Logger must not call back. An idle socket costs one goroutine, however
-// many channels it has.
+// many channels it has; over long poll net/http adds its own.
 //
 // # Errors
 //

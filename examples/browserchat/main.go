@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -54,7 +55,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		*addr = "127.0.0.1:0"
 	}
 
-	server := backend{url: *url}
+	server := backend{url: *url, log: slog.New(slog.NewTextHandler(stderr, nil))}
 	if *url == "" {
 		room, failure := openRoom(phoenixtest.Options{Network: phoenixtest.TCP})
 		if failure != nil {

@@ -267,6 +267,19 @@ func TestURL(t *testing.T) {
 	}
 }
 
+// What is piped in comes back before the program leaves, to the last line.
+func TestPipedInputIsEchoedToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := newServer(t)
+		srv.Delay(200*time.Millisecond, 200*time.Millisecond)
+		var stdout strings.Builder
+		err := talk(t.Context(), testConfig(srv), srv.optionsFor("eve"), nil, strings.NewReader("hello\nthe last line\n"), &stdout)
+		if err != nil || !strings.Contains(stdout.String(), "the last line") {
+			t.Errorf("talk = %v, printed %q", err, stdout.String())
+		}
+	})
+}
+
 func TestIsTerminal(t *testing.T) {
 	t.Parallel()
 	null, err := os.Open(os.DevNull)

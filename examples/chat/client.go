@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -21,6 +22,8 @@ type client struct {
 	show   func(line string)
 	gone   chan struct{} // closed when the client is no longer in the room
 	loops  sync.WaitGroup
+	unsaid atomic.Int64  // lines of ours that have not come back
+	echo   chan struct{} // has one when a line has come back
 }
 
 // A shout is the payload of the room's event "shout".
@@ -50,7 +53,7 @@ func newClient(cfg config, name string, opts phoenix.SocketOptions, show func(li
 	if err != nil {
 		return nil, err
 	}
-	return &client{name: name, socket: socket, room: room, show: show, gone: make(chan struct{})}, nil
+	return &client{name: name, socket: socket, room: room, show: show, gone: make(chan struct{}), echo: make(chan struct{}, 1)}, nil
 }
 
 // enter connects the client and joins the room. From then on the client stays
@@ -89,6 +92,13 @@ func (c *client) hear(shouts iter.Seq2[shout, error]) {
 			c.show("* " + err.Error())
 		default:
 			c.show(s.Name + ": " + s.Body)
+			if s.Name == c.name {
+				c.unsaid.Add(-1)
+				select {
+				case c.echo <- struct{}{}:
+				default:
+				}
+			}
 		}
 	}
 	c.show("* left " + c.room.Topic())
@@ -115,7 +125,24 @@ func (c *client) watch(events iter.Seq[phoenix.ChannelEvent]) {
 // like everything else. While the client is away it waits, in order. If it cannot
 // be sent, now or within the Timeout (10 s by default), PushDone tells.
 func (c *client) say(ctx context.Context, body string) {
-	_ = c.room.Cast(ctx, "shout", shout{Name: c.name, Body: body})
+	if c.room.Cast(ctx, "shout", shout{Name: c.name, Body: body}) == nil {
+		c.unsaid.Add(1)
+	}
+}
+
+// awaitEchoes waits until what was said has come back, but not for long.
+func (c *client) awaitEchoes(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	for c.unsaid.Load() > 0 {
+		select {
+		case <-c.echo:
+		case <-c.gone:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // leave sends what still waits, leaves the room and closes the connection. It

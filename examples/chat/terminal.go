@@ -37,6 +37,7 @@ func sayLines(ctx context.Context, me *client, commands map[string]func(), stdin
 			do, isCommand := commands[line]
 			switch {
 			case !ok:
+				me.awaitEchoes(ctx)
 				return <-failed
 			case line == "/quit":
 				return nil
