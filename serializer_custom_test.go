@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
 )
 
 // A pickySerializer is V2, but for what it refuses.
@@ -263,5 +264,81 @@ func TestBinaryRepliesPassThroughASerializerOfTheUsers(t *testing.T) {
 			t.Errorf("Push = %v, %v", reply, err)
 		}
 		h.at(0)
+	})
+}
+
+// An object is a message of vsn 3.0.0, in which both sides speak.
+type object struct {
+	JoinRef, Ref, Topic, Event, Status string
+	Payload                            json.RawMessage
+}
+
+type objectClient struct{}
+
+func (objectClient) Version() string { return "3.0.0" }
+
+func (objectClient) Encode(dst []byte, m *phoenix.Message) (phoenix.Frame, error) {
+	data, err := json.Marshal(object{m.JoinRef, m.Ref, m.Topic, m.Event, "", m.Payload.Bytes()})
+	return phoenix.Frame{Data: append(dst, data...)}, err
+}
+
+func (objectClient) Decode(f phoenix.Frame, m *phoenix.Message) error {
+	var o object
+	if err := json.Unmarshal(f.Data, &o); err != nil {
+		return err
+	}
+	m.JoinRef, m.Ref, m.Topic, m.Event, m.Payload = o.JoinRef, o.Ref, o.Topic, o.Event, phoenix.NewPayload(o.Payload, false)
+	if o.Event == phoenix.EventReply {
+		reply, err := json.Marshal(map[string]any{"status": o.Status, "response": o.Payload})
+		m.Payload = phoenix.NewPayload(reply, false)
+		return err
+	}
+	return nil
+}
+
+type objectServer struct{}
+
+func (objectServer) Match(vsn string) bool { return vsn == "3.0.0" }
+
+func (objectServer) Decode(_ phoenixtest.Opcode, data []byte) (phoenixtest.Message, error) {
+	var o object
+	err := json.Unmarshal(data, &o)
+	return phoenixtest.Message{
+		JoinRef: phoenixtest.Ref(o.JoinRef), Ref: phoenixtest.Ref(o.Ref), Topic: o.Topic, Event: o.Event,
+		Payload: phoenixtest.JSON(string(o.Payload)),
+	}, err
+}
+
+func (objectServer) Encode(m phoenixtest.ServerMessage) (phoenixtest.Opcode, []byte, error) {
+	data, err := json.Marshal(object{string(m.JoinRef), string(m.Ref), m.Topic, m.Event, m.Status, m.Payload.Bytes()})
+	return phoenixtest.OpText, data, err
+}
+
+func TestASerializerOfTheUsersWorksEndToEnd(t *testing.T) {
+	overEach(t, func(t *testing.T, in bubble) {
+		t.Helper()
+		in(t, &phoenixtest.Options{Serializers: []phoenixtest.Serializer{objectServer{}}}, func(t *testing.T, h *harness) {
+			h.srv.Handle("v3", phoenixtest.Channel{Events: phoenixtest.Events{
+				"echo": func(_ *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply { return phoenixtest.OK(p) },
+				"err":  func(_ *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply { return phoenixtest.Error(p) },
+			}})
+			s := h.connected(&phoenix.SocketOptions{Serializer: objectClient{}})
+			c := h.joined(s, "v3", nil)
+			sub := c.Subscribe(nil)
+			if n, err := phoenix.PushFor[int](t.Context(), c, "echo", 7); err != nil || n != 7 {
+				t.Errorf("Push = %d, %v", n, err)
+			}
+			var re *phoenix.ReplyError
+			if _, err := c.Push(t.Context(), "err", nil); !errors.As(err, &re) || re.Status != "error" {
+				t.Errorf("Push = %v, want an error reply", err)
+			}
+			h.srv.Broadcast("v3", "news", nil)
+			if m, err := sub.Next(t.Context()); err != nil || m.Event != "news" {
+				t.Errorf("Next = %v, %v", m, err)
+			}
+			if err := c.Leave(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
 	})
 }

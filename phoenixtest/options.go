@@ -76,6 +76,11 @@ type Options struct {
 	// and the client waits while it runs.
 	Connect func(*ConnectInfo) error
 
+	// Serializers are asked, in their order, before Phoenix's own for versions 2
+	// and 1: as a list in Phoenix's :serializer option, they let a client be tested
+	// that speaks another vsn.
+	Serializers []Serializer
+
 	// FetchPresences is fetch/2 of the Phoenix.Presence: it returns what clients
 	// get of the presences of a topic, by key, in a state or in either part of
 	// a diff, usually with Fields added to each. It is called from several

@@ -31,6 +31,7 @@ type Server struct {
 	opts      Options
 	mount     string // Options.Path as requests are matched with it
 	profile   profile
+	codecs    []*codecCustom
 	tb        reporter
 	network   network
 	tracker   connTracker
@@ -108,11 +109,16 @@ func start(tb reporter, opts *Options) (*Server, error) {
 	if !ok {
 		return nil, fmt.Errorf("phoenixtest: Options.Profile: no profile of Phoenix %q", o.Profile)
 	}
+	codecs, err := codecsOf(o.Serializers)
+	if err != nil {
+		return nil, err
+	}
 	o.AuthToken = o.AuthToken && prof.authToken
 	s := &Server{
 		opts:     o,
 		mount:    strings.TrimSuffix(pathOf(&url.URL{Path: o.Path}), "/"),
 		profile:  prof,
+		codecs:   codecs,
 		tb:       tb,
 		log:      newFrameLog(o.FrameLog),
 		closing:  make(chan struct{}),

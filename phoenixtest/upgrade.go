@@ -195,7 +195,7 @@ func (u *upgrade) negotiateSubprotocol() *refusal {
 // pass does without the application: the codec is for the frame log.
 func (u *upgrade) pass() {
 	u.info.Vsn, _ = u.vsn()
-	if u.codec = codecFor(u.info.Vsn); u.codec == nil {
+	if u.codec = u.server.codecFor(u.info.Vsn); u.codec == nil {
 		u.codec = codecV2{}
 	}
 }
@@ -208,7 +208,7 @@ func (u *upgrade) connect() *refusal {
 		u.raised = odd == http.StatusInternalServerError
 		return u.refuse(odd, "vsn is not a string")
 	}
-	if u.codec = codecFor(vsn); u.codec == nil {
+	if u.codec = u.server.codecFor(vsn); u.codec == nil {
 		return u.refuse(http.StatusForbidden, fmt.Sprintf("vsn %q is not served", vsn))
 	}
 	if u.server.opts.Connect == nil {
