@@ -108,7 +108,7 @@ func (a *attempt) begin() {
 	s := c.socket
 	tr := s.set.Trace
 	if c.opts.ParamsFunc == nil && (tr == nil || tr.JoinStart == nil && tr.JoinDone == nil) {
-		a.send(c.params, c.binary)
+		a.send(c.params)
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -126,10 +126,10 @@ func (a *attempt) ask(ctx context.Context) {
 	if tr != nil && tr.JoinStart != nil {
 		ctx = tr.JoinStart(ctx, info)
 	}
-	enc := encoded{data: c.params, binary: c.binary}
+	params := c.params
 	var err error
 	if c.opts.ParamsFunc != nil {
-		enc, err = c.askParams(ctx, a.info)
+		params, err = c.askParams(ctx, a.info)
 	}
 	expired := errors.Is(err, ErrTimeout)
 	s.lock()
@@ -146,7 +146,7 @@ func (a *attempt) ask(ctx context.Context) {
 	a.done = done
 	switch {
 	case err == nil:
-		a.send(enc.owned(), enc.binary)
+		a.send(params)
 	case expired:
 		c.joinExpired(err)
 	default:
@@ -156,7 +156,7 @@ func (a *attempt) ask(ctx context.Context) {
 
 // askParams gives ParamsFunc the channel's Timeout. It does not wait for one
 // that ignores its ctx: Join would never return.
-func (c *Channel) askParams(ctx context.Context, info JoinAttempt) (encoded, error) {
+func (c *Channel) askParams(ctx context.Context, info JoinAttempt) ([]byte, error) {
 	ctx, cancel := withTimeout(ctx, c.opts.Timeout)
 	defer cancel()
 	type result struct {
@@ -171,30 +171,30 @@ func (c *Channel) askParams(ctx context.Context, info JoinAttempt) (encoded, err
 		asked <- result{params, err}
 	})
 	s.unlock()
-	var enc encoded
+	var params []byte
 	var err error
 	select {
 	case res := <-asked:
 		if err = res.err; err == nil {
-			enc, err = c.encode(EventJoin, res.params)
+			params, err = c.encodeParams(res.params)
 		}
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
 	if err == nil {
-		return enc, nil
+		return params, nil
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = ctxErr(ctx)
 	}
-	return encoded{}, about("ParamsFunc of channel "+quoteShort(c.topic), err)
+	return nil, about("ParamsFunc of channel "+quoteShort(c.topic), err)
 }
 
 // send queues the join. The params of several may have come at once: JoinRate
 // keeps them apart.
-func (a *attempt) send(params []byte, binary bool) {
+func (a *attempt) send(params []byte) {
 	s := a.channel.socket
-	a.call = &call{kind: callJoin, channel: a.channel, event: EventJoin, payload: params, binary: binary}
+	a.call = &call{kind: callJoin, channel: a.channel, event: EventJoin, payload: params}
 	if gap := s.set.pace(); gap > 0 {
 		now := s.now()
 		at := max(now, s.joinSend)

@@ -247,3 +247,49 @@ func TestCorruptBytesEndTheConnection(t *testing.T) {
 		})
 	}
 }
+
+func TestAPayloadIsRightOrAProtocolError(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(nil)
+		c := h.channel(s, "room:1", nil)
+		sub := c.Subscribe(nil)
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		conn := h.srv.Conns()[0]
+		bad := uint64(0)
+		for _, f := range []struct{ frame, payload string }{ // "" for a ProtocolError
+			{`[null,null,"room:1","e",{"a":oops}]`, ""},
+			{`[null,null,"room:1","e",]`, ""},
+			{`[null,null,"room:1","e",{}}]`, ""},
+			{`[null,null,"room:1","e",{"a":1,}]`, ""},
+			{`[null,null,"room:1","e",01]`, ""},
+			{`[null,null,"room:1","e",{}]]`, ""},
+			{`[null,null,"room:1","e",{}] x]`, ""},
+			{`[null,null,"room:1","e",{}][]`, ""},
+			{`[null,null,"room:1","e",{},oops]`, ""},
+			{`[null,null,"room:1","e",{"a":"\x"}]`, ""},
+			{`[null,null,"room:1","e",` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `]`, ""},
+			{`[null,null,"room:1","e",{"a":1},{"b":2}]`, `{"a":1}`},
+			{`[null,null,"room:1","e","a","b"]`, `"a"`},
+			{`[null,null,"room:1","e",{"a":1} ]`, `{"a":1}`},
+		} {
+			if err := conn.SendRaw(phoenixtest.OpText, []byte(f.frame)); err != nil {
+				t.Fatal(err)
+			}
+			if f.payload == "" {
+				bad++
+				continue
+			}
+			if m, err := sub.Next(t.Context()); err != nil || m.Payload.String() != f.payload {
+				t.Errorf("%.60s: %v, %v; want %s", f.frame, m, err, f.payload)
+			}
+		}
+		if _, err := c.Push(t.Context(), "echo", nil); err != nil {
+			t.Error(err)
+		}
+		if got := s.Stats().ProtocolErrors; got != bad || sub.Len() != 0 {
+			t.Errorf("%d protocol errors and %d messages more, want %d and 0", got, sub.Len(), bad)
+		}
+	})
+}

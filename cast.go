@@ -35,7 +35,6 @@ func (c *Channel) Cast(ctx context.Context, event string, payload any) error {
 
 func (c *Channel) cast(event string, enc encoded, finished func(*Reply, error)) error {
 	s := c.socket
-	enc.unshareLarge()
 	now := s.now()
 	s.lock()
 	if err := c.pushable(); err != nil {
@@ -57,7 +56,7 @@ func (c *Channel) cast(event string, enc encoded, finished func(*Reply, error)) 
 		}
 	}
 	c.expire(p, now)
-	conn, out, direct := c.handIn(p, enc.borrowed)
+	conn, out, direct := c.handIn(p)
 	s.unlock()
 	if direct {
 		s.writeDirect(conn, out)

@@ -80,7 +80,6 @@ type Channel struct {
 	topic  string
 	opts   ChannelOptions
 	params []byte // the encoded Params; nil if ParamsFunc is asked
-	binary bool   // params are
 
 	// All that follows is guarded by the socket's lock.
 	state      ChannelState
@@ -142,22 +141,33 @@ func newChannel(s *Socket, topic string, opts *ChannelOptions) (*Channel, error)
 		return nil, &InputError{Field: "ChannelOptions.ParamsFunc", Reason: "set together with Params; set one of them"}
 	}
 	if c.opts.ParamsFunc == nil {
-		enc, err := c.encode(EventJoin, c.opts.Params)
+		params, err := c.encodeParams(c.opts.Params)
 		if err != nil {
 			return nil, &InputError{Field: "ChannelOptions.Params", Reason: "cannot be sent", Err: err}
 		}
-		c.params, c.binary = enc.owned(), enc.binary
+		c.params = params
 	}
 	if c.opts.Timeout == 0 {
 		c.opts.Timeout = s.set.Timeout
 	}
 	c.opts.Timeout = max(c.opts.Timeout, 0)
 	c.opts.MaxBuffer = orNumber(c.opts.MaxBuffer, defaultMaxBuffer)
+	c.opts.MaxBufferBytes = orNumber(c.opts.MaxBufferBytes, defaultMaxBufferBytes)
 	if c.opts.RejoinBackoff == nil {
 		c.opts.RejoinBackoff = s.set.RejoinBackoff
 	}
 	c.rejoinDue.fire = c.startJoin
 	return c, nil
+}
+
+// encodeParams encodes the params of a join. Phoenix closes the whole connection
+// on a join that is a binary message.
+func (c *Channel) encodeParams(params any) ([]byte, error) {
+	enc, err := c.encode(EventJoin, params)
+	if err == nil && enc.binary {
+		err = &InputError{Field: "params", Reason: "binary: Phoenix takes only JSON with a join"}
+	}
+	return enc.data, err
 }
 
 // encode encodes a payload and makes sure that it can be sent with event.

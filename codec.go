@@ -14,53 +14,50 @@ type Binary []byte
 type codec struct {
 	marshal   func(any) ([]byte, error)
 	unmarshal func([]byte, any) error
-	trusted   bool // marshal is encoding/json's: its output is JSON
+	fresh     bool // marshal returns memory that nobody else has, as encoding/json does
 }
 
-// An encoded payload, ready to be put into a frame.
+// An encoded payload, ready to be put into a frame: checked, and in memory that
+// is ours, so that the caller may do with its own what it likes.
 type encoded struct {
 	data   []byte
 	binary bool
-	// borrowed says that data is the caller's memory, to be copied before it
-	// is kept after the call.
-	borrowed bool
 }
 
 func (c *codec) encode(v any) (encoded, error) {
+	var data []byte
 	switch p := v.(type) {
 	case nil:
 		return encoded{data: []byte("{}")}, nil
 	case Binary:
-		return encoded{data: p, binary: true, borrowed: true}, nil
+		return encoded{data: bytes.Clone(p), binary: true}, nil
 	case json.RawMessage:
-		data, err := checkJSON(p)
-		return encoded{data: data, borrowed: true}, err
+		data = bytes.Clone(p)
 	case Payload:
 		if p.binary {
-			return encoded{data: p.data, binary: true}, nil
+			return encoded{data: bytes.Clone(p.data), binary: true}, nil
 		}
-		data, err := checkJSON(p.Bytes()) // nobody has looked into it so far
-		return encoded{data: data}, err
+		data = bytes.Clone(p.Bytes())
 	case []byte:
 		return encoded{}, &InputError{Field: "payload", Reason: "a []byte is ambiguous: use phoenix.Binary for a binary message or json.RawMessage for JSON text"}
+	default:
+		var err error
+		if data, err = c.marshal(v); err != nil {
+			return encoded{}, &InputError{Field: "payload", Reason: "cannot be encoded as JSON", Err: err}
+		}
+		if !c.fresh {
+			data = bytes.Clone(data)
+		}
 	}
-	data, err := c.marshal(v)
-	if err != nil {
-		return encoded{}, &InputError{Field: "payload", Reason: "cannot be encoded as JSON", Err: err}
-	}
-	if c.trusted {
-		// What it takes over from a RawMessage or a MarshalJSON is valid JSON,
-		// but for this.
-		err = checkUTF8(data)
-	} else {
-		data, err = checkJSON(data)
-	}
+	data, err := checkJSON(data)
 	return encoded{data: data}, err
 }
 
 // checkJSON makes sure that data can stand in a frame: a malformed one would
 // make the server drop the whole connection with all its channels. Line breaks
 // between tokens are legal JSON, but would break a long-poll batch in two.
+// Whoever made the text, it is checked: encoding/json too takes over what a
+// RawMessage, a json.Number or a MarshalJSON holds.
 func checkJSON(data []byte) ([]byte, error) {
 	facts := scanJSON(data)
 	if !facts.valid {
@@ -69,8 +66,8 @@ func checkJSON(data []byte) ([]byte, error) {
 		err := json.Unmarshal(data, &v)
 		return nil, &InputError{Field: "payload", Reason: "not valid JSON", Err: err}
 	}
-	if err := checkUTF8(data); err != nil {
-		return nil, err
+	if !utf8.Valid(data) {
+		return nil, &InputError{Field: "payload", Reason: "JSON text is not valid UTF-8"}
 	}
 	if facts.unfit != "" {
 		return nil, &InputError{Field: "payload", Reason: "Phoenix does not accept " + facts.unfit}
@@ -94,20 +91,4 @@ func checkName(field, s string) error {
 		return &InputError{Field: field, Reason: "not valid UTF-8"}
 	}
 	return nil
-}
-
-// owned returns the payload in memory that is not the caller's.
-func (e encoded) owned() []byte {
-	if e.borrowed {
-		return bytes.Clone(e.data)
-	}
-	return e.data
-}
-
-// unshareLarge copies a payload that would take too long to copy under the
-// lock, should it have to wait.
-func (e *encoded) unshareLarge() {
-	if len(e.data) > smallPayload {
-		e.data, e.borrowed = e.owned(), false
-	}
 }

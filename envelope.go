@@ -31,53 +31,88 @@ func (e *envelope) fill(m *Message) {
 	}
 }
 
-// splitReply takes {"status":…,"response":…} apart, without a look at the
-// response where the keys are where Phoenix puts them.
+// splitReply takes {"status":…,"response":…} apart. Its payload is JSON only once
+// this or [envelope.checkPayload] has returned nil.
 func (e *envelope) splitReply() error {
 	if string(e.event) != EventReply || e.status != nil || e.binary {
 		return nil
 	}
-	p := e.payload
-	n := len(p)
-	if n < len(replyPrefix) || p[n-1] != '}' {
+	if !e.splitReplyFast() {
 		return e.splitReplySlow()
 	}
-	if bytes.HasPrefix(p, []byte(replyPrefix)) && p[n-2] == '"' {
-		open := bytes.LastIndexByte(p[:n-2], '"')
-		head := open + 1 - len(replyStatusKey)
-		if head >= len(replyPrefix) && string(p[head:open+1]) == replyStatusKey && bytes.IndexByte(p[open:n-2], '\\') < 0 {
-			e.status, e.payload = p[open+1:n-2], p[len(replyPrefix):head]
-			return nil
-		}
-	}
-	if bytes.HasPrefix(p, []byte(replyStatusFirst)) {
-		rest := p[len(replyStatusFirst):]
-		end := bytes.IndexByte(rest, '"')
-		if end >= 0 && bytes.HasPrefix(rest[end:], []byte(replyResponseKey)) && bytes.IndexByte(rest[:end], '\\') < 0 {
-			e.status, e.payload = rest[:end], rest[end+len(replyResponseKey):len(rest)-1]
-			return nil
-		}
-	}
-	return e.splitReplySlow()
+	return nil
 }
 
+// splitReplyFast does it where the keys and blanks are as Phoenix writes them.
+func (e *envelope) splitReplyFast() bool {
+	p := e.payload
+	s := jsonScanner{data: p}
+	if bytes.HasPrefix(p, []byte(replyPrefix)) {
+		start := len(replyPrefix)
+		end := s.behindValue(start, 1)
+		if end < 0 || !bytes.HasPrefix(p[end:], []byte(replyStatusKey)) {
+			return false
+		}
+		status := p[end+len(replyStatusKey):]
+		n := plainUntil(status, 0)
+		if string(status[n:]) != `"}` {
+			return false
+		}
+		e.status, e.payload = status[:n:n], p[start:end:end]
+		return true
+	}
+	if !bytes.HasPrefix(p, []byte(replyStatusFirst)) {
+		return false
+	}
+	status := p[len(replyStatusFirst):]
+	n := plainUntil(status, 0)
+	if !bytes.HasPrefix(status[n:], []byte(replyResponseKey)) {
+		return false
+	}
+	start := len(replyStatusFirst) + n + len(replyResponseKey)
+	end := s.behindValue(start, 1)
+	if end < 0 || string(p[end:]) != "}" {
+		return false
+	}
+	e.status, e.payload = status[:n:n], p[start:end:end]
+	return true
+}
+
+// splitReplySlow does it for any object. Unknown keys are ignored, and of equal
+// ones the last counts, as in JavaScript.
 func (e *envelope) splitReplySlow() error {
-	var r replyPayload
-	if err := json.Unmarshal(e.payload, &r); err != nil {
-		return fmt.Errorf("reply payload: %w", err)
+	if err := e.checkPayload(); err != nil {
+		return err
+	}
+	if kindOf(e.payload) != '{' {
+		return errors.New("reply payload: want an object")
+	}
+	status, response := []byte(nil), []byte("null")
+	for key, value := range members(e.payload) {
+		switch {
+		case isName(key, "status"):
+			status = value
+		case isName(key, "response"):
+			response = value
+		}
 	}
 	// A status is an atom on the server: one named nil or true is not a string
 	// on the wire.
-	status, err := scalarText(r.Status)
+	status, err := scalarText(status)
 	if err != nil {
 		return fmt.Errorf("reply status: %w", err)
 	}
 	if status == nil {
 		status = []byte("null")
 	}
-	e.status, e.payload = status, r.Response
-	if r.Response == nil {
-		e.payload = []byte("null")
+	e.status, e.payload = status, response
+	return nil
+}
+
+// checkPayload makes sure that the payload can be decoded.
+func (e *envelope) checkPayload() error {
+	if !e.binary && !scanJSON(e.payload).valid {
+		return errors.New("the payload is not JSON")
 	}
 	return nil
 }

@@ -104,7 +104,6 @@ func (b *heartbeat) answered() {
 		b.send() // the interval has passed meanwhile
 	}
 	if s.pending.n == 0 && s.queue.n == 0 {
-		s.arena = arena{} // quiet enough to give memory back
 		s.pending.shrink()
 	}
 	s.stats.rtt = rtt

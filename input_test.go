@@ -271,3 +271,54 @@ func TestTopicsAndEventsMayHoldAnyCharacter(t *testing.T) {
 		}
 	})
 }
+
+// A surrogate encodes itself as half a character.
+type surrogate struct{}
+
+func (surrogate) MarshalJSON() ([]byte, error) { return []byte(`"\udc00"`), nil }
+
+func TestNothingLeavesThatPhoenixWouldEndTheConnectionOn(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		unfit := map[string]any{
+			"surrogate":        json.RawMessage(`{"x":"\ud800"}`),
+			"nested surrogate": map[string]any{"x": json.RawMessage(`"\ud800"`)},
+			"number":           json.RawMessage(`{"x":1e999}`),
+			"nested number":    map[string]any{"x": json.RawMessage(`1e999`)},
+			"json.Number":      map[string]any{"x": json.Number("1e999")},
+			"MarshalJSON":      []any{surrogate{}},
+			"key":              map[string]any{"x": json.RawMessage(`{"\ud800":1}`)},
+			"integer":          json.RawMessage(strings.Repeat("9", 1_500_000)),
+			"Payload":          phoenix.NewPayload([]byte(`{"a":oops}`), false),
+		}
+		var params any
+		s := h.connected(nil)
+		c := h.joined(s, "room:1", nil)
+		asked := h.channel(s, "room:asked", &phoenix.ChannelOptions{ParamsFunc: func(context.Context, phoenix.JoinAttempt) (any, error) {
+			return params, nil
+		}})
+		for name, payload := range unfit {
+			_, err := c.Push(t.Context(), "echo", payload)
+			wantInputError(t, name+", Push", err, "payload")
+			_, err = c.PushAsync(t.Context(), "echo", payload).Wait(t.Context())
+			wantInputError(t, name+", PushAsync", err, "payload")
+			wantInputError(t, name+", Cast", c.Cast(t.Context(), "echo", payload), "payload")
+		}
+		unfit["binary"], unfit["binary Payload"] = phoenix.Binary("x"), phoenix.NewPayload(nil, true)
+		for name, payload := range unfit {
+			_, err := s.Channel("room:params", &phoenix.ChannelOptions{Params: payload})
+			wantInputError(t, name+", Params", err, "ChannelOptions.Params")
+			params = payload
+			_, err = asked.Join(t.Context())
+			var ie *phoenix.InputError
+			if !errors.As(err, &ie) {
+				t.Errorf("%s, ParamsFunc: %v, want an InputError", name, err)
+			}
+		}
+		if got := len(h.srv.Received("room:1", "echo")) + len(h.srv.Received("room:asked", "phx_join")); got != 0 {
+			t.Errorf("the server got %d messages", got)
+		}
+		if got := s.Stats().Connects; got != 1 || c.State() != phoenix.ChannelJoined {
+			t.Errorf("%d connections, and the channel is %v", got, c.State())
+		}
+	})
+}

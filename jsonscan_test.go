@@ -3,6 +3,7 @@ package phoenix
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -93,5 +94,60 @@ func checkScan(t *testing.T, data []byte) {
 	}
 	if multiline && bytes.ContainsAny(buf.Bytes(), "\r\n") {
 		t.Fatalf("%q holds line breaks after compaction", short)
+	}
+}
+
+// benchPayload returns an object of about n bytes, such as applications send.
+func benchPayload(n int) []byte {
+	var b []byte
+	b = append(b, `{"items":[`...)
+	for i := 0; ; i++ {
+		item := fmt.Sprintf(`{"id":%d,"name":"name %d","price":%d.25,"open":true,"note":null}`, i, i, i)
+		if len(b)+len(item)+40 > n && i > 0 {
+			break
+		}
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, item...)
+	}
+	b = append(b, `],"text":"`...)
+	for len(b) < n-2 {
+		b = append(b, 'x')
+	}
+	return append(b, `"}`...)
+}
+
+func BenchmarkReadFrame(b *testing.B) {
+	for _, n := range []int{100, 2 << 10} {
+		payload := string(benchPayload(n))
+		for name, text := range map[string]string{
+			"message": `["1",null,"room:lobby","new_msg",` + payload + `]`,
+			"reply":   `["1","77","room:lobby","phx_reply",{"response":` + payload + `,"status":"ok"}]`,
+			"text":    `["1",null,"room:lobby","new_msg",{"text":"` + strings.Repeat("x", n-11) + `"}]`,
+		} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				f := Frame{Data: []byte(text)}
+				b.SetBytes(int64(len(text)))
+				for b.Loop() {
+					var e envelope
+					if err := e.readV2(f); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkScanJSON(b *testing.B) {
+	for _, n := range []int{100, 2 << 10} {
+		payload := benchPayload(n)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.SetBytes(int64(n))
+			for b.Loop() {
+				scanJSON(payload)
+			}
+		})
 	}
 }

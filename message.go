@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"unicode/utf8"
 )
 
 // The events that the protocol reserves (lib/phoenix/socket.ex). Push refuses
@@ -116,11 +115,4 @@ func (p Payload) MarshalJSON() ([]byte, error) {
 		return json.Marshal(p.data)
 	}
 	return p.Bytes(), nil
-}
-
-func checkUTF8(data []byte) error {
-	if !utf8.Valid(data) {
-		return &InputError{Field: "payload", Reason: "JSON text is not valid UTF-8"}
-	}
-	return nil
 }

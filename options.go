@@ -22,6 +22,7 @@ const (
 	defaultMaxMessageSize    = 16 << 20
 	defaultMaxQueue          = 1 << 20
 	defaultMaxBuffer         = 1000
+	defaultMaxBufferBytes    = 64 << 20
 	defaultLimit             = 1024
 	firstReconnect           = 250 * time.Millisecond
 	firstRejoin              = time.Second
@@ -152,7 +153,8 @@ type SocketOptions struct {
 // ChannelOptions configure a [Channel]. The zero value of each field means its
 // default. Socket.Channel copies them.
 type ChannelOptions struct {
-	// Params is the payload of the join. Socket.Channel encodes it, as a push's.
+	// Params is the payload of the join. Socket.Channel encodes it, as a push's, but
+	// it cannot be binary.
 	Params any
 	// ParamsFunc is asked for the payload before every join, instead of Params:
 	// with it a rejoin can carry a fresh token, or the id of the last message
@@ -169,12 +171,17 @@ type ChannelOptions struct {
 	// closes it (phx_close), instead of ending. RetryIf is asked with
 	// ErrClosedByServer.
 	RejoinOnClose bool
-	// MaxBuffer is how many pushes may wait for the channel to be joined before
-	// PushAsync and Cast report ErrQueueFull. Default: 1000. Negative: no
-	// limit. It also bounds the
+	// MaxBuffer is how many pushes the channel's buffer has room for while they
+	// wait for the channel to be joined. If it is full, Push waits for room, in
+	// line with the others, and PushAsync and Cast report ErrQueueFull. Default:
+	// 1000. Negative: no limit. It also bounds the
 	// calls that wait for the functions given to On; when that many wait, the
 	// oldest is dropped, counted, logged and traced.
 	MaxBuffer int
+	// MaxBufferBytes does the same in bytes; each push counts as its payload and
+	// 64 bytes, and one has room in an empty buffer, however large it is. Default:
+	// 64 MiB. Negative: no limit.
+	MaxBufferBytes int
 
 	_ struct{}
 }
@@ -206,7 +213,7 @@ func (o *SocketOptions) resolve() (*settings, error) {
 	}
 	set.codec = codec{marshal: set.Marshal, unmarshal: set.Unmarshal}
 	if set.Marshal == nil {
-		set.codec.marshal, set.codec.trusted = json.Marshal, true
+		set.codec.marshal, set.codec.fresh = json.Marshal, true
 	}
 	if set.Unmarshal == nil {
 		set.codec.unmarshal = json.Unmarshal

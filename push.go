@@ -30,12 +30,14 @@ func (r *Reply) MarshalJSON() ([]byte, error) {
 
 // Push sends an event with a payload and returns the server's reply. While the
 // channel is not joined, but joining or to be rejoined, the push waits for that,
-// in order with the others; its time runs meanwhile. It also waits, for the next
+// in order with the others; its time runs meanwhile. If the channel's buffer is
+// full, it waits for room first, and nothing that comes later overtakes it. It also waits, for the next
 // Connect, on a channel that was joined before Disconnect.
 //
 // The payload is encoded with the socket's Marshal, but for nil, which is {}, a
 // [Binary], which makes a binary message, and a [json.RawMessage] or [Payload],
-// which is checked and sent as it is. Its memory is free again when Push returns.
+// which is sent as it is. What Phoenix would refuse is an *InputError, whoever made
+// it. The payload is copied: its memory is the caller's again when Push returns.
 //
 // Each push ends in exactly one way. A reply with status "ok" gives a nil error.
 // A reply with another status is returned together with a *ReplyError. Anything
@@ -117,7 +119,6 @@ func (c *Channel) push(ctx context.Context, event string, enc encoded) (*Reply, 
 	if !bounded {
 		now = s.now()
 	}
-	enc.unshareLarge()
 
 	s.lock()
 	if err := c.pushable(); err != nil {
@@ -129,7 +130,7 @@ func (c *Channel) push(ctx context.Context, event string, enc encoded) (*Reply, 
 	if !bounded {
 		c.expire(p, now)
 	}
-	if conn, out, ok := c.handIn(p, enc.borrowed); ok {
+	if conn, out, ok := c.handIn(p); ok {
 		s.unlock()
 		s.writeDirect(conn, out)
 	} else {
@@ -188,15 +189,12 @@ func (c *Channel) expire(p *call, now time.Duration) {
 }
 
 // handIn queues a push, or takes it for its caller to write.
-func (c *Channel) handIn(p *call, borrowed bool) (*connection, outgoing, bool) {
+func (c *Channel) handIn(p *call) (*connection, outgoing, bool) {
 	s := c.socket
 	if c.state == ChannelJoined {
 		if conn, out, ok := s.tryDirect(p); ok {
 			return conn, out, true
 		}
-	}
-	if borrowed {
-		p.payload = s.arena.copy(p.payload)
 	}
 	if c.state == ChannelJoined {
 		s.enqueue(p)
@@ -210,15 +208,39 @@ func (c *Channel) handIn(p *call, borrowed bool) (*connection, outgoing, bool) {
 const envelopeSize = 64
 
 // full reports whether there is no room for a push whose caller does not wait.
-// One whose caller does may always queue: it takes no more room than its caller
-// does.
+// One whose caller does is in line all the same: it holds nothing beyond what its
+// caller does.
 func (c *Channel) full(size int) bool {
 	if c.state == ChannelJoined {
 		limit := c.socket.set.MaxQueue
 		queue := &c.socket.queue
 		return limit > 0 && queue.n > 0 && queue.bytes+size+(queue.n+1)*envelopeSize > limit
 	}
-	return c.opts.MaxBuffer > 0 && c.parked.n >= c.opts.MaxBuffer
+	return !c.room(c.parked.n, c.parked.bytes, size)
+}
+
+// room reports whether the channel's buffer has room for one more payload.
+func (c *Channel) room(n, bytes, size int) bool {
+	if c.opts.MaxBuffer > 0 && n >= c.opts.MaxBuffer {
+		return false
+	}
+	limit := c.opts.MaxBufferBytes
+	return limit < 0 || n == 0 || bytes+size+(n+1)*envelopeSize <= limit
+}
+
+// buffered returns how many of those that wait for the channel are in its buffer.
+// The others, behind them, wait for room: calls of Push, and what was taken back
+// from the queue when the connection broke.
+func (c *Channel) buffered() int {
+	if c.room(c.parked.n, c.parked.bytes, 0) {
+		return c.parked.n
+	}
+	n, bytes := 0, 0
+	for p := c.parked.head; p != nil && c.room(n, bytes, len(p.payload)); p = p.next {
+		n++
+		bytes += len(p.payload)
+	}
+	return n
 }
 
 // PushFor pushes an event and decodes the response of an "ok" reply into a T.

@@ -44,7 +44,6 @@ func (c *Channel) PushAsync(ctx context.Context, event string, payload any) *Pus
 
 func (c *Channel) pushAsync(ctx context.Context, p *Push, enc encoded) error {
 	s := c.socket
-	enc.unshareLarge()
 	p.call.payload, p.call.binary = enc.data, enc.binary
 	_, bounded := ctx.Deadline()
 	now := s.now()
@@ -60,7 +59,7 @@ func (c *Channel) pushAsync(ctx context.Context, p *Push, enc encoded) error {
 	if !bounded {
 		c.expire(&p.call, now)
 	}
-	conn, out, direct := c.handIn(&p.call, enc.borrowed)
+	conn, out, direct := c.handIn(&p.call)
 	s.unlock()
 	if direct {
 		s.writeDirect(conn, out)

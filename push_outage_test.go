@@ -1,8 +1,16 @@
 package phoenix_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
 	"context"
 	"errors"
+	"github.com/cenkalti/backoff/v4"
 	"slices"
 	"strconv"
 	"testing"
@@ -305,5 +313,105 @@ func TestAThousandPushesThroughCutsArriveInOrder(t *testing.T) {
 			t.Errorf("%d replied, %d sent, %d unsent", replied, sent, unsent)
 		}
 		t.Logf("%d replied, %d sent, %d unsent", replied, sent, unsent)
+	})
+}
+
+// A deadConn fails writes once it is told to, without a byte having left, while
+// reading goes on.
+type deadConn struct {
+	net.Conn
+	dead *atomic.Bool
+}
+
+func (c *deadConn) Write(p []byte) (int, error) {
+	if c.dead.Load() {
+		return 0, errors.New("no route to host")
+	}
+	return c.Conn.Write(p)
+}
+
+// A scratch is encoded into memory that is used again.
+type scratch struct{ buf []byte }
+
+func TestWhatACallerWritesIntoItsMemoryAfterACallIsNeverSent(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		var dead atomic.Bool
+		client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dead.Store(false)
+			c, err := h.srv.DialContext(ctx, network, addr)
+			return &deadConn{c, &dead}, err
+		}}}
+		s := h.connected(&phoenix.SocketOptions{HTTPClient: client, Marshal: func(v any) ([]byte, error) {
+			if v, ok := v.(*scratch); ok {
+				return v.buf, nil
+			}
+			return json.Marshal(v)
+		}})
+		params := []byte(`{"params":"before"}`)
+		c := h.joined(s, "room:1", &phoenix.ChannelOptions{Params: json.RawMessage(params)})
+		copy(params, `{"params":"AFTER!"}`)
+		sent := 0
+		for _, size := range []int{1, 5 << 10} {
+			text := `{"pad":"` + strings.Repeat("b", size) + `"}`
+			for _, failing := range []bool{false, true} {
+				for name, payload := range map[string]func([]byte) any{
+					"raw":     func(b []byte) any { return json.RawMessage(b) },
+					"payload": func(b []byte) any { return phoenix.NewPayload(b, false) },
+					"binary":  func(b []byte) any { return phoenix.Binary(b) },
+					"bytes":   func(b []byte) any { return phoenix.NewPayload(b, true) },
+					"marshal": func(b []byte) any { return &scratch{b} },
+				} {
+					for _, call := range []func(any) error{
+						func(p any) error { return c.Cast(t.Context(), "kept", p) },
+						func(p any) error { c.PushAsync(t.Context(), "kept", p); return nil },
+					} {
+						dead.Store(failing)
+						buf := []byte(text)
+						if err := call(payload(buf)); err != nil {
+							t.Fatalf("%s: %v", name, err)
+						}
+						for i := range buf {
+							buf[i] = '!'
+						}
+						sent++
+						time.Sleep(5 * time.Second)
+					}
+				}
+			}
+		}
+		got := h.srv.Received("room:1", "kept")
+		if len(got) != sent {
+			t.Errorf("the server got %d messages of %d", len(got), sent)
+		}
+		for _, m := range got {
+			if bytes.Contains(m.Payload.Bytes(), []byte("!")) {
+				t.Errorf("the server got %.40q", m.Payload.Bytes())
+			}
+		}
+		for _, m := range h.srv.Received("room:1", "phx_join") {
+			if m.Payload.String() != `{"params":"before"}` {
+				t.Errorf("joined with %s", m.Payload)
+			}
+		}
+	})
+}
+
+func TestAPushThatWaitsWhenThePolicyStopsMatchesErrNotConnected(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(&phoenix.SocketOptions{ReconnectBackoff: func() backoff.BackOff {
+			return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 2)
+		}})
+		c := h.joined(s, "room:1", nil)
+		h.srv.Down()
+		synctest.Wait()
+		push := h.goPush(t.Context(), c, "echo", nil)
+		async := c.PushAsync(t.Context(), "echo", nil)
+		o := <-push
+		wantPushError(t, o.err, false, phoenix.ErrNotConnected)
+		_, err := async.Wait(t.Context())
+		wantPushError(t, err, false, phoenix.ErrNotConnected)
+		if s.State() != phoenix.SocketDisconnected {
+			t.Errorf("the socket is %v", s.State())
+		}
 	})
 }

@@ -2,6 +2,7 @@ package phoenix_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -170,4 +171,79 @@ func TestThePayloadIsTheCallersAgainAfterTheCall(t *testing.T) {
 			t.Error("a large payload was not copied")
 		}
 	})
+}
+
+func TestAPushWaitsForRoomInTheBuffer(t *testing.T) {
+	for name, opts := range map[string]phoenix.ChannelOptions{
+		"messages": {MaxBuffer: 2},
+		"bytes":    {MaxBufferBytes: 2 * (64 + 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			overBoth(t, nil, func(t *testing.T, h *harness) {
+				s := h.connected(nil)
+				opts := opts
+				opts.Timeout = -1
+				c := h.joined(s, "room:1", &opts)
+				h.srv.Down()
+				synctest.Wait()
+				var waits []<-chan outcome
+				for i := range 9 {
+					waits = append(waits, h.goPush(t.Context(), c, "echo", i))
+				}
+				short, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				late := h.goPush(short, c, "echo", "late")
+				if st := s.Stats(); st.Parked != 2 || st.WaitingForRoom != 8 {
+					t.Errorf("%d are in the buffer and %d wait for room, want 2 and 8", st.Parked, st.WaitingForRoom)
+				}
+				wantPushError(t, c.Cast(t.Context(), "silent", 0), false, phoenix.ErrQueueFull)
+				_, err := c.PushAsync(t.Context(), "echo", 0).Wait(t.Context())
+				wantPushError(t, err, false, phoenix.ErrQueueFull)
+				wantPushError(t, (<-late).err, false, context.DeadlineExceeded)
+				h.srv.Up()
+				for _, w := range waits {
+					if o := <-w; o.err != nil {
+						t.Error(o.err)
+					}
+				}
+				for i, m := range h.srv.Received("room:1", "echo") {
+					if m.Payload.String() != strconv.Itoa(i) {
+						t.Errorf("message %d is %s", i, m.Payload)
+					}
+				}
+				if st := s.Stats(); st.Parked+st.WaitingForRoom != 0 {
+					t.Errorf("%+v", st)
+				}
+			})
+		})
+	}
+}
+
+func TestAPushThatWaitsForRoomEndsWithItsChannelOrSocket(t *testing.T) {
+	for name, tc := range map[string]struct {
+		end  func(*testing.T, *phoenix.Socket, *phoenix.Channel)
+		want error
+	}{
+		"Leave": {func(t *testing.T, _ *phoenix.Socket, c *phoenix.Channel) { _ = c.Leave(t.Context()) }, phoenix.ErrChannelClosed},
+		"Close": {func(_ *testing.T, s *phoenix.Socket, _ *phoenix.Channel) { _ = s.Close() }, phoenix.ErrClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				s := h.connected(nil)
+				c := h.joined(s, "room:1", &phoenix.ChannelOptions{MaxBuffer: 1})
+				h.srv.Down()
+				synctest.Wait()
+				waits := []<-chan outcome{h.goPush(t.Context(), c, "echo", 0), h.goPush(t.Context(), c, "echo", 1)}
+				at := h.now()
+				tc.end(t, s, c)
+				for _, w := range waits {
+					o := <-w
+					wantPushError(t, o.err, false, tc.want)
+					if o.at != at {
+						t.Errorf("ended at %v, want %v", o.at, at)
+					}
+				}
+			})
+		})
+	}
 }

@@ -292,7 +292,7 @@ func (s *Socket) endRun(r *runner, cause error, giveUp bool) {
 	for _, c := range slices.Clone(s.channels.list) {
 		c.connectionEnded(cause)
 		if giveUp {
-			s.failAll(&c.parked, cause)
+			s.failAll(&c.parked, because(ErrNotConnected, cause))
 		}
 	}
 	if s.drained != nil { // Shutdown need not wait for what cannot be sent any more

@@ -1,8 +1,9 @@
 package phoenix
 
 import (
-	"encoding/json"
+	"errors"
 	"strconv"
+	"unicode/utf8"
 )
 
 // A Frame is one message of a transport: a WebSocket text or binary message.
@@ -109,8 +110,21 @@ func (w customWire) appendFrame(dst []byte, m outgoing) ([]byte, bool, error) {
 		Event:   m.event,
 		Payload: Payload{data: m.payload, binary: m.binary},
 	})
+	switch {
+	case err != nil:
+	case len(f.Data) == 0:
+		err = errNoFrame
+	case !f.Binary && !utf8.Valid(f.Data):
+		err = errNotText
+	}
 	return append(dst, f.Data...), f.Binary, err
 }
+
+// On such frames the server would end the connection, with all its channels.
+var (
+	errNoFrame = errors.New("the serializer made an empty frame")
+	errNotText = errors.New("the serializer made a text frame that is not valid UTF-8")
+)
 
 func (w customWire) readFrame(f Frame) (envelope, error) {
 	var m Message
@@ -125,6 +139,9 @@ func (w customWire) readFrame(f Frame) (envelope, error) {
 	if e.binary && m.Event == EventReply {
 		e.status = []byte(m.Status)
 	}
+	if err := e.checkPayload(); err != nil {
+		return envelope{}, err
+	}
 	return e, e.splitReply()
 }
 
@@ -135,10 +152,19 @@ func outgoingOf(m *Message) (outgoing, error) {
 		return outgoing{}, err
 	}
 	ref, err := refNumber("Ref", m.Ref)
+	if err != nil {
+		return outgoing{}, err
+	}
+	payload := m.Payload.Bytes()
+	if !m.Payload.binary {
+		if payload, err = checkJSON(payload); err != nil {
+			return outgoing{}, err
+		}
+	}
 	return outgoing{
 		joinRef: joinRef, ref: ref, topic: m.Topic, event: m.Event,
-		payload: m.Payload.Bytes(), binary: m.Payload.binary,
-	}, err
+		payload: payload, binary: m.Payload.binary,
+	}, nil
 }
 
 func refNumber(field, s string) (uint64, error) {
@@ -184,9 +210,3 @@ const (
 	replyStatusFirst = `{"status":"`
 	replyResponseKey = `","response":`
 )
-
-// A replyPayload is the payload of a reply.
-type replyPayload struct {
-	Status   json.RawMessage `json:"status"`
-	Response json.RawMessage `json:"response"`
-}

@@ -136,11 +136,11 @@ func (e *envelope) readV2(f Frame) error {
 	if f.Binary {
 		err = e.readBinary(f.Data)
 	} else {
-		if !e.readArray(f.Data) {
-			err = e.readArraySlow(f.Data)
-		}
-		if err == nil {
-			err = e.splitReply()
+		if !e.readArray(f.Data) || e.splitReply() != nil {
+			*e = envelope{}
+			if err = e.readArraySlow(f.Data); err == nil {
+				err = e.splitReply()
+			}
 		}
 	}
 	if err != nil {
@@ -150,8 +150,8 @@ func (e *envelope) readV2(f Frame) error {
 }
 
 // readArray reads the array as Phoenix writes it: no blanks, strings without
-// escapes, refs that are strings or null. It does not look into the payload:
-// the payload is what is left before the last bracket.
+// escapes, refs that are strings or null, and nothing behind the payload. That of
+// a reply is left to splitReply to look into.
 func (e *envelope) readArray(b []byte) bool {
 	n := len(b)
 	if n < len(`[,,"","",0]`) || b[0] != '[' || b[n-1] != ']' {
@@ -172,7 +172,11 @@ func (e *envelope) readArray(b []byte) bool {
 		return false
 	}
 	e.payload = b[pos : n-1]
-	return true
+	if string(e.event) == EventReply {
+		return true
+	}
+	s := jsonScanner{data: b}
+	return s.behindValue(pos, 1) == n-1
 }
 
 // readToken reads a plain string or null, and the comma after it.

@@ -203,3 +203,37 @@ func TestProtocolErrorsDoNotQuoteTheFrame(t *testing.T) {
 		}
 	}
 }
+
+func TestAReplyIsSplitRightOrRefused(t *testing.T) {
+	t.Parallel()
+	for payload, want := range map[string]string{ // "" for a ProtocolError
+		`{"response":{"a":1},"status":"ok"}`:                  `ok {"a":1}`,
+		`{"status":"ok","response":{"a":1}}`:                  `ok {"a":1}`,
+		`{"response":1,"status":"error","status":"ok"}`:       `ok 1`,
+		`{"response":1,"more":2,"status":"ok"}`:               `ok 1`,
+		`{"response":1,"response":2,"status":"ok"}`:           `ok 2`,
+		`{"status":"ok","response":1,"more":2}`:               `ok 1`,
+		`{"status":"ok","response":1,"status":"error"}`:       `error 1`,
+		`{"status":"o\u006b","response":1}`:                   `ok 1`,
+		`{"statu\u0073":"ok","response":1,"Status":"x"}`:      `ok 1`,
+		`{"response":",\"status\":\"error\"}","status":"ok"}`: `ok ",\"status\":\"error\"}"`,
+		`{"response":{"a":oops},"status":"ok"}`:               ``,
+		`{"response":1,"status":"ok"}}`:                       ``,
+		`{"response":1,,"status":"ok"}`:                       ``,
+		`{"status":"ok","response":oops}`:                     ``,
+		`{"status":"ok","response":1}{}`:                      ``,
+		`{"status":"ok","response":}`:                         ``,
+		`{"status":"ok","response":1},{"b":2}`:                `ok 1`,
+		`{"response":1,"status":"ok"},"after"`:                `ok 1`,
+		"{\"response\":1,\"status\":\"o\nk\"}":                ``,
+		`{"response":1}`:                                      `null 1`,
+		`"ok"`:                                                ``,
+	} {
+		var e envelope
+		err := e.readV2(Frame{Data: []byte(`["1","2","t","phx_reply",` + payload + `]`)})
+		pe := (*ProtocolError)(nil)
+		if want == "" && !errors.As(err, &pe) || want != "" && (err != nil || string(e.status)+" "+string(e.payload) != want) {
+			t.Errorf("%s: %s %s, %v; want %q", payload, e.status, e.payload, err, want)
+		}
+	}
+}

@@ -35,7 +35,6 @@ type Socket struct {
 	timers   timers
 	joinTurn time.Duration // from when JoinRate allows the next join its turn
 	joinSend time.Duration // and to be sent
-	arena    arena         // holds payloads of raw pushes that wait
 	free     *call
 	freeN    int
 	after    []func() // to be run after the unlock

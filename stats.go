@@ -24,7 +24,10 @@ type SocketStats struct {
 	InFlight    int // pushes, joins, leaves and heartbeats that wait for a reply
 	Queued      int // messages that wait for the network
 	QueuedBytes int // of their payloads
-	Parked      int // pushes that wait for their channel to be joined
+	Parked      int // pushes in the buffers of channels that are not joined; at most MaxBuffer each
+	// WaitingForRoom is how many pushes wait behind full buffers of channels: calls
+	// of Push, and what came back from the queue of a connection that broke.
+	WaitingForRoom int
 
 	Attempts  uint64 // to connect
 	Connects  uint64 // attempts that led to an open connection
@@ -59,7 +62,9 @@ func (s *Socket) Stats() SocketStats {
 		RTT: s.stats.rtt,
 	}
 	for _, c := range s.channels.list {
-		st.Parked += c.parked.n
+		parked := c.buffered()
+		st.Parked += parked
+		st.WaitingForRoom += c.parked.n - parked
 		if c.state == ChannelJoined {
 			st.Joined++
 		}
