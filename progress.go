@@ -81,7 +81,8 @@ func timedOut(after time.Duration, during string, cause error) error {
 	if during != "" {
 		text += " while " + during
 	}
-	told := errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, context.Canceled)
+	told := errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, context.Canceled) ||
+		errors.Is(cause, net.ErrClosed) // the network was cut because of it
 	if cause == nil || told && !errors.As(cause, new(*fallbackError)) {
 		return &wrapped{head: ErrTimeout, join: text}
 	}
