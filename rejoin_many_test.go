@@ -179,7 +179,9 @@ func TestParamsAreAskedForWhenTheTurnOfTheJoinHasCome(t *testing.T) {
 			t.Errorf("%d are asked at a time", n)
 		}
 		for i, m := range h.srv.Received("", "phx_join")[40:] {
-			var p struct{ Asked time.Duration }
+			var p struct {
+				Asked time.Duration `json:"asked"`
+			}
 			if err := json.Unmarshal(m.Payload.Bytes(), &p); err != nil {
 				t.Fatal(err)
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-// tokens is a ParamsFunc that sends t1, t2, …
+// tokens is a ParamsFunc that sends t1, t2, and so on.
 func tokens() func(context.Context, phoenix.JoinAttempt) (any, error) {
 	var n atomic.Int32
 	return func(context.Context, phoenix.JoinAttempt) (any, error) { return fmt.Sprint("t", n.Add(1)), nil }
