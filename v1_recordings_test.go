@@ -314,3 +314,38 @@ func (c *recordedConn) Close(context.Context, int, string) error {
 	c.once.Do(func() { close(c.closed) })
 	return nil
 }
+
+// A wireMessage is a message as it is on the wire.
+type wireMessage struct {
+	joinRef, ref, topic, event string
+	payload                    json.RawMessage
+}
+
+// readWire reads a frame of either version of the protocol.
+func readWire(t *testing.T, text string) wireMessage {
+	t.Helper()
+	var o struct {
+		Topic   string          `json:"topic"`
+		Event   string          `json:"event"`
+		Payload json.RawMessage `json:"payload"`
+		Ref     *string         `json:"ref"`
+		JoinRef *string         `json:"join_ref"`
+	}
+	var err error
+	if strings.HasPrefix(text, "[") {
+		err = json.Unmarshal([]byte(text), &[]any{&o.JoinRef, &o.Ref, &o.Topic, &o.Event, &o.Payload})
+	} else {
+		err = json.Unmarshal([]byte(text), &o)
+	}
+	if err != nil {
+		t.Errorf("frame %s: %v", text, err)
+	}
+	m := wireMessage{topic: o.Topic, event: o.Event, payload: o.Payload}
+	if o.JoinRef != nil {
+		m.joinRef = *o.JoinRef
+	}
+	if o.Ref != nil {
+		m.ref = *o.Ref
+	}
+	return m
+}
