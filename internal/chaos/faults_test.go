@@ -139,7 +139,7 @@ func (w *world) closeConns(src source) {
 
 func (w *world) joinsFail(src source) {
 	mode := 1 + src.pick(4)
-	w.joinMode.Store(int32(mode)) //nolint:gosec // at most 4
+	w.joinMode.Store(int32(mode))
 	w.later(src, "joins fail", func() { w.joinMode.Store(0) })
 	if chance(src, 2) {
 		w.cut(src)

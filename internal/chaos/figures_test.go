@@ -17,7 +17,7 @@ type figures struct {
 
 func (w *world) figures() figures {
 	st := w.socket.Stats()
-	f := figures{worlds: 1, pushes: len(w.pushed), faults: int(w.faults.Load()), connects: int(st.Connects)} //nolint:gosec // a few
+	f := figures{worlds: 1, pushes: len(w.pushed), faults: int(w.faults.Load()), connects: int(st.Connects)}
 	for _, p := range w.pushed {
 		var pe *phoenix.PushError
 		switch {

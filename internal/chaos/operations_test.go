@@ -170,6 +170,7 @@ func (p *producer) payload(e *push) any {
 			panic("not JSON")
 		}
 		return v
+	case formRaw, forms:
 	}
 	return json.RawMessage(p.buf)
 }

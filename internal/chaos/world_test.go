@@ -87,7 +87,6 @@ type world struct {
 	consumers []*consumer
 	asyncs    []async
 	timers    []*time.Timer
-	undo      []func()
 }
 
 type async struct {
@@ -307,7 +306,7 @@ func (w *world) end() {
 		f.broadcast(w.srv, 1+i)
 	}
 	w.checkConsumers()
-	w.socket.Close() //nolint:errcheck // always nil
+	_ = w.socket.Close() // always nil
 	for _, a := range w.asyncs {
 		w.collect(a)
 	}

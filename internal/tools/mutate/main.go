@@ -20,37 +20,39 @@ import (
 // A mutation replaces text that stands once in the client.
 type mutation struct{ name, old, new string }
 
-var mutations = []mutation{
-	{
-		"keep the caller's memory",
-		"		data = bytes.Clone(p)\n", "		data = p\n",
-	},
-	{
-		"report Sent: false after a write",
-		"	sent := c.place == placeInFlight\n", "	sent := false\n",
-	},
-	{
-		"send again what was written when the connection broke",
-		"if err != nil && i >= n {\n			s.untake(out)", "if err != nil && i >= 0*n {\n			s.untake(out)",
-	},
-	{
-		"deliver out of order after a rejoin",
-		"	for p := c.parked.pop(); p != nil; p = c.parked.pop() {\n		c.socket.enqueue(p)",
-		"	for p := c.parked.pop(); p != nil; p = c.parked.pop() {\n		p.place = placeQueued\n		c.socket.queue.pushFront(p)",
-	},
-	{
-		"lose an outcome with the connection",
-		"	c.socket.failAll(&c.inFlight, why)\n",
-		"	if c.inFlight.n > 1 {\n		c.socket.settle(c.inFlight.head, nil, nil)\n	}\n	c.socket.failAll(&c.inFlight, why)\n",
-	},
-	{
-		"leak a goroutine",
-		"func (s *Socket) startRun() {\n", "func (s *Socket) startRun() {\n	go func() { select {} }()\n",
-	},
-	{
-		"drop the gap",
-		"func (sub *Subscription) putGap(gap *GapError) {\n", "func (sub *Subscription) putGap(gap *GapError) {\n	if sub.err == nil {\n		return\n	}\n",
-	},
+func mutations() []mutation {
+	return []mutation{
+		{
+			"keep the caller's memory",
+			"		data = bytes.Clone(p)\n", "		data = p\n",
+		},
+		{
+			"report Sent: false after a write",
+			"	sent := c.place == placeInFlight\n", "	sent := false\n",
+		},
+		{
+			"send again what was written when the connection broke",
+			"if err != nil && i >= n {\n			s.untake(out)", "if err != nil && i >= 0*n {\n			s.untake(out)",
+		},
+		{
+			"deliver out of order after a rejoin",
+			"	for p := c.parked.pop(); p != nil; p = c.parked.pop() {\n		c.socket.enqueue(p)",
+			"	for p := c.parked.pop(); p != nil; p = c.parked.pop() {\n		p.place = placeQueued\n		c.socket.queue.pushFront(p)",
+		},
+		{
+			"lose an outcome with the connection",
+			"	c.socket.failAll(&c.inFlight, why)\n",
+			"	if c.inFlight.n > 1 {\n		c.socket.settle(c.inFlight.head, nil, nil)\n	}\n	c.socket.failAll(&c.inFlight, why)\n",
+		},
+		{
+			"leak a goroutine",
+			"func (s *Socket) startRun() {\n", "func (s *Socket) startRun() {\n	go func() { select {} }()\n",
+		},
+		{
+			"drop the gap",
+			"func (sub *Subscription) putGap(gap *GapError) {\n", "func (sub *Subscription) putGap(gap *GapError) {\n	if sub.err == nil {\n		return\n	}\n",
+		},
+	}
 }
 
 func main() {
@@ -68,7 +70,7 @@ func main() {
 
 func run(only, pushes string) (ok bool, err error) {
 	ok = true
-	for _, m := range mutations {
+	for _, m := range mutations() {
 		if !strings.Contains(m.name, only) {
 			continue
 		}
@@ -79,7 +81,7 @@ func run(only, pushes string) (ok bool, err error) {
 		if message == "" {
 			ok, message = false, "NOT CAUGHT"
 		}
-		fmt.Printf("%s:\n  %s\n", m.name, message)
+		fmt.Fprintf(os.Stdout, "%s:\n  %s\n", m.name, message)
 	}
 	return ok, nil
 }
@@ -129,7 +131,7 @@ func (m mutation) apply(dir string) error {
 		}
 		applied += strings.Count(string(data), m.old)
 		text := strings.ReplaceAll(string(data), m.old, m.new)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil { //nolint:gosec // of the copy
 			return err
 		}
 	}
