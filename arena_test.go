@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 )
 
@@ -131,4 +132,42 @@ func TestReaderGivesItsMemoryBackWhenQuiet(t *testing.T) {
 	if err := json.Unmarshal(m.Payload.Bytes(), &v); err != nil || v["a"] != 1 {
 		t.Errorf("the message is gone: %v, %v", v, err)
 	}
+}
+
+// Messages share memory. Where one queue has few of many, each would hold that of
+// its neighbours: those are copied.
+func TestAQueueHoldsLittleMemoryOfOthers(t *testing.T) {
+	s := newTestSocket(t)
+	r := &reader{conn: &connection{s: s}}
+	common := s.Subscribe(&SubscribeOptions{Events: []string{"common"}})
+	rare := s.Subscribe(&SubscribeOptions{Events: []string{"rare"}, Limit: -1})
+	receive := func(event string) {
+		r.handle(Frame{Data: fmt.Appendf(nil, `[null,null,"t","%s",{"pad":"%0100d"}]`, event, 0)})
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	const rarely, count = 200, 2000
+	before := heap()
+	for range count {
+		for range rarely {
+			receive("common")
+			if _, err := common.Next(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		receive("rare")
+	}
+	held, counted := int(heap()-before), rare.queue.bytes //nolint:gosec // they grow
+	if rare.Len() != count || counted != count*(110+messageOverhead) {
+		t.Fatalf("%d messages of %d bytes", rare.Len(), counted)
+	}
+	// The first ones are not copied.
+	if limit := 4*counted + 2*maxSharing*sharedBytes; held > limit {
+		t.Errorf("%d bytes are held by messages that count %d, want at most %d", held, counted, limit)
+	}
+	t.Logf("%d bytes are held by messages that count %d", held, counted)
 }

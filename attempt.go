@@ -124,7 +124,7 @@ func (a *attempt) ask(ctx context.Context) {
 	info := JoinStartInfo{Topic: c.topic, JoinAttempt: a.info}
 	tr := s.set.Trace
 	if tr != nil && tr.JoinStart != nil {
-		ctx = tr.JoinStart(ctx, info)
+		ctx = begun(ctx, tr.JoinStart(ctx, info))
 	}
 	params := c.params
 	var err error

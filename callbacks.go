@@ -7,11 +7,12 @@ import (
 )
 
 // callbacks are the functions given to On, and the calls of them that wait. A
-// channel has them from the first On on.
+// channel has them from the first On on, or if it has an OnMissed.
 // They are guarded by the socket's lock.
 type callbacks struct {
 	handlers []*handler
-	queue    ring[callback]
+	queue    queue[callback]
+	backlog  backlog
 	running  bool // the worker is there
 	dropping bool // a drop was logged, and the queue was not empty since
 	gen      int  // grows when the calls that wait are dropped
@@ -28,30 +29,48 @@ type callback struct {
 	msg     *Message
 }
 
-// On has fn called with each message of an event, until off is called. All
+func newCallbacks(opts *ChannelOptions) *callbacks {
+	return &callbacks{queue: queue[callback]{limit: orLimits(opts.CallbackLimit, opts.CallbackLimitBytes)}}
+}
+
+// On calls fn with each message of an event, until off is called. All
 // functions of a channel are called one at a time, in the order in which the
 // messages came, on a goroutine of their own: they may block, push and wait for
 // the reply, leave, or close the socket. Calls that still wait when off, Leave or
-// Close is called are dropped. A call that was taken from the queue before is not
-// waited for, so that fn may be at work, or just begin, when they return;
+// Close is called are dropped at once. A call that was taken from the queue before
+// is not waited for, so that fn may be at work, or just begin, when they return;
 // [Socket.Done] waits for it.
 //
-// At most ChannelOptions.MaxBuffer calls wait; beyond that the oldest is
-// dropped, which Stats, Trace and the Logger tell. Use Subscribe for another
-// limit or policy, and to see gaps in place.
+// The protocol's own events come too: EventError and EventClose when the server
+// sends them, in their place among the messages, and EventReply with each reply.
+// They are not called for a lost connection, or for one's own Leave: see
+// [Channel.Events] for those.
+//
+// At most ChannelOptions.CallbackLimit calls wait, and CallbackLimitBytes; beyond
+// that the oldest are dropped. ChannelOptions.OnMissed is told so in place, and
+// Stats, Trace and the Logger tell it too.
 func (c *Channel) On(event string, fn func(*Message)) (off func()) {
 	h := &handler{event: event, fn: fn}
 	s := c.socket
 	s.lock()
+	defer s.unlock()
 	if c.callbacks == nil {
-		c.callbacks = &callbacks{}
+		c.callbacks = newCallbacks(&c.opts)
 	}
 	c.callbacks.handlers = append(c.callbacks.handlers, h)
-	s.unlock()
+	if event == EventReply {
+		s.replyTakers.Add(1)
+	}
 	return func() {
 		s.lock()
 		defer s.unlock()
+		if h.off {
+			return
+		}
 		h.off = true
+		if event == EventReply {
+			s.replyTakers.Add(-1)
+		}
 		// A copy: deliver may be ranging over the old one.
 		c.callbacks.handlers = slices.DeleteFunc(slices.Clone(c.callbacks.handlers), func(x *handler) bool { return x == h })
 	}
@@ -70,53 +89,84 @@ func (c *Channel) deliver(m *Message) (kept bool) {
 	}
 	for _, h := range c.callbacks.handlers {
 		if h.event == m.Event {
-			c.call(h, m)
-			kept = true
+			kept = c.call(h, m) || kept
 		}
 	}
 	return kept
 }
 
-// call queues a call of a handler, and starts the worker if it is not there.
-func (c *Channel) call(h *handler, m *Message) {
-	s, cb := c.socket, c.callbacks
-	if limit := c.opts.MaxBuffer; limit > 0 && cb.queue.n >= limit {
-		cb.queue.pop()
-		s.stats.dropped++
-		if tr := s.set.Trace; tr != nil && tr.Dropped != nil {
-			s.later(func() { tr.Dropped(c.topic, 1) })
-		}
+// missed tells all who get messages that some may be missing here.
+func (c *Channel) missed(gap *GapError) {
+	for _, sub := range c.subs {
+		sub.putGap(gap)
+	}
+	if c.opts.OnMissed != nil {
+		c.callbacks.queue.gap(gap, gap.Reply.size())
+		c.work()
+	}
+}
+
+// call queues a call of a handler, and reports whether the message's memory is
+// used.
+func (c *Channel) call(h *handler, m *Message) (kept bool) {
+	s, cb, size := c.socket, c.callbacks, m.size()
+	m, kept = cb.backlog.own(s, m, cb.queue.n)
+	if n := cb.queue.pushOver(callback{h, m}, size); n > 0 {
+		s.countDropped(c.topic, n)
 		if !cb.dropping {
 			cb.dropping = true
 			s.log(slog.LevelWarn, "callbacks too slow: messages dropped", slog.String("topic", c.topic))
 		}
 	}
-	cb.queue.push(callback{h, m})
-	if !cb.running {
+	s.queued(size, cb.queue.n)
+	c.work()
+	return kept
+}
+
+// work starts the worker if it is not there.
+func (c *Channel) work() {
+	if cb := c.callbacks; !cb.running {
 		cb.running = true
-		s.goSteps(c.step)
+		c.socket.goSteps(c.step)
 	}
 }
 
-// step calls the next handler; it returns false if none is left to be called.
+// step makes the next call; it returns false if none is left to be made.
 func (c *Channel) step() bool {
 	s, cb := c.socket, c.callbacks
 	s.mu.Lock()
-	next, ok := cb.queue.pop()
-	for ok && next.handler.off {
-		next, ok = cb.queue.pop()
+	if s.closed {
+		cb.clear()
+	}
+	next, missing, ok := cb.queue.pop()
+	for ok && !c.wantsCall(next.handler) {
+		next, missing, ok = cb.queue.pop()
 	}
 	waiting, gen := cb.queue.n, cb.gen
 	if !ok {
 		cb.running, cb.dropping = false, false
 	}
 	s.mu.Unlock()
-	if ok {
-		info := CallbackInfo{Topic: c.topic, Event: next.msg.Event, Queued: waiting}
-		wanted := func() bool { return !next.handler.off && cb.gen == gen }
-		s.callback(info, wanted, func() { next.handler.fn(next.msg) })
+	if !ok {
+		return false
 	}
-	return ok
+	info := CallbackInfo{Topic: c.topic, Queued: waiting}
+	call := func() { c.opts.OnMissed(missing) }
+	if missing == nil {
+		info.Event = next.msg.Event
+		call = func() { next.handler.fn(next.msg) }
+	}
+	wanted := func() bool { return c.wantsCall(next.handler) && cb.gen == gen && !s.closed }
+	s.callback(info, wanted, call)
+	return true
+}
+
+// wantsCall reports whether a handler is still to be called; nil is OnMissed.
+func (c *Channel) wantsCall(h *handler) bool {
+	if h == nil {
+		return c.opts.OnMissed != nil
+	}
+	return !h.off
 }
 
 // callback calls a function of the user's, traced. The hooks take their time:
@@ -130,7 +180,7 @@ func (s *Socket) callback(info CallbackInfo, wanted func() bool, call func()) {
 	}
 	ctx := context.Background()
 	if tr.CallbackStart != nil {
-		ctx = tr.CallbackStart(ctx, info)
+		ctx = begun(ctx, tr.CallbackStart(ctx, info))
 	}
 	s.mu.Lock()
 	still := wanted()
@@ -146,7 +196,7 @@ func (s *Socket) callback(info CallbackInfo, wanted func() bool, call func()) {
 // clear drops the calls that wait.
 func (cb *callbacks) clear() {
 	if cb != nil {
-		cb.queue = ring[callback]{}
+		cb.queue.clear()
 		cb.gen++
 	}
 }

@@ -156,6 +156,9 @@ func newChannel(s *Socket, topic string, opts *ChannelOptions) (*Channel, error)
 	if c.opts.RejoinBackoff == nil {
 		c.opts.RejoinBackoff = s.set.RejoinBackoff
 	}
+	if c.opts.OnMissed != nil {
+		c.callbacks = newCallbacks(&c.opts)
+	}
 	c.rejoinDue.fire = c.startJoin
 	return c, nil
 }

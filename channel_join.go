@@ -126,10 +126,7 @@ func (c *Channel) joinReplied(j *call, reply *Reply) {
 	c.joinedAt = c.socket.now()
 	c.setState(ChannelEvent{State: ChannelJoined, Reply: reply, Attempt: c.attempts})
 	if c.rejoin {
-		gap := &GapError{Reply: reply, Err: c.lostWhy}
-		for _, sub := range c.subs {
-			sub.putGap(gap)
-		}
+		c.missed(&GapError{Reply: reply, Err: c.lostWhy})
 	}
 	c.rejoin = true
 	c.unpark()

@@ -188,6 +188,10 @@ func (c *Channel) connectionEnded(cause error) {
 // that is already it.
 func (c *Channel) startLeave() chan error {
 	s := c.socket
+	c.callbacks.clear()
+	for _, f := range c.presences {
+		f.hush()
+	}
 	if c.state != ChannelLeaving {
 		written := c.state == ChannelJoined || c.attempt != nil && c.attempt.written()
 		if !written || c.connected() == nil {
@@ -238,7 +242,6 @@ func (c *Channel) finish(why error) {
 	c.voidJoin(nil, why)
 	c.policy, c.rejoin, c.byServer = nil, false, false
 	c.unregister()
-	c.callbacks.clear()
 	for _, sub := range slices.Clone(c.subs) {
 		sub.end(why)
 	}

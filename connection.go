@@ -99,6 +99,17 @@ func (conn *connection) openLocked(attempt int, opened func(error)) {
 	if conn.beats {
 		conn.beat.suspended()
 	}
+	s.openedAt = time.Now()
+	if conn.r.opened {
+		s.stats.reconnects++
+	}
+	if s.lostWhy != nil {
+		gap := &GapError{Err: s.lostWhy, reconnected: true}
+		s.lostWhy = nil
+		for _, t := range s.taps {
+			t.putGap(gap)
+		}
+	}
 	conn.r.opened, conn.r.wasOpen, conn.r.lastErr = true, true, nil
 	conn.r.poked, conn.r.progress = false, nil
 	s.stats.connects++
@@ -154,6 +165,7 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 		s.later(func() { opened(cause) })
 		return false, cause
 	}
+	s.lostWhy = cause
 	if tr := s.set.Trace; tr != nil && tr.Disconnected != nil {
 		s.later(func() { tr.Disconnected(cause) })
 	}

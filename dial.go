@@ -16,7 +16,7 @@ func (s *Socket) connectOnce(r *runner, attempt int) (stable bool, err error) {
 	ctx := context.Background()
 	tr := s.set.Trace
 	if tr != nil && tr.ConnectStart != nil {
-		ctx = tr.ConnectStart(ctx, info)
+		ctx = begun(ctx, tr.ConnectStart(ctx, info))
 	}
 	done := func(err error) {
 		if tr != nil && tr.ConnectDone != nil {

@@ -52,8 +52,7 @@ func (r *reader) handle(f Frame) {
 	if isReply {
 		reply = r.newReply(e)
 	}
-	tapped := s.tapped.Load()
-	if !isReply || tapped {
+	if !isReply || s.replyTakers.Load() > 0 {
 		msg = r.newMessage(e)
 	}
 
@@ -61,7 +60,7 @@ func (r *reader) handle(f Frame) {
 	s.stats.framesIn++
 	s.stats.bytesIn += uint64(len(f.Data))
 	kept := false
-	if tapped {
+	if msg != nil {
 		for _, t := range s.taps {
 			kept = t.put(msg) || kept
 		}
@@ -69,16 +68,23 @@ func (r *reader) handle(f Frame) {
 	if r.conn.broken == nil {
 		if isReply {
 			s.handleReply(r.conn, e, reply)
-		} else {
+		}
+		if msg != nil {
 			kept = s.handleMessage(e, msg) || kept
 		}
 	}
-	awaited := s.pending.n
+	if kept && len(msg.Payload.data) <= smallPayload {
+		s.made += uint64(msg.size()) //nolint:gosec // it is not negative
+	}
+	awaited, behind := s.pending.n, s.behindEnough()
 	s.unlock()
 	if msg != nil && !kept {
 		r.unmake(msg)
 	}
-	if isReply {
+	switch {
+	case behind:
+		runtime.Gosched()
+	case isReply:
 		r.yield(awaited)
 	}
 }
@@ -210,7 +216,8 @@ func (s *Socket) topicLost(e *envelope) {
 	}
 }
 
-// handleMessage deals with all but replies, and reports whether msg was kept.
+// handleMessage gives a message to its channel, and reports whether it was kept.
+// A reply comes here for those who want to see it.
 // The event comes first: phx_close and phx_error have the ref of a join, but
 // are no reply to it.
 func (s *Socket) handleMessage(e *envelope, msg *Message) (kept bool) {
@@ -227,13 +234,17 @@ func (s *Socket) handleMessage(e *envelope, msg *Message) (kept bool) {
 			// Phoenix 1.0 and 1.1 do not say so themselves.
 			return false
 		}
+		if c.state == ChannelJoined || c.state == ChannelJoining {
+			kept = c.deliver(msg)
+		}
 		if msg.Event == EventClose {
 			c.closedByServer()
 		} else {
 			c.crashed(ErrChannelCrashed)
 		}
+		return kept
 	default:
-		if c.state == ChannelJoined && !reservedEvent(msg.Event) {
+		if c.state == ChannelJoined {
 			return c.deliver(msg)
 		}
 	}

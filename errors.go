@@ -293,22 +293,28 @@ func (e *DroppedError) Error() string {
 }
 
 // A GapError stands in a Subscription in the place of a time in which the
-// channel was not joined: what the server broadcast meanwhile is missing here.
-// The subscription goes on. Of several gaps without a message between them the
-// last one is there.
+// channel was not joined, or the socket not connected: what the server broadcast
+// meanwhile is missing here. The subscription goes on. Of several gaps without a
+// message between them the last one is there.
 type GapError struct {
 	// Reply is the server's reply to the rejoin, from which an application can
-	// tell what was missed.
+	// tell what was missed. Nil in a subscription of a socket.
 	Reply *Reply
-	// Err is why the channel had to be rejoined.
+	// Err is why the channel had to be rejoined, or the socket reconnected.
 	Err error
+
+	reconnected bool // it is of a subscription of a socket
 }
 
 func (e *GapError) Error() string {
-	return "phoenix: messages may be missing here: the channel was rejoined after: " + trimPrefix(e.Err)
+	what := "the channel was rejoined"
+	if e.reconnected {
+		what = "the socket was reconnected"
+	}
+	return "phoenix: messages may be missing here: " + what + " after: " + trimPrefix(e.Err)
 }
 
-// Unwrap returns why the channel had to be rejoined.
+// Unwrap returns why the channel had to be rejoined, or the socket reconnected.
 func (e *GapError) Unwrap() error { return e.Err }
 
 // A ProtocolError reports a frame that could not be understood, or what could not

@@ -6,57 +6,54 @@ import (
 	"slices"
 )
 
-// maxMissable bounds the events that wait for a watcher.
-const maxMissable = 256
+// maxEvents is how many events wait for a watcher. Their replies count in bytes,
+// as in a subscription.
+const maxEvents = 256
 
 // A watcher gets the events of a socket or of a channel.
 type watcher[T any] struct {
 	socket *Socket
 	missed func(*T, int) // notes in an event how many were dropped before it
+	size   func(*T) int
 
 	// Guarded by the socket's lock.
-	queue   ring[T]
-	ended   bool
-	dropped int
-	wake    chan struct{} // one slot
+	queue queue[T]
+	ended bool
+	wake  chan struct{} // one slot
+}
+
+func newWatcher[T any](s *Socket, missed func(*T, int), size func(*T) int) *watcher[T] {
+	return &watcher[T]{
+		socket: s, missed: missed, size: size, wake: make(chan struct{}, 1),
+		queue: queue[T]{limit: limits{maxEvents, defaultLimitBytes}},
+	}
 }
 
 func (w *watcher[T]) put(ev T) {
 	if w.ended {
 		return
 	}
-	if w.queue.n >= maxMissable {
-		w.queue.pop()
-		w.dropped++
-	}
-	w.queue.push(ev)
-	w.signal()
-}
-
-func (w *watcher[T]) signal() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.queue.pushOver(ev, w.size(&ev))
+	wake(w.wake)
 }
 
 func (w *watcher[T]) end() {
 	w.ended = true
-	w.signal()
+	wake(w.wake)
 }
 
 // next waits for an event; false: there will be none.
 func (w *watcher[T]) next(ctx context.Context) (ev T, ok bool) {
 	for {
 		w.socket.mu.Lock()
-		ev, ok = w.queue.pop()
+		ev, missing, ok := w.queue.pop()
+		if dropped, _ := missing.(*DroppedError); dropped != nil { //nolint:errorlint // it is one of ours, never wrapped
+			ev, _, ok = w.queue.pop() // the one for which others were dropped
+			w.missed(&ev, dropped.N)
+		}
 		ended := w.ended
 		if ended {
-			w.signal() // for another loop that waits
-		}
-		if ok && w.dropped > 0 {
-			w.missed(&ev, w.dropped)
-			w.dropped = 0
+			wake(w.wake) // for another loop that waits
 		}
 		w.socket.mu.Unlock()
 		if ok || ended {
@@ -92,10 +89,7 @@ func (w *watcher[T]) all(ctx context.Context, remove func()) iter.Seq[T] {
 // SocketClosed. It never holds the socket up: if the loop is
 // slow, events are dropped, and SocketEvent.Missed tells how many.
 func (s *Socket) Events(ctx context.Context) iter.Seq[SocketEvent] {
-	w := &watcher[SocketEvent]{
-		socket: s, wake: make(chan struct{}, 1),
-		missed: func(ev *SocketEvent, n int) { ev.Missed = n },
-	}
+	w := newWatcher(s, func(ev *SocketEvent, n int) { ev.Missed = n }, func(*SocketEvent) int { return messageOverhead })
 	s.lock()
 	w.put(SocketEvent{State: s.state})
 	if s.closed {
@@ -112,6 +106,20 @@ func (s *Socket) Events(ctx context.Context) iter.Seq[SocketEvent] {
 	})
 }
 
+// EventChan returns a Go channel for a select, which gets what a loop over Events
+// does. It is closed when ctx is done, or after the event of SocketClosed. A
+// goroutine serves it until then; Close and Done do not wait for it. Whoever stops
+// receiving has to end ctx.
+func (s *Socket) EventChan(ctx context.Context) <-chan SocketEvent {
+	return chanOf(ctx, s.Events(ctx))
+}
+
+// EventChan returns a Go channel for a select, which gets what a loop over Events
+// does, as [Socket.EventChan] does for the socket's events.
+func (c *Channel) EventChan(ctx context.Context) <-chan ChannelEvent {
+	return chanOf(ctx, c.Events(ctx))
+}
+
 // Events returns an iterator over the changes of the channel's state, which can be
 // ranged over once; the reply of every rejoin is there. It watches from the moment
 // of the call, through Leave and Join, begins with an event that has the present
@@ -120,10 +128,7 @@ func (s *Socket) Events(ctx context.Context) iter.Seq[SocketEvent] {
 // and ChannelEvent.Missed tells how many.
 func (c *Channel) Events(ctx context.Context) iter.Seq[ChannelEvent] {
 	s := c.socket
-	w := &watcher[ChannelEvent]{
-		socket: s, wake: make(chan struct{}, 1),
-		missed: func(ev *ChannelEvent, n int) { ev.Missed = n },
-	}
+	w := newWatcher(s, func(ev *ChannelEvent, n int) { ev.Missed = n }, func(ev *ChannelEvent) int { return ev.Reply.size() })
 	s.lock()
 	w.put(ChannelEvent{State: c.state, Rejoin: c.rejoin})
 	if s.closed {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // The events that the protocol reserves (lib/phoenix/socket.ex). Push refuses
 // all of them but EventHeartbeat, which means something on the topic "phoenix"
-// only. [Socket.Messages] shows those that come in.
+// only. [Socket.Messages] shows those that come in; a channel's subscription, or a
+// function given to On, gets them if it names them.
 const (
 	EventJoin      = "phx_join"
 	EventLeave     = "phx_leave"
@@ -42,6 +44,29 @@ type Message struct {
 	// Status is that of a reply whose payload is binary: it has no other place
 	// for it. "" in every other message.
 	Status string
+}
+
+// String returns what the message is, for logs and debugging: its event, topic and
+// refs, and at most 100 bytes of its payload.
+func (m Message) String() string { //nolint:recvcheck // so that a Message prints as a *Message does
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s on %s", quoteShort(m.Event), quoteShort(m.Topic))
+	for _, ref := range []struct{ name, value string }{{"join_ref", m.JoinRef}, {"ref", m.Ref}, {"status", m.Status}} {
+		if ref.value != "" {
+			fmt.Fprintf(&b, " %s=%s", ref.name, quoteShort(ref.value))
+		}
+	}
+	const limit = 100
+	payload := m.Payload.Bytes()
+	switch {
+	case m.Payload.binary:
+		fmt.Fprintf(&b, " %v", m.Payload)
+	case len(payload) > limit:
+		fmt.Fprintf(&b, " %s… (%d bytes)", bytes.ToValidUTF8(payload[:limit], nil), len(payload))
+	default:
+		fmt.Fprintf(&b, " %s", payload)
+	}
+	return b.String()
 }
 
 // Decode stores the payload in v, as [Payload.Decode] does.

@@ -3,6 +3,7 @@ package phoenix
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -126,5 +127,26 @@ func TestPayloadDecode(t *testing.T) {
 	}
 	if got := bin.String(); got != "<2 bytes of binary data>" {
 		t.Errorf("String = %s", got)
+	}
+}
+
+func TestAMessagePrintsReadably(t *testing.T) {
+	t.Parallel()
+	long := `"` + strings.Repeat("é", 100) + `"`
+	for want, m := range map[string]*Message{
+		`"shout" on "room:1" {"a":1}`:                              {Topic: "room:1", Event: "shout", Payload: Payload{data: []byte(`{"a":1}`)}},
+		`"phx_reply" on "room:1" join_ref="1" ref="2" {}`:          {Topic: "room:1", Event: "phx_reply", JoinRef: "1", Ref: "2"},
+		`"a\nb" on "t" status="ok" <3 bytes of binary data>`:       {Topic: "t", Event: "a\nb", Status: "ok", Payload: Payload{data: []byte("\x00\x01\x02"), binary: true}},
+		`"e" on "t" "` + strings.Repeat("é", 49) + `… (202 bytes)`: {Topic: "t", Event: "e", Payload: Payload{data: []byte(long)}},
+		`"" on "" {}`: {},
+	} {
+		for _, got := range []string{m.String(), fmt.Sprint(m), fmt.Sprint(*m), fmt.Sprintf("%+v", m)} {
+			if got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+		}
+	}
+	if got := fmt.Sprint((*Message)(nil)); got != "<nil>" {
+		t.Errorf("nil prints as %s", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -287,5 +288,194 @@ func TestSubscriptionsComeAndGoWhileMessagesFlow(t *testing.T) {
 		users.Wait()
 		close(stop)
 		flow.Wait()
+	})
+}
+
+// A loop that ignores errors never sees a nil message.
+func TestALoopOverMessagesNeverGetsANilMessage(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		s, c, subs := subscribed(t, h, &phoenix.SubscribeOptions{Limit: 1}, &phoenix.SubscribeOptions{Limit: 1, Overflow: phoenix.Fail})
+		var seen recorder[string]
+		var wg sync.WaitGroup
+		watch := func(who, topic string, seq iter.Seq2[*phoenix.Message, error]) {
+			wg.Go(func() {
+				for m, err := range seq {
+					var v any
+					if m == nil {
+						t.Errorf("%s: nil with %v", who, err)
+						continue
+					}
+					if derr := m.Decode(&v); derr != nil || m.String() == "" {
+						t.Errorf("%s: %v: %v", who, m, derr)
+					}
+					if err != nil {
+						seen.add(who)
+						if m.Topic != topic || m.Event != "" || m.Payload.String() != "{}" {
+							t.Errorf("%s: %v with %v", who, m, err)
+						}
+					}
+				}
+			})
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		watch("Messages", "room:1", c.Messages(ctx))
+		watch("Socket.Messages", "", s.Messages(ctx))
+		h.say("a", "a", "a")
+		watch("All, dropped", "room:1", subs[0].All(ctx))
+		watch("All, failed", "room:1", subs[1].All(ctx))
+		synctest.Wait()
+		h.srv.Conns()[0].Cut()
+		h.sleepUntil(h.now() + time.Minute)
+		if err := c.Cast(t.Context(), "stop", nil); err != nil {
+			t.Fatal(err)
+		}
+		h.sleepUntil(h.now() + time.Minute)
+		cancel()
+		wg.Wait()
+		got := seen.list()
+		slices.Sort(got)
+		wantItems(t, "errors", got,
+			"All, dropped", "All, dropped", "All, dropped", // drops, gap, phx_close
+			"All, failed",
+			"Messages", "Messages", "Socket.Messages")
+	})
+}
+
+func TestMessagesForEndsItsSubscriptionAndAllForDoesNot(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		_, _, subs := subscribed(t, h, nil, nil, nil)
+		h.srv.Broadcast("room:1", "n", 1)
+		h.srv.Broadcast("room:1", "n", 2)
+		synctest.Wait()
+		for n, err := range phoenix.MessagesFor[int](t.Context(), subs[0]) {
+			if n != 1 || err != nil {
+				t.Errorf("got %d, %v", n, err)
+			}
+			break
+		}
+		wantItems(t, "after MessagesFor", drain(t, subs[0]), phoenix.ErrChannelClosed.Error())
+		for want := 1; want <= 2; want++ {
+			for n, err := range phoenix.AllFor[int](t.Context(), subs[1]) {
+				if n != want || err != nil {
+					t.Errorf("got %d, %v, want %d", n, err, want)
+				}
+				break
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		phoenix.MessagesFor[int](ctx, subs[2]) // which nobody ranges over
+		cancel()
+		synctest.Wait()
+		wantItems(t, "after the ctx", drain(t, subs[2]), phoenix.ErrChannelClosed.Error())
+	})
+}
+
+// take receives from a channel until nothing comes any more.
+func take(ch <-chan phoenix.Received) (got []string) {
+	for {
+		synctest.Wait()
+		select {
+		case r, ok := <-ch:
+			var dropped *phoenix.DroppedError
+			var gap *phoenix.GapError
+			switch {
+			case !ok:
+				return append(got, "end")
+			case errors.As(r.Err, &dropped):
+				got = append(got, fmt.Sprint("-", dropped.N))
+			case errors.As(r.Err, &gap):
+				got = append(got, "gap")
+			case r.Err != nil:
+				got = append(got, r.Err.Error())
+			default:
+				got = append(got, r.Message.Event)
+			}
+			if r.Message == nil {
+				got = append(got, "nil")
+			}
+		default:
+			return got
+		}
+	}
+}
+
+func TestASubscriptionCanBeReceivedInASelect(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		_, c, subs := subscribed(t, h, &phoenix.SubscribeOptions{Limit: 2}, nil, nil)
+		h.say("a", "b", "c")
+		ctx, cancel := context.WithCancel(t.Context())
+		ch := subs[0].Chan(ctx)
+		synctest.Wait() // it holds the note of what was dropped
+		cancel()
+		wantItems(t, "after the ctx", take(ch), "end")
+		ch = subs[0].Chan(t.Context())
+		first := <-ch
+		if first.Message == nil || first.Message.Topic != "room:1" || first.Err == nil {
+			t.Errorf("got %v", first)
+		}
+		synctest.Wait() // it holds b
+		ctx, cancel = context.WithCancel(t.Context())
+		all := subs[1].Chan(ctx)
+		synctest.Wait() // it holds a
+		h.say("d")
+		cancel()
+		synctest.Wait()
+		wantItems(t, "what was not received is in its place", drain(t, subs[1]), "a", "b", "c", "d")
+		wantItems(t, "after the ctx", take(all), "end")
+
+		stuck := subs[2].Chan(context.Background()) // nobody receives
+		synctest.Wait()
+		subs[2].Close()
+		wantItems(t, "after Close", take(stuck), "end")
+		wantItems(t, "after Close", take(subs[2].Chan(t.Context())), "end")
+
+		wantItems(t, "goes on", take(ch), "b", "c", "d")
+		h.srv.Conns()[0].Cut()
+		h.sleepUntil(h.now() + time.Minute)
+		h.say("e")
+		wantItems(t, "after an outage", take(ch), "gap", "e")
+		if err := c.Cast(t.Context(), "stop", nil); err != nil {
+			t.Fatal(err)
+		}
+		wantItems(t, "in the end", take(ch), phoenix.ErrClosedByServer.Error(), "end")
+	})
+}
+
+// Nobody receives: neither Close nor Done waits, and the goroutine ends with ctx.
+func TestAChanThatNobodyReadsHoldsNothingUp(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		s, c, subs := subscribed(t, h, nil)
+		p := phoenix.NewPresence[person](c, nil)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		messages, events, states, changes := subs[0].Chan(ctx), s.EventChan(ctx), c.EventChan(ctx), p.ChangeChan(ctx)
+		h.say("a", "b")
+		h.state(onlyU1)
+		s.Close()
+		<-s.Done()
+		h.at(0)
+		// What came before the end can be received.
+		wantItems(t, "messages", take(messages), "a", "b", "presence_state", "end")
+		if ev := <-events; ev.State != phoenix.SocketOpen {
+			t.Errorf("the first event is %v", ev)
+		}
+		if ev := <-events; ev.State != phoenix.SocketClosed {
+			t.Errorf("the last event is %v", ev)
+		}
+		if _, ok := <-events; ok {
+			t.Error("an event after the end")
+		}
+		if ev := <-states; ev.State != phoenix.ChannelJoined {
+			t.Errorf("the first event is %v", ev)
+		}
+		if ch := <-changes; ch.Key != "u1" {
+			t.Errorf("the first change is %v", ch)
+		}
+		cancel()
+		synctest.Wait()
+		if _, ok := <-states; ok {
+			t.Error("an event after the ctx")
+		}
 	})
 }

@@ -3,8 +3,10 @@ package phoenix_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -144,7 +146,7 @@ func TestCallbacksThatAreTooSlowDropTheOldest(t *testing.T) {
 			Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			Trace:  &phoenix.Trace{Dropped: func(topic string, n int) { dropped.add(fmt.Sprint(topic, " ", n)) }},
 		})
-		c := h.joined(s, "room:1", &phoenix.ChannelOptions{MaxBuffer: 3})
+		c := h.joined(s, "room:1", &phoenix.ChannelOptions{CallbackLimit: 3})
 		var got recorder[string]
 		release := make(chan struct{})
 		c.On("a", func(m *phoenix.Message) {
@@ -188,5 +190,76 @@ func TestCallbacksGoOnAfterARejoin(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		wantItems(t, "calls", got.list(), "0", "1", "2")
+	})
+}
+
+// The server may take its time to answer a leave.
+func TestNoCallbackBeginsOnceLeaveWasCalled(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		c := h.channel(h.connected(nil), "room:1", nil)
+		p := phoenix.NewPresence[person](c, nil)
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var calls recorder[string]
+		slow := func(who string) {
+			calls.add(who)
+			time.Sleep(100 * time.Millisecond)
+		}
+		c.On("a", func(*phoenix.Message) { slow("On") })
+		p.OnJoin(func(change) { slow("OnJoin") })
+		h.state(threeUsers)
+		for range 20 {
+			h.srv.Broadcast("room:1", "a", nil)
+		}
+		h.diff(secondU1, nobody)
+		h.srv.Delay(time.Second, time.Second)
+		left := h.goLeave(t.Context(), c)
+		h.srv.Broadcast("room:1", "a", nil) // on its way to a channel that is left
+		wantErr(t, <-left, nil, time.Second)
+		h.sleepUntil(time.Minute)
+		got := calls.list()
+		slices.Sort(got)
+		wantItems(t, "calls, of which each had begun", got, "On", "OnJoin")
+	})
+}
+
+// Where calls are missing, OnMissed is told, in turn.
+func TestOnMissedIsToldInPlace(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		var calls recorder[string]
+		release := make(chan struct{})
+		c := h.channel(h.connected(nil), "room:1", &phoenix.ChannelOptions{
+			CallbackLimit: 2,
+			OnMissed: func(err error) {
+				var dropped *phoenix.DroppedError
+				var gap *phoenix.GapError
+				switch {
+				case errors.As(err, &dropped):
+					calls.add(fmt.Sprint("-", dropped.N))
+				case errors.As(err, &gap):
+					calls.add("gap " + gap.Reply.Status)
+				}
+				<-release
+			},
+		})
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c.On("n", func(m *phoenix.Message) {
+			calls.add(m.Payload.String())
+			<-release
+		})
+		for i := range 6 {
+			h.srv.Broadcast("room:1", "n", i)
+			synctest.Wait()
+		}
+		h.srv.Conns()[0].Cut()
+		h.sleepUntil(h.now() + time.Minute)
+		close(release)
+		synctest.Wait()
+		h.srv.Broadcast("room:1", "n", 6)
+		synctest.Wait()
+		wantItems(t, "calls", calls.list(), "0", "-3", "4", "5", "gap ok", "6")
 	})
 }

@@ -23,7 +23,8 @@ const (
 	defaultMaxQueue          = 1 << 20
 	defaultMaxBuffer         = 1000
 	defaultMaxBufferBytes    = 64 << 20
-	defaultLimit             = 1024
+	defaultLimit             = 512 << 10
+	defaultLimitBytes        = 64 << 20
 	firstReconnect           = 250 * time.Millisecond
 	firstRejoin              = time.Second
 	maxBackoff               = 30 * time.Second
@@ -174,14 +175,23 @@ type ChannelOptions struct {
 	// MaxBuffer is how many pushes the channel's buffer has room for while they
 	// wait for the channel to be joined. If it is full, Push waits for room, in
 	// line with the others, and PushAsync and Cast report ErrQueueFull. Default:
-	// 1000. Negative: no limit. It also bounds the
-	// calls that wait for the functions given to On; when that many wait, the
-	// oldest is dropped, counted, logged and traced.
+	// 1000. Negative: no limit.
 	MaxBuffer int
 	// MaxBufferBytes does the same in bytes; each push counts as its payload and
 	// 64 bytes, and one has room in an empty buffer, however large it is. Default:
 	// 64 MiB. Negative: no limit.
 	MaxBufferBytes int
+	// CallbackLimit and CallbackLimitBytes bound the calls that wait for the
+	// functions given to On, in number and in bytes, as SubscribeOptions do.
+	// When there are more, the oldest are dropped. Default: 524,288 and 64 MiB.
+	// Negative: no limit.
+	CallbackLimit      int
+	CallbackLimitBytes int
+	// OnMissed is called where calls of the functions given to On are missing, in
+	// turn with them: with a *DroppedError where calls were dropped because the
+	// functions were slow, and with a *GapError after each rejoin. As they, it
+	// may block, push and leave. Default: none.
+	OnMissed func(missing error)
 
 	_ struct{}
 }

@@ -51,13 +51,15 @@ type PresenceOptions struct {
 	// differ. Default: EventPresenceState and EventPresenceDiff.
 	StateEvent string
 	DiffEvent  string
-	// MaxPending is how many diffs may wait for a state, and how many to be
-	// decoded. Of those that wait for a state the oldest are dropped, which is
+	// MaxPending and MaxPendingBytes are how many messages may wait for a state,
+	// and how many to be decoded, in number and in bytes, as SubscribeOptions
+	// count them. Of diffs that wait for a state the oldest are dropped, which is
 	// as good as harmless: the state tells what they did. If more wait to be
-	// decoded, or 16 states, all are dropped, and the list is stale until the
-	// next state. Both are told by Stats, Trace and the Logger. Default: 1000;
+	// decoded, all are dropped, and the list is stale until the next state. Both
+	// are told by Stats, Trace and the Logger. Default: 524,288 and 64 MiB;
 	// negative: any number.
-	MaxPending int
+	MaxPending      int
+	MaxPendingBytes int
 
 	_ struct{}
 }
@@ -99,9 +101,11 @@ func NewPresence[M any](c *Channel, opts *PresenceOptions) *Presence[M] {
 	s := c.socket
 	p := &Presence[M]{socket: s, list: newTreap[PresenceEntry[M]]()}
 	p.feed = presenceFeed{channel: c, owner: p, stateEvent: EventPresenceState, diffEvent: EventPresenceDiff}
+	p.callbacks.queue = newStepQueue[M]()
 	f := &p.feed
+	limit := orLimits(0, 0)
 	if opts != nil {
-		f.limit = opts.MaxPending
+		limit = orLimits(opts.MaxPending, opts.MaxPendingBytes)
 		if opts.StateEvent != "" {
 			f.stateEvent = opts.StateEvent
 		}
@@ -109,7 +113,7 @@ func NewPresence[M any](c *Channel, opts *PresenceOptions) *Presence[M] {
 			f.diffEvent = opts.DiffEvent
 		}
 	}
-	f.limit = orNumber(f.limit, defaultMaxBuffer)
+	f.ready.limit, f.pending.limit = limit, limit
 	err := f.check()
 	s.lock()
 	defer s.unlock()

@@ -7,7 +7,7 @@ import "slices"
 type presenceCallbacks[M any] struct {
 	handlers []*presenceHandler[M] // a new list with each change
 	version  int                   // of handlers
-	queue    ring[presenceStep[M]]
+	queue    stepQueue[M]
 	last     int // the version of handlers that the last step has
 	running  bool
 	gen      int             // grows when the calls that wait are dropped
@@ -83,12 +83,9 @@ func (cb *presenceCallbacks[M]) put(p *Presence[M], st presenceStep[M]) {
 	if len(cb.handlers) == 0 {
 		return
 	}
-	if cb.queue.n >= maxPresenceSteps && cb.last == cb.version {
-		cb.queue.at(cb.queue.n - 1).add(st)
-		return
-	}
+	merge := cb.last == cb.version
 	st.handlers, cb.last = cb.handlers, cb.version
-	cb.queue.push(st)
+	cb.queue.put(st, merge)
 	if !cb.running {
 		cb.running = true
 		p.socket.goSteps(p.call)
@@ -102,7 +99,7 @@ func (p *Presence[M]) call() bool {
 	h, fn := turn.pop()
 	for h == nil {
 		s.mu.Lock()
-		st, ok := cb.queue.pop()
+		st, _, ok := cb.queue.pop()
 		*turn = presenceTurn[M]{presenceStep: st, gen: cb.gen}
 		cb.running = ok
 		s.mu.Unlock()
@@ -150,6 +147,6 @@ func (t *presenceTurn[M]) pop() (*presenceHandler[M], func()) {
 // hush drops the calls that wait.
 func (p *Presence[M]) hush() {
 	cb := &p.callbacks
-	cb.queue = ring[presenceStep[M]]{}
+	cb.queue.clear()
 	cb.gen++
 }

@@ -22,12 +22,12 @@ type presenceFeed struct {
 	owner      presenceOwner
 	stateEvent string
 	diffEvent  string
-	limit      int // of diffs that wait; 0: none
 
-	ready   ring[presenceInput] // for the worker
-	states  int                 // among them
-	pending ring[*Message]      // diffs that wait for the state of the generation
-	working bool                // the worker is there
+	ready   queue[presenceInput] // for the worker
+	pending queue[*Message]      // diffs that wait for the state of the generation
+	backlog backlog              // of what is ready
+	working bool                 // the worker is there
+	hushed  bool                 // no callback begins any more
 	gen     uint64
 	stated  bool   // the state of the generation came
 	shown   uint64 // the generation of the last state that was applied; 0: none
@@ -54,6 +54,7 @@ type presenceOwner interface {
 // A presenceInput is a state or a diff for the worker, or the end.
 type presenceInput struct {
 	msg   *Message // nil: the end
+	size  int      // in the queue, with those that came before
 	state bool
 	gen   uint64
 	early []*Message // diffs that came before the state
@@ -61,9 +62,6 @@ type presenceInput struct {
 
 // presenceWait is how long diffs wait for a state before there is a warning.
 const presenceWait = 10 * time.Second
-
-// maxPresenceStates bounds the states that wait, which may be large.
-const maxPresenceStates = 16
 
 // attach begins to feed the owner.
 func (f *presenceFeed) attach() {
@@ -87,46 +85,65 @@ func (f *presenceFeed) status() PresenceStatus {
 }
 
 // put takes a message, if it is one for the presence, and reports whether it
-// keeps it.
+// uses its memory.
 func (f *presenceFeed) put(m *Message) (kept bool) {
 	switch m.Event {
 	case f.stateEvent:
-		if f.full(f.ready.n) || f.limit > 0 && f.states >= maxPresenceStates {
-			f.overrun(f.ready.n)
+		size := m.size()
+		if f.ready.full(size) {
+			f.overrun(0)
 		}
-		in := presenceInput{msg: m, state: true, gen: f.gen}
+		m, kept = f.own(m)
+		in := presenceInput{msg: m, state: true, size: size, gen: f.gen}
 		if !f.stated {
 			f.stated = true
 			f.channel.socket.timers.stop(&f.stateDue)
-			for early, ok := f.pending.pop(); ok; early, ok = f.pending.pop() {
-				in.early = append(in.early, early)
-			}
+			in.size += f.pending.bytes
+			in.early = f.takePending()
 		}
-		f.states++
 		f.push(in)
-		return true
+		return kept
 	case f.diffEvent:
 		if !f.stated {
 			f.hold(m)
 			return false
 		}
-		if f.full(f.ready.n) {
-			f.overrun(f.ready.n + 1)
+		size := m.size()
+		if f.ready.full(size) {
+			f.overrun(1)
 			return false
 		}
-		f.push(presenceInput{msg: m, gen: f.gen})
-		return true
+		m, kept = f.own(m)
+		f.push(presenceInput{msg: m, size: size, gen: f.gen})
+		return kept
 	}
 	return false
 }
 
-func (f *presenceFeed) full(n int) bool { return f.limit > 0 && n >= f.limit }
+func (f *presenceFeed) own(m *Message) (own *Message, shared bool) {
+	return f.backlog.own(f.channel.socket, m, f.ready.n)
+}
+
+// takePending takes the diffs that wait for a state.
+func (f *presenceFeed) takePending() (early []*Message) {
+	for {
+		m, missing, ok := f.pending.pop()
+		switch {
+		case !ok:
+			return early
+		case missing == nil:
+			early = append(early, m)
+		}
+	}
+}
 
 func (f *presenceFeed) push(in presenceInput) {
-	f.ready.push(in)
+	s := f.channel.socket
+	f.ready.push(in, in.size)
+	s.queued(in.size, f.ready.n)
 	if !f.working {
 		f.working = true
-		f.channel.socket.goSteps(f.owner.step)
+		s.goSteps(f.owner.step)
 	}
 }
 
@@ -135,13 +152,9 @@ func (f *presenceFeed) push(in presenceInput) {
 // older a diff is, the surer it is in the state.
 func (f *presenceFeed) hold(m *Message) {
 	s := f.channel.socket
-	if f.full(f.pending.n) {
-		f.pending.pop()
-		f.dropped(1)
-	}
 	held := *m
 	held.Payload.data = bytes.Clone(m.Payload.data)
-	f.pending.push(&held)
+	f.dropped(f.pending.pushOver(&held, m.size()))
 	if f.stateDue.index == 0 && !f.warned {
 		s.timers.set(&f.stateDue, s.now()+presenceWait)
 	}
@@ -154,24 +167,25 @@ func (f *presenceFeed) warn() {
 		slog.String("topic", f.channel.topic), slog.String("event", f.stateEvent), slog.Int("pending", f.pending.n))
 }
 
-// overrun is called when the worker is too slow, so that n messages are dropped:
-// without one diff the others are worth nothing, until the next state. What waits
-// for that state still does.
+// overrun is called when the worker is too slow, so that all that is ready is
+// dropped, and n messages more: without one diff the others are worth nothing,
+// until the next state. What waits for that state still does.
 func (f *presenceFeed) overrun(n int) {
-	for i := range f.ready.n {
-		n += len(f.ready.at(i).early)
+	n += f.ready.n
+	for i := range f.ready.items.n {
+		n += len(f.ready.items.at(i).value.early)
 	}
 	f.dropped(n)
-	f.ready, f.states = ring[presenceInput]{}, 0
+	f.ready.clear()
 	f.outdated()
 }
 
 func (f *presenceFeed) dropped(n int) {
-	s := f.channel.socket
-	s.stats.dropped += uint64(n) //nolint:gosec // the length of a queue
-	if tr := s.set.Trace; tr != nil && tr.Dropped != nil {
-		s.later(func() { tr.Dropped(f.channel.topic, n) })
+	if n == 0 {
+		return
 	}
+	s := f.channel.socket
+	s.countDropped(f.channel.topic, n)
 	if !f.dropping {
 		f.dropping = true
 		s.log(slog.LevelWarn, "presence: too many diffs wait: some dropped", slog.String("topic", f.channel.topic))
@@ -181,7 +195,7 @@ func (f *presenceFeed) dropped(n int) {
 // lost is called when the channel is lost: diffs that wait belong to a join that is
 // over.
 func (f *presenceFeed) lost() {
-	f.pending = ring[*Message]{}
+	f.pending.clear()
 	f.channel.socket.timers.stop(&f.stateDue)
 	f.outdated()
 }
@@ -196,12 +210,9 @@ func (f *presenceFeed) outdated() {
 
 // take takes the next input, if there is one; else the worker ends.
 func (f *presenceFeed) take() (in presenceInput, ok bool) {
-	in, ok = f.ready.pop()
+	in, _, ok = f.ready.pop()
 	f.working = ok
 	f.dropping = f.dropping && ok
-	if in.state {
-		f.states--
-	}
 	return in, ok
 }
 
@@ -212,8 +223,8 @@ func (f *presenceFeed) unstate(in presenceInput) {
 		return // the join has had another
 	}
 	early := in.early
-	for f.ready.n > 0 && f.ready.at(0).gen == in.gen {
-		next := f.ready.at(0)
+	for f.ready.n > 0 && f.ready.items.at(0).value.gen == in.gen {
+		next := &f.ready.items.at(0).value
 		if next.state {
 			next.early = early
 			return
@@ -241,20 +252,26 @@ func (f *presenceFeed) cut(why error) {
 	if f.err == nil {
 		f.detach(why)
 	}
-	f.ready, f.states = ring[presenceInput]{}, 0
+	f.ready.clear()
 	f.finish()
 }
 
 func (f *presenceFeed) detach(why error) {
 	c := f.channel
 	f.err = why
-	f.pending = ring[*Message]{}
+	f.pending.clear()
 	c.socket.timers.stop(&f.stateDue)
 	// A copy: whoever ended it may be ranging over them.
 	c.presences = slices.DeleteFunc(slices.Clone(c.presences), func(x *presenceFeed) bool { return x == f })
 	c.unstray()
-	f.owner.hush()
+	f.hush()
 	f.wake()
+}
+
+// hush makes sure that no callback begins any more.
+func (f *presenceFeed) hush() {
+	f.hushed = true
+	f.owner.hush()
 }
 
 // finish is called when the worker, if any, has nothing more to say.

@@ -159,10 +159,10 @@ func TestPresenceThatIsOverrunIsStale(t *testing.T) {
 		close(o.release)
 		wantList(t, p, phoenix.PresenceSynced, "k7[7] u2[2]")
 
-		// States may be large, so that few of them may wait.
+		// States may be large: their bytes count, too.
 		o.release = make(chan struct{})
 		h.diff(`{"u3":{"metas":[{"wait":"obstacle","phx_ref":"3"}]}}`, nobody)
-		q := phoenix.NewPresence[person](c, nil) // with a limit of 1000
+		q := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPendingBytes: 16 * (len(onlyU1) + 128)})
 		h.state(`{"u3":{"metas":[{"wait":"obstacle","phx_ref":"3"}]}}`)
 		for range 17 {
 			h.state(onlyU1)

@@ -8,21 +8,34 @@ import (
 
 // A presenceStream holds the steps that a loop over Changes has not seen.
 type presenceStream[M any] struct {
-	queue ring[presenceStep[M]]
+	queue stepQueue[M]
 	ended bool
 	awake chan struct{} // one slot
 }
 
-// maxPresenceSteps bounds the steps that wait for a consumer; what comes on top
-// becomes part of the last one.
+// A stepQueue holds the steps that a consumer has not seen.
+type stepQueue[M any] struct{ queue[presenceStep[M]] }
+
+// maxPresenceSteps bounds the steps that wait for a consumer, and
+// defaultLimitBytes what their messages count.
 const maxPresenceSteps = 256
 
-func (w *presenceStream[M]) put(st presenceStep[M]) {
-	if w.queue.n >= maxPresenceSteps {
-		w.queue.at(w.queue.n - 1).add(st)
-	} else {
-		w.queue.push(st)
+func newStepQueue[M any]() stepQueue[M] {
+	return stepQueue[M]{queue[presenceStep[M]]{limit: limits{maxPresenceSteps, defaultLimitBytes}}}
+}
+
+// put adds a step. If there is no room for it, and it may be merged, it becomes
+// part of the last one.
+func (q *stepQueue[M]) put(st presenceStep[M], merge bool) {
+	if merge && q.full(st.size) {
+		q.items.at(q.items.n - 1).value.add(st)
+		return
 	}
+	q.push(st, st.size)
+}
+
+func (w *presenceStream[M]) put(st presenceStep[M]) {
+	w.queue.put(st, true)
 	wake(w.awake)
 }
 
@@ -49,7 +62,7 @@ func (p *Presence[M]) finish() {
 // and went meanwhile.
 func (p *Presence[M]) Changes(ctx context.Context) iter.Seq[PresenceChange[M]] {
 	s := p.socket
-	w := &presenceStream[M]{awake: make(chan struct{}, 1)}
+	w := &presenceStream[M]{queue: newStepQueue[M](), awake: make(chan struct{}, 1)}
 	s.lock()
 	if p.list.n > 0 {
 		w.put(presenceStep[M]{from: presenceList[M]{seed: p.list.seed}, to: p.list, resync: true})
@@ -84,11 +97,18 @@ func (p *Presence[M]) Changes(ctx context.Context) iter.Seq[PresenceChange[M]] {
 	}
 }
 
+// ChangeChan returns a Go channel for a select, which gets what a loop over Changes
+// does. It is closed when ctx is done, or after the end of the presence. A
+// goroutine serves it until then. Whoever stops receiving has to end ctx.
+func (p *Presence[M]) ChangeChan(ctx context.Context) <-chan PresenceChange[M] {
+	return chanOf(ctx, p.Changes(ctx))
+}
+
 // next waits for a step; false: there will be none.
 func (p *Presence[M]) next(ctx context.Context, w *presenceStream[M]) (st presenceStep[M], ok bool) {
 	for {
 		p.socket.mu.Lock()
-		st, ok = w.queue.pop()
+		st, _, ok = w.queue.pop()
 		ended := w.ended
 		p.socket.mu.Unlock()
 		if ok || ended {

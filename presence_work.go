@@ -8,6 +8,7 @@ type presenceStep[M any] struct {
 	event    string // that of the last message
 	resync   bool   // a state was among them
 	synced   bool   // the list is in sync after it
+	size     int    // of the messages, in bytes
 	handlers []*presenceHandler[M]
 }
 
@@ -63,7 +64,7 @@ func (p *Presence[M]) step() bool {
 			}
 		}
 	}()
-	st := presenceStep[M]{from: list, to: list, event: in.msg.Event, resync: in.state}
+	st := presenceStep[M]{from: list, to: list, event: in.msg.Event, resync: in.state, size: in.size}
 	if in.state {
 		if ok = p.applyState(&st, in.msg); ok {
 			for _, early := range in.early {
@@ -101,7 +102,7 @@ func (p *Presence[M]) publish(st presenceStep[M], in presenceInput) {
 			w.put(st)
 		}
 	}
-	if f.err == nil {
+	if !f.hushed {
 		p.callbacks.put(p, st)
 	}
 	f.wake()

@@ -84,7 +84,7 @@ func (c *Channel) tracePush(ctx context.Context, event string, enc encoded, cast
 	tr := c.socket.set.Trace
 	info := PushStartInfo{Topic: c.topic, Event: event, Size: len(enc.data), Binary: enc.binary, Cast: cast}
 	if tr.PushStart != nil {
-		ctx = tr.PushStart(ctx, info)
+		ctx = begun(ctx, tr.PushStart(ctx, info))
 	}
 	return ctx, func(reply *Reply, err error) {
 		if tr.PushDone != nil {

@@ -178,6 +178,9 @@ func (s *Socket) afterAttempt(r *runner, err error) (stopping, skip bool) {
 	r.progress = nil
 	if !r.skip {
 		r.lastErr = err
+		if !r.stopping && !changing {
+			s.stats.lastErr = err
+		}
 		if !r.wasOpen {
 			r.poked = false // it was meant for the attempt that is over
 		}

@@ -14,6 +14,19 @@ const minRing = 8
 func (r *ring[T]) at(i int) *T { return &r.slots[(r.head+i)&(len(r.slots)-1)] }
 
 func (r *ring[T]) push(v T) {
+	r.grow()
+	*r.at(r.n - 1) = v
+}
+
+// pushFront makes v the next one to be popped.
+func (r *ring[T]) pushFront(v T) {
+	r.grow()
+	r.head = (r.head + len(r.slots) - 1) & (len(r.slots) - 1)
+	*r.at(0) = v
+}
+
+// grow makes room for one more.
+func (r *ring[T]) grow() {
 	if r.n == len(r.slots) {
 		grown := make([]T, max(minRing, 2*len(r.slots)))
 		for i := range r.n {
@@ -21,7 +34,6 @@ func (r *ring[T]) push(v T) {
 		}
 		r.slots, r.head = grown, 0
 	}
-	*r.at(r.n) = v
 	r.n++
 	r.peak = max(r.peak, r.n)
 }

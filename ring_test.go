@@ -75,3 +75,74 @@ func TestRingGivesTheMemoryOfABurstBack(t *testing.T) {
 		t.Errorf("pop = %d, %v after the memory was given back", v, ok)
 	}
 }
+
+// Whatever is queued, dropped, marked, taken and put back: each value comes out
+// once and in order, or is counted as dropped in its place, and a gap in between
+// is told.
+func TestAQueueAccountsForEachValueInItsPlace(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(200) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		q := queue[int]{limit: limits{1 + rnd.IntN(5), 1 + rnd.IntN(50)}}
+		size := func(v int) int { return 1 + v%17 }
+		gap := func(v int) error { return &GapError{Reply: &Reply{}, Err: &DroppedError{N: v}} }
+		pushed, next, lastGap := 0, 0, -1
+		take := func() {
+			v, missing, ok := q.pop()
+			if ok && rnd.IntN(3) == 0 {
+				n := size(v)
+				if _, isGap := missing.(*GapError); isGap { //nolint:errorlint // made above
+					n = 3
+				}
+				q.unpop(v, n, missing)
+				v, missing, ok = q.pop()
+			}
+			switch e := missing.(type) { //nolint:errorlint // made here
+			case *DroppedError:
+				next += e.N
+			case *GapError:
+				lastGap = e.Err.(*DroppedError).N //nolint:errorlint,forcetypeassert // made above
+			default:
+				if ok && v != next {
+					t.Fatalf("seed %d: took %d, want %d", seed, v, next)
+				}
+				if ok {
+					next++
+				}
+			}
+		}
+		wantGap := -1
+		for range 500 {
+			switch rnd.IntN(6) {
+			case 0, 1:
+				q.pushOver(pushed, size(pushed))
+				pushed++
+			case 2:
+				if q.full(size(pushed)) {
+					q.drop()
+				} else {
+					q.push(pushed, size(pushed))
+				}
+				pushed++
+			case 3:
+				q.gap(gap(pushed), 3)
+				wantGap = pushed
+			default:
+				take()
+			}
+			if q.n > q.limit.count || q.items.n > 2*q.n+1 {
+				t.Fatalf("seed %d: %d values and %d items at a limit of %d", seed, q.n, q.items.n, q.limit.count)
+			}
+			if q.n > 1 && q.bytes > q.limit.bytes+3*(q.n+1) {
+				t.Fatalf("seed %d: %d bytes at a limit of %d", seed, q.bytes, q.limit.bytes)
+			}
+		}
+		for q.waiting() {
+			take()
+		}
+		if next != pushed || lastGap != wantGap || q.bytes != 0 || q.n != 0 {
+			t.Fatalf("seed %d: %d of %d accounted for, last gap %d of %d, %d bytes and %d values left",
+				seed, next, pushed, lastGap, wantGap, q.bytes, q.n)
+		}
+	}
+}

@@ -2,9 +2,11 @@ package phoenix_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -189,5 +191,57 @@ func TestSocketEventsOfAClosedSocketAreItsEnd(t *testing.T) {
 		if !slices.Equal(states, []phoenix.SocketState{phoenix.SocketClosed}) {
 			t.Errorf("states are %v", states)
 		}
+	})
+}
+
+// Stats tell since when there is a connection, how often it had to be made anew,
+// and the last failure.
+func TestStatsTellTheLifeOfTheConnection(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		want := func(what string, st phoenix.SocketStats, since time.Duration, reconnects uint64, cause error) {
+			t.Helper()
+			at := h.start.Add(since)
+			if since < 0 {
+				at = time.Time{}
+			}
+			if !st.ConnectedSince.Equal(at) || st.Reconnects != reconnects {
+				t.Errorf("%s: since %v, %d reconnects, want %v, %d", what, st.ConnectedSince, st.Reconnects, at, reconnects)
+			}
+			if !errors.Is(st.LastError, cause) || cause == nil && st.LastError != nil {
+				t.Errorf("%s: the last error is %v, want %v", what, st.LastError, cause)
+			}
+		}
+		s := h.socket(nil)
+		want("before", s.Stats(), -1, 0, nil)
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want("connected", s.Stats(), 0, 0, nil)
+		h.sleepUntil(time.Minute)
+		h.srv.Conns()[0].Cut()
+		synctest.Wait()
+		want("lost", s.Stats(), -1, 0, phoenix.ErrConnectionLost)
+		h.srv.RefuseNext(1, 503, nil, "")
+		h.sleepUntil(2 * time.Minute)
+		st := s.Stats()
+		var he *phoenix.HandshakeError
+		if !errors.As(st.LastError, &he) || he.StatusCode != 503 {
+			t.Errorf("the last error is %v", st.LastError)
+		}
+		if js, err := json.Marshal(st); err != nil || !strings.Contains(string(js), `503 Service Unavailable`) || !strings.Contains(string(js), `"Reconnects":1`) {
+			t.Errorf("as JSON: %s, %v", js, err)
+		}
+		want("again", st, st.ConnectedSince.Sub(h.start), 1, st.LastError)
+		if since := st.ConnectedSince.Sub(h.start); since <= time.Minute || since > time.Minute+5*time.Second {
+			t.Errorf("since %v", since)
+		}
+		if err := s.Disconnect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want("disconnected", s.Stats(), -1, 1, st.LastError)
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want("connected again", s.Stats(), h.now(), 1, st.LastError)
 	})
 }

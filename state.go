@@ -43,8 +43,13 @@ type Socket struct {
 	taps     []*Subscription
 	drained  chan struct{} // made by Shutdown; closed when nothing is left to send or await
 	stats    counters
+	openedAt time.Time // when the last connection was open
 
-	tapped atomic.Bool // len(taps) > 0, for the reader
+	made    uint64 // bytes of messages that were kept and share memory
+	behind  int    // bytes that were queued behind others since the reader let consumers run
+	lostWhy error  // why the last connection was lost; nil since the next one was open
+
+	replyTakers atomic.Int32 // subscriptions and functions that get replies, for the reader
 
 	told atomic.Pointer[secrets] // what no error and no log line may repeat
 

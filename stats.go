@@ -1,18 +1,21 @@
 package phoenix
 
 import (
+	"encoding/json"
 	"time"
 )
 
 // A counters is the part of SocketStats that only ever grows.
 type counters struct {
 	connects, attempts          uint64
+	reconnects                  uint64
 	framesIn, framesOut         uint64
 	bytesIn, bytesOut           uint64
 	dropped, protocolErrors     uint64
 	unanswered, unsent, orphans uint64
 	castsLost                   uint64
 	rtt                         time.Duration
+	lastErr                     error
 }
 
 // SocketStats is a snapshot of what a socket has and did.
@@ -29,8 +32,18 @@ type SocketStats struct {
 	// of Push, and what came back from the queue of a connection that broke.
 	WaitingForRoom int
 
-	Attempts  uint64 // to connect
-	Connects  uint64 // attempts that led to an open connection
+	Attempts uint64 // to connect
+	Connects uint64 // attempts that led to an open connection
+	// Reconnects are those of them that took the place of a connection that was
+	// lost, or given up by Reconnect. After Disconnect the next Connect is none.
+	Reconnects uint64
+	// ConnectedSince is when the connection was open; zero if there is none now.
+	ConnectedSince time.Time
+	// LastError is why the last attempt to connect failed, or why the last
+	// connection was lost; nil if neither has happened. It stays when there is a
+	// new connection.
+	LastError error
+
 	FramesIn  uint64
 	FramesOut uint64
 	BytesIn   uint64 // of frames, without the transport's headers
@@ -46,6 +59,19 @@ type SocketStats struct {
 	RTT time.Duration // of the last heartbeat or Ping; 0: none yet
 }
 
+// MarshalJSON returns the fields under their names, LastError as its text.
+func (st SocketStats) MarshalJSON() ([]byte, error) {
+	type fields SocketStats
+	var last string
+	if st.LastError != nil {
+		last = st.LastError.Error()
+	}
+	return json.Marshal(struct {
+		fields
+		LastError string
+	}{fields(st), last})
+}
+
 // Stats returns a snapshot of what the socket has and did. It does not block.
 func (s *Socket) Stats() SocketStats {
 	s.lock()
@@ -54,12 +80,16 @@ func (s *Socket) Stats() SocketStats {
 		State:    s.state,
 		Channels: len(s.channels.list),
 		InFlight: s.pending.n, Queued: s.queue.n, QueuedBytes: s.queue.bytes,
-		Attempts: s.stats.attempts, Connects: s.stats.connects,
-		FramesIn: s.stats.framesIn, FramesOut: s.stats.framesOut,
+		Attempts: s.stats.attempts, Connects: s.stats.connects, Reconnects: s.stats.reconnects,
+		LastError: s.stats.lastErr,
+		FramesIn:  s.stats.framesIn, FramesOut: s.stats.framesOut,
 		BytesIn: s.stats.bytesIn, BytesOut: s.stats.bytesOut,
 		Unsent: s.stats.unsent, Unanswered: s.stats.unanswered, CastsLost: s.stats.castsLost,
 		Orphans: s.stats.orphans, Dropped: s.stats.dropped, ProtocolErrors: s.stats.protocolErrors,
 		RTT: s.stats.rtt,
+	}
+	if s.state == SocketOpen {
+		st.ConnectedSince = s.openedAt
 	}
 	for _, c := range s.channels.list {
 		parked := c.buffered()

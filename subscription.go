@@ -2,7 +2,6 @@ package phoenix
 
 import (
 	"context"
-	"iter"
 	"slices"
 )
 
@@ -24,10 +23,20 @@ const (
 // SubscribeOptions configure a [Subscription]. The zero value of each field
 // means its default.
 type SubscribeOptions struct {
-	// Events are those to get. Default: all but the protocol's own.
+	// Topics are those to get, for [Socket.Subscribe] only; no channel need be
+	// joined for them. Default: all.
+	Topics []string
+	// Events are those to get. Default: all; for a channel, all but the
+	// protocol's own, which it gets if they are named: EventError and EventClose
+	// when the server sends them, EventReply with each reply.
 	Events []string
-	// Limit is how many messages may wait. Default: 1024; negative: any number.
+	// Limit is how many messages may wait. Default: 524,288; negative: any number.
 	Limit int
+	// LimitBytes is how many bytes may wait. A message counts as its payload and
+	// 128 bytes, a gap as its reply and 128 bytes. One message always has room,
+	// however large. The memory that is held may be four times as much, where
+	// messages share it with others. Default: 64 MiB; negative: any number.
+	LimitBytes int
 	// Overflow says what happens when there are more. Default: DropOldest.
 	Overflow Overflow
 
@@ -44,36 +53,46 @@ type Subscription struct {
 	opts    SubscribeOptions
 
 	// Guarded by the socket's lock.
-	queue    ring[item]
-	messages int       // in the queue, where errors are too
-	dropped  int       // messages that are missing in front of the queue
-	gap      *GapError // the last gap among them
-	err      error     // why it ended
-	waiting  int       // consumers that wait
-	wake     chan struct{}
-}
-
-// An item is a message, or an error in the place of messages.
-type item struct {
-	msg *Message
-	err error
+	queue   queue[*Message]
+	backlog backlog
+	err     error         // why it ended
+	waiting int           // consumers that wait
+	wake    chan struct{} // one slot
+	closed  bool          // Close was called
+	gone    chan struct{} // made by Chan; closed then
 }
 
 // Subscribe makes a Subscription. Subscribe before Join to miss nothing. It
 // lives through lost connections and rejoins, each of which it shows as a
 // *GapError, and ends with Leave, phx_close, or the end of the socket. It does
-// not block. A nil opts means all defaults.
+// not block. A nil opts means all defaults. With options that cannot be used it
+// has ended with an *InputError.
 func (c *Channel) Subscribe(opts *SubscribeOptions) *Subscription {
 	sub := newSubscription(c.socket, c, c.topic, opts)
-	s := c.socket
+	c.socket.lock()
+	defer c.socket.unlock()
+	if sub.begin() {
+		c.subs = append(c.subs, sub)
+		c.stray()
+	}
+	return sub
+}
+
+// Subscribe makes a Subscription to what comes in on the socket, whether or not
+// a channel is joined for its topic: replies, heartbeats and other messages of
+// the protocol too, unless opts names other Events. It ends with the socket, and
+// shows each lost connection as a *GapError once there is a new one, in front of
+// what comes on that. Such a gap has no Reply; that a single channel was lost
+// shows as a message of EventError. Every message of the socket costs more while
+// there is such a subscription. It does not block. A nil opts means all defaults.
+// With options that cannot be used it has ended with an *InputError.
+func (s *Socket) Subscribe(opts *SubscribeOptions) *Subscription {
+	sub := newSubscription(s, nil, "", opts)
 	s.lock()
 	defer s.unlock()
-	if s.closed {
-		sub.err = ErrClosed
-		return sub
+	if sub.begin() {
+		s.taps = append(s.taps, sub)
 	}
-	c.subs = append(c.subs, sub)
-	c.stray()
 	return sub
 }
 
@@ -81,24 +100,54 @@ func newSubscription(s *Socket, c *Channel, topic string, opts *SubscribeOptions
 	sub := &Subscription{socket: s, channel: c, topic: topic, wake: make(chan struct{}, 1)}
 	if opts != nil {
 		sub.opts = *opts
+		sub.opts.Topics = slices.Clone(opts.Topics)
 		sub.opts.Events = slices.Clone(opts.Events)
 	}
-	sub.opts.Limit = orNumber(sub.opts.Limit, defaultLimit)
+	sub.queue.limit = orLimits(sub.opts.Limit, sub.opts.LimitBytes)
+	switch {
+	case c != nil && len(sub.opts.Topics) > 0:
+		sub.err = &InputError{Field: "SubscribeOptions.Topics", Reason: "a channel has one topic; use Socket.Subscribe for others"}
+	case sub.opts.Overflow < DropOldest || sub.opts.Overflow > Fail:
+		sub.err = &InputError{Field: "SubscribeOptions.Overflow", Reason: "no such policy"}
+	}
 	return sub
+}
+
+// begin reports whether the subscription can begin.
+func (sub *Subscription) begin() bool {
+	if sub.err == nil && sub.socket.closed {
+		sub.err = ErrClosed
+	}
+	if sub.err != nil {
+		return false
+	}
+	sub.countReplies(1)
+	return true
+}
+
+// countReplies tells the reader to make messages of replies, or not to.
+func (sub *Subscription) countReplies(n int32) {
+	if sub.channel == nil || slices.Contains(sub.opts.Events, EventReply) {
+		sub.socket.replyTakers.Add(n)
+	}
 }
 
 // Next returns the next message. It waits for one until ctx is done, and then
 // returns the ctx's error. A *DroppedError or *GapError stands in the place of
 // messages that are missing, and the next call goes on behind it. After what was
 // queued when the subscription ended, Next returns why it did: ErrChannelClosed,
-// ErrClosed, or ErrSlowConsumer.
+// ErrClosed, ErrSlowConsumer, or an *InputError. With an error the message is
+// nil, as is usual in Go; loops over All and Messages never see a nil message.
 func (sub *Subscription) Next(ctx context.Context) (*Message, error) {
 	s := sub.socket
 	for {
 		s.mu.Lock()
-		if it, ok := sub.take(); ok {
+		if m, missing, ok := sub.queue.pop(); ok {
+			if sub.err != nil || sub.queue.waiting() {
+				sub.signal() // for the next one who waits
+			}
 			s.mu.Unlock()
-			return it.msg, it.err
+			return m, missing
 		}
 		if sub.err != nil {
 			err := sub.err
@@ -116,7 +165,7 @@ func (sub *Subscription) Next(ctx context.Context) (*Message, error) {
 		}
 		s.mu.Lock()
 		sub.waiting--
-		if ended && sub.queue.n > 0 {
+		if ended && sub.queue.waiting() {
 			sub.signal() // the wake-up may have been meant for us
 		}
 		s.mu.Unlock()
@@ -126,108 +175,68 @@ func (sub *Subscription) Next(ctx context.Context) (*Message, error) {
 	}
 }
 
-// take takes the next item.
-func (sub *Subscription) take() (it item, ok bool) {
-	switch {
-	case sub.dropped > 0:
-		it, ok = item{err: &DroppedError{N: sub.dropped}}, true
-		sub.dropped = 0
-	case sub.gap != nil:
-		it, ok = item{err: sub.gap}, true
-		sub.gap = nil
-	default:
-		it, ok = sub.queue.pop()
-		if it.msg != nil {
-			sub.messages--
-		}
+// untake puts back what Next returned last.
+func (sub *Subscription) untake(m *Message, missing error) {
+	sub.socket.mu.Lock()
+	defer sub.socket.mu.Unlock()
+	if sub.closed {
+		return
 	}
-	if ok && (sub.queue.n > 0 || sub.err != nil) {
-		sub.signal() // for the next one who waits
+	size := 0
+	switch gap, isGap := missing.(*GapError); { //nolint:errorlint // an item's error is one of ours, never wrapped
+	case m != nil:
+		size = m.size()
+	case isGap:
+		size = gap.Reply.size()
 	}
-	return it, ok
+	sub.queue.unpop(m, size, missing)
+	sub.signal()
 }
 
 func (sub *Subscription) signal() {
-	if sub.waiting == 0 {
-		return
+	if sub.waiting > 0 {
+		wake(sub.wake)
 	}
-	select {
-	case sub.wake <- struct{}{}:
-	default:
+}
+
+// wants reports whether a message is one of those to get.
+func (sub *Subscription) wants(m *Message) bool {
+	if len(sub.opts.Topics) > 0 && !slices.Contains(sub.opts.Topics, m.Topic) {
+		return false
 	}
+	if len(sub.opts.Events) > 0 {
+		return slices.Contains(sub.opts.Events, m.Event)
+	}
+	return sub.channel == nil || !reservedEvent(m.Event)
 }
 
 // put adds a message, if it is one of those that are wanted, and reports
-// whether it did.
-func (sub *Subscription) put(m *Message) bool {
-	if len(sub.opts.Events) > 0 && !slices.Contains(sub.opts.Events, m.Event) {
+// whether its memory is used.
+func (sub *Subscription) put(m *Message) (kept bool) {
+	if !sub.wants(m) {
 		return false
 	}
-	if sub.opts.Limit > 0 && sub.messages >= sub.opts.Limit && !sub.makeRoom() {
+	s, size := sub.socket, m.size()
+	if sub.opts.Overflow != DropOldest && sub.queue.full(size) {
+		s.countDropped(sub.topic, 1)
+		if sub.opts.Overflow == Fail {
+			sub.end(ErrSlowConsumer)
+			return false
+		}
+		sub.queue.drop()
+		sub.signal()
 		return false
 	}
-	sub.queue.push(item{msg: m})
-	sub.messages++
+	m, kept = sub.backlog.own(s, m, sub.queue.n)
+	s.countDropped(sub.topic, sub.queue.pushOver(m, size))
+	s.queued(size, sub.queue.n)
 	sub.signal()
-	return true
+	return kept
 }
 
-// makeRoom deals with a full queue. It returns false if the message that came
-// is not to be queued.
-func (sub *Subscription) makeRoom() bool {
-	switch sub.opts.Overflow {
-	case DropNewest:
-		sub.countDrop()
-		last := sub.queue.at(sub.queue.n - 1)
-		if d, ok := last.err.(*DroppedError); ok { //nolint:errorlint // an item's error is one of ours, never wrapped
-			d.N++ // nobody has it yet
-		} else {
-			sub.putErr(&DroppedError{N: 1})
-		}
-		return false
-	case Fail:
-		sub.countDrop()
-		sub.end(ErrSlowConsumer)
-		return false
-	case DropOldest:
-	}
-	for {
-		old, _ := sub.queue.pop()               // there is a message: the limit is at least one
-		if gap, ok := old.err.(*GapError); ok { //nolint:errorlint // as above
-			sub.gap = gap
-			continue
-		}
-		sub.messages--
-		sub.dropped++
-		sub.countDrop()
-		return true
-	}
-}
-
-func (sub *Subscription) countDrop() {
-	s := sub.socket
-	s.stats.dropped++
-	if tr := s.set.Trace; tr != nil && tr.Dropped != nil {
-		s.later(func() { tr.Dropped(sub.topic, 1) })
-	}
-}
-
-// putGap adds a gap. One right behind another takes its place, so that those of
-// a subscription that nobody reads are one.
+// putGap adds a gap, for which there is always room.
 func (sub *Subscription) putGap(gap *GapError) {
-	if n := sub.queue.n; n > 0 {
-		last := sub.queue.at(n - 1)
-		if _, ok := last.err.(*GapError); ok { //nolint:errorlint // an item's error is one of ours, never wrapped
-			last.err = gap
-			return
-		}
-	}
-	sub.putErr(gap)
-}
-
-// putErr adds an error in the place of messages; there is always room for it.
-func (sub *Subscription) putErr(err error) {
-	sub.queue.push(item{err: err})
+	sub.queue.gap(gap, gap.Reply.size())
 	sub.signal()
 }
 
@@ -237,53 +246,23 @@ func (sub *Subscription) end(why error) {
 		return
 	}
 	sub.err = why
+	sub.countReplies(-1)
 	is := func(x *Subscription) bool { return x == sub }
+	// Copies: whoever ended it may be ranging over them.
 	if c := sub.channel; c != nil {
-		// Copies: whoever ended it may be ranging over them.
 		c.subs = slices.DeleteFunc(slices.Clone(c.subs), is)
 		c.unstray()
 	} else {
 		sub.socket.taps = slices.DeleteFunc(slices.Clone(sub.socket.taps), is)
-		sub.socket.tapped.Store(len(sub.socket.taps) > 0)
 	}
 	sub.signal()
-}
-
-// All returns an iterator over what Next returns, until ctx is done or the
-// subscription ends. A *DroppedError or *GapError comes with a nil message, and
-// the loop goes on. The end is yielded as an error only if it was nobody's wish:
-// ErrSlowConsumer, or why the channel could not be rejoined.
-func (sub *Subscription) All(ctx context.Context) iter.Seq2[*Message, error] {
-	return func(yield func(*Message, error) bool) {
-		for ctx.Err() == nil {
-			m, err := sub.Next(ctx)
-			if m == nil && !inBand(err) {
-				if ctx.Err() == nil && err != ErrChannelClosed && err != ErrClosed { //nolint:errorlint // with a cause it is worth telling
-					yield(nil, err)
-				}
-				return
-			}
-			if !yield(m, err) {
-				return
-			}
-		}
-	}
-}
-
-// inBand reports whether a subscription goes on after err.
-func inBand(err error) bool {
-	switch err.(type) { //nolint:errorlint // an item's error is one of ours, never wrapped
-	case *DroppedError, *GapError:
-		return true
-	}
-	return false
 }
 
 // Len returns how many messages wait.
 func (sub *Subscription) Len() int {
 	sub.socket.lock()
 	defer sub.socket.unlock()
-	return sub.messages
+	return sub.queue.n
 }
 
 // Close ends the subscription; what is queued is dropped. It may be called any
@@ -293,63 +272,9 @@ func (sub *Subscription) Close() {
 	s.lock()
 	defer s.unlock()
 	sub.end(ErrChannelClosed)
-	sub.queue = ring[item]{}
-	sub.messages, sub.dropped, sub.gap = 0, 0, nil
-}
-
-// Messages subscribes to events of the channel, all by default, and returns an
-// iterator over what comes, as [Subscription.All] does. It subscribes when it is
-// called, not when the loop begins, so that a call before Join misses nothing, and
-// can be ranged over once.
-// The subscription ends with the loop or with ctx. Errors in the loop: *GapError
-// and *DroppedError, with a nil message, after which the loop goes on. It ends
-// when the channel is left or closed.
-func (c *Channel) Messages(ctx context.Context, events ...string) iter.Seq2[*Message, error] {
-	return ranging(ctx, c.Subscribe(&SubscribeOptions{Events: events}))
-}
-
-// Messages subscribes to every message of every topic, replies and heartbeats
-// too, and returns an iterator over what comes, as [Channel.Messages] does. It
-// serves to watch and to debug: each message of the socket costs more while it
-// is there.
-func (s *Socket) Messages(ctx context.Context) iter.Seq2[*Message, error] {
-	sub := newSubscription(s, nil, "", nil)
-	s.lock()
-	if s.closed {
-		sub.err = ErrClosed
-	} else {
-		s.taps = append(s.taps, sub)
-		s.tapped.Store(true)
+	sub.queue.clear()
+	if sub.gone != nil && !sub.closed {
+		close(sub.gone)
 	}
-	s.unlock()
-	return ranging(ctx, sub)
-}
-
-func ranging(ctx context.Context, sub *Subscription) iter.Seq2[*Message, error] {
-	stop := context.AfterFunc(ctx, sub.Close)
-	return func(yield func(*Message, error) bool) {
-		defer stop()
-		defer sub.Close()
-		sub.All(ctx)(yield)
-	}
-}
-
-// MessagesFor returns an iterator over a Subscription that decodes each payload
-// into a T. What cannot be decoded comes as an error with a zero T, as do
-// *GapError and *DroppedError, and the loop goes on.
-func MessagesFor[T any](ctx context.Context, sub *Subscription) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for m, err := range sub.All(ctx) {
-			var v T
-			if err == nil {
-				if derr := m.Decode(&v); derr != nil {
-					var zero T
-					v, err = zero, about("event "+quoteShort(m.Event)+" on "+quoteShort(m.Topic), derr)
-				}
-			}
-			if !yield(v, err) {
-				return
-			}
-		}
-	}
+	sub.closed = true
 }

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
 )
 
 // drain returns what a subscription holds: events, and errors by their text.
@@ -257,5 +260,179 @@ func TestSubscribeOnAClosedSocketHasEnded(t *testing.T) {
 		for range s.Messages(context.Background()) {
 			t.Error("Socket.Messages yields")
 		}
+	})
+}
+
+// Gaps and drops without a message between them are one of each, so that outages do
+// not fill a queue that nobody reads.
+func TestOutagesDoNotFillAQueue(t *testing.T) {
+	for name, policy := range map[string]phoenix.Overflow{"DropNewest": phoenix.DropNewest, "DropOldest": phoenix.DropOldest} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				s, _, subs := subscribed(t, h, &phoenix.SubscribeOptions{Limit: 1, Overflow: policy})
+				tap := s.Subscribe(&phoenix.SubscribeOptions{Limit: 1, Overflow: policy, Events: []string{"a"}})
+				const outages = 200
+				for range outages {
+					h.say("a", "a")
+					h.srv.Conns()[0].Cut()
+					h.sleepUntil(h.now() + 5*time.Second)
+				}
+				dropped := fmt.Sprint("-", 2*outages-1)
+				want := []string{"a", dropped, "gap"}
+				if policy == phoenix.DropOldest {
+					want = []string{dropped, "gap", "a", "gap"}
+				}
+				wantItems(t, "the channel's", drain(t, subs[0]), want...)
+				wantItems(t, "the socket's", drain(t, tap), want...)
+				if got := s.Stats().Dropped; got != 2*(2*outages-1) {
+					t.Errorf("Stats.Dropped = %d", got)
+				}
+			})
+		})
+	}
+}
+
+// A subscription of the socket gets what nobody joined for, and tells outages.
+func TestASocketsSubscriptionChoosesTopicsAndTellsOutages(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(nil)
+		const doc = "__absinthe__:doc:1:2"
+		topics := []string{doc}
+		sub := s.Subscribe(&phoenix.SubscribeOptions{Topics: topics, Events: []string{"subscription:data"}})
+		topics[0] = "room:1" // it was copied
+		all := s.Subscribe(nil)
+		send := func(topic, event string) {
+			if err := h.srv.Conns()[0].Send(phoenixtest.Message{Topic: topic, Event: event, Payload: phoenixtest.JSON("1")}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		send(doc, "subscription:data")
+		send(doc, "other")
+		send("room:1", "subscription:data")
+		h.srv.Conns()[0].Cut()
+		h.sleepUntil(h.now() + 5*time.Second)
+		during := s.Subscribe(&phoenix.SubscribeOptions{Topics: []string{doc}})
+		send(doc, "subscription:data")
+		wantItems(t, "after an outage", drain(t, during), "subscription:data")
+		for _, want := range []string{"subscription:data", "", "subscription:data"} {
+			m, err := sub.Next(t.Context())
+			var gap *phoenix.GapError
+			switch {
+			case want == "":
+				if !errors.As(err, &gap) || gap.Reply != nil || !errors.Is(err, phoenix.ErrConnectionLost) || !strings.Contains(err.Error(), "the socket was reconnected") {
+					t.Errorf("Next = %v, %v, want a gap", m, err)
+				}
+			case err != nil || m.Event != want || m.Topic != doc:
+				t.Errorf("Next = %v, %v", m, err)
+			}
+		}
+		got := drain(t, all)
+		got = slices.DeleteFunc(got, func(e string) bool { return e == "phx_reply" })
+		wantItems(t, "all", got, "subscription:data", "other", "subscription:data", "gap", "subscription:data")
+		if err := s.Disconnect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sub.Next(t.Context()); !errors.Is(err, phoenix.ErrDisconnected) {
+			t.Errorf("after Disconnect and Connect: %v, want a gap", err)
+		}
+		s.Close()
+		wantItems(t, "in the end", drain(t, sub), phoenix.ErrClosed.Error())
+	})
+}
+
+func TestOptionsOfASubscriptionThatCannotBeUsedAreInputErrors(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s, c, _ := subscribed(t, h)
+		for _, sub := range []*phoenix.Subscription{
+			c.Subscribe(&phoenix.SubscribeOptions{Topics: []string{"room:2"}}),
+			c.Subscribe(&phoenix.SubscribeOptions{Overflow: 3}),
+			s.Subscribe(&phoenix.SubscribeOptions{Overflow: -1}),
+		} {
+			var ie *phoenix.InputError
+			if _, err := sub.Next(t.Context()); !errors.As(err, &ie) || !strings.HasPrefix(ie.Field, "SubscribeOptions.") {
+				t.Errorf("Next = %v, want an *InputError", err)
+			}
+			n := 0
+			for m, err := range sub.All(t.Context()) {
+				if n++; m == nil || !errors.As(err, &ie) {
+					t.Errorf("All yields %v, %v", m, err)
+				}
+			}
+			if n != 1 {
+				t.Errorf("All yields %d times", n)
+			}
+			sub.Close()
+		}
+	})
+}
+
+// The protocol's own events come to those who name them, in their place.
+func TestTheProtocolsEventsComeToThoseWhoNameThem(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		own := []string{"a", "phx_error", "phx_close", "phx_reply"}
+		_, c, subs := subscribed(t, h, &phoenix.SubscribeOptions{Events: own}, nil)
+		var calls recorder[string]
+		var offs []func()
+		for _, event := range own {
+			offs = append(offs, c.On(event, func(m *phoenix.Message) { calls.add(m.Event) }))
+		}
+		if _, err := c.Push(t.Context(), "echo", nil); err != nil {
+			t.Fatal(err)
+		}
+		h.say("a")
+		if err := c.Cast(t.Context(), "crash", nil); err != nil {
+			t.Fatal(err)
+		}
+		h.sleepUntil(h.now() + time.Minute)
+		h.say("a")
+		if err := c.Cast(t.Context(), "stop", nil); err != nil {
+			t.Fatal(err)
+		}
+		h.sleepUntil(h.now() + time.Minute)
+		wantChannel(t, c, phoenix.ChannelClosed)
+		wantItems(t, "On, given after the join", calls.list(), "phx_reply", "a", "phx_error", "phx_reply", "a", "phx_close")
+		wantItems(t, "Subscribe", drain(t, subs[0]),
+			"phx_reply", "phx_reply", "a", "phx_error", "gap", "phx_reply", "a", "phx_close", phoenix.ErrClosedByServer.Error())
+		wantItems(t, "without names", drain(t, subs[1]), "a", "gap", "a", phoenix.ErrClosedByServer.Error())
+		for _, off := range offs {
+			off()
+			off()
+		}
+	})
+}
+
+// What waits after the server's phx_close came before it.
+func TestCallsThatWaitWhenTheServerClosesTheChannelAreMade(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s, c, _ := subscribed(t, h)
+		release := make(chan struct{})
+		var calls recorder[string]
+		for _, event := range []string{"a", "phx_close"} {
+			c.On(event, func(m *phoenix.Message) {
+				calls.add(m.Event)
+				<-release
+			})
+		}
+		h.say("a", "a")
+		if err := c.Cast(t.Context(), "stop", nil); err != nil {
+			t.Fatal(err)
+		}
+		wantChannel(t, c, phoenix.ChannelClosed)
+		release <- struct{}{}
+		release <- struct{}{}
+		synctest.Wait()
+		wantItems(t, "calls", calls.list(), "a", "a", "phx_close")
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.say("a", "a")
+		s.Close()
+		close(release)
+		<-s.Done()
+		wantItems(t, "calls", calls.list(), "a", "a", "phx_close")
 	})
 }

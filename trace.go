@@ -9,9 +9,9 @@ import (
 // for metrics and spans. Any of them may be nil. They run on goroutines of the
 // socket, or of the caller, possibly several at once, and must return soon:
 // the network waits for them. They must not call methods of the socket or of
-// its channels. What a Start function returns, which must not be nil, is the ctx
-// of what it started, and of the matching Done. PushStart gets the ctx of the
-// push, the others a background ctx.
+// its channels. What a Start function returns is the ctx of what it started, and
+// of the matching Done; nil stands for the ctx that it got. PushStart gets the ctx
+// of the push, the others a background ctx. [MultiTrace] makes one Trace of several.
 //
 // Frames hold payloads, and those of joins may hold tokens: a Trace, unlike the
 // Logger, sees everything.
@@ -38,8 +38,8 @@ type Trace struct {
 	// modified.
 	FrameIn  func(Frame)
 	FrameOut func(Frame)
-	// Dropped is called when messages of a topic were dropped because a
-	// consumer was slow.
+	// Dropped is called when n messages of a topic were dropped because a
+	// consumer was slow. The topic is "" for a subscription of the socket.
 	Dropped func(topic string, n int)
 	// ProtocolError is called when a frame was skipped, or something in a state
 	// or diff of a Presence.
@@ -92,6 +92,6 @@ type PushDoneInfo struct {
 // CallbackInfo describes a call of a function given to On, or to a Presence.
 type CallbackInfo struct {
 	Topic  string
-	Event  string
-	Queued int // calls of the same channel, or states and diffs, that wait behind it
+	Event  string // "" for ChannelOptions.OnMissed
+	Queued int    // calls of the same channel, or states and diffs, that wait behind it
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/phoenixtest"
 )
 
 type traceKey struct{}
@@ -170,4 +172,102 @@ func TestFramesAreTracedInBothDirections(t *testing.T) {
 			t.Errorf("Stats = %+v", st)
 		}
 	})
+}
+
+// Each trace of a MultiTrace sees all, and its Done gets the ctx of its own Start.
+func TestTracesTogetherSeeWhatEachSeesAlone(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		alone, first, last := &tracer{t: t}, &tracer{t: t}, &tracer{t: t}
+		life := func(tr *phoenix.Trace) {
+			s := h.connected(&phoenix.SocketOptions{Trace: tr})
+			c := h.joined(s, "room:1", nil)
+			c.On("a", func(*phoenix.Message) {})
+			if _, err := c.Push(t.Context(), "echo", 1); err != nil {
+				t.Fatal(err)
+			}
+			h.say("a")
+			h.srv.Conns()[0].SendRaw(phoenixtest.OpText, []byte("no message"))
+			synctest.Wait()
+			s.Close()
+			<-s.Done()
+		}
+		type mark struct{}
+		var frames, dones int
+		between := &phoenix.Trace{
+			// As one that has spans: the ctx of the trace behind it is another.
+			PushStart: func(ctx context.Context, _ phoenix.PushStartInfo) context.Context {
+				return context.WithValue(ctx, mark{}, "mine")
+			},
+			PushDone: func(ctx context.Context, _ phoenix.PushDoneInfo) {
+				dones++
+				if ctx.Value(mark{}) != "mine" {
+					t.Error("a Done without the ctx of its Start")
+				}
+			},
+			ConnectStart: func(context.Context, phoenix.ConnectStartInfo) context.Context { return nil },
+			JoinDone: func(ctx context.Context, _ phoenix.JoinDoneInfo) {
+				dones++
+				_ = ctx.Value(mark{}) // it is not nil, though it has no Start
+			},
+			FrameIn: func(phoenix.Frame) { frames++ },
+		}
+		life(alone.trace())
+		want := alone.take()
+		// It gets the ctxs of the first, in which a tracer does not begin again.
+		lastTrace := last.trace()
+		lastTrace.ConnectStart, lastTrace.JoinStart, lastTrace.PushStart, lastTrace.CallbackStart = nil, nil, nil, nil
+		life(phoenix.MultiTrace(nil, first.trace(), phoenix.MultiTrace(between, nil, &phoenix.Trace{}, lastTrace), nil))
+		wantItems(t, "together", first.take(), want...)
+		if got := last.take(); len(got) == 0 || frames == 0 || dones != 2 {
+			t.Errorf("%q, %d frames, %d dones", got, frames, dones)
+		}
+	})
+}
+
+func TestATraceOfNoneHasNoHooks(t *testing.T) {
+	t.Parallel()
+	if got := reflect.ValueOf(*phoenix.MultiTrace(nil, &phoenix.Trace{})); !got.IsZero() {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A Start that returns nil is no panic.
+func TestAStartThatReturnsNilKeepsItsCtx(t *testing.T) {
+	for name, combine := range map[string]func(*phoenix.Trace) *phoenix.Trace{
+		"alone":    func(tr *phoenix.Trace) *phoenix.Trace { return tr },
+		"together": func(tr *phoenix.Trace) *phoenix.Trace { return phoenix.MultiTrace(tr, tr) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				var done recorder[string]
+				s := h.connected(&phoenix.SocketOptions{
+					AuthToken: func(ctx context.Context) (string, error) { return "", ctx.Err() },
+					Trace: combine(&phoenix.Trace{
+						ConnectStart:  func(context.Context, phoenix.ConnectStartInfo) context.Context { return nil },
+						ConnectDone:   func(ctx context.Context, _ phoenix.ConnectDoneInfo) { done.add(fmt.Sprint("connect ", ctx.Err())) },
+						JoinStart:     func(context.Context, phoenix.JoinStartInfo) context.Context { return nil },
+						JoinDone:      func(ctx context.Context, _ phoenix.JoinDoneInfo) { done.add("join") },
+						PushStart:     func(context.Context, phoenix.PushStartInfo) context.Context { return nil },
+						PushDone:      func(ctx context.Context, _ phoenix.PushDoneInfo) { done.add(fmt.Sprint("push ", ctx.Err())) },
+						CallbackStart: func(context.Context, phoenix.CallbackInfo) context.Context { return nil },
+						CallbackDone:  func(ctx context.Context, _ phoenix.CallbackInfo) { done.add(fmt.Sprint("callback ", ctx.Err())) },
+					}),
+				})
+				c := h.channel(s, "room:1", &phoenix.ChannelOptions{ParamsFunc: func(ctx context.Context, _ phoenix.JoinAttempt) (any, error) { return nil, ctx.Err() }})
+				c.On("a", func(*phoenix.Message) {})
+				if _, err := c.Join(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Push(t.Context(), "echo", nil); err != nil {
+					t.Error(err)
+				}
+				h.say("a")
+				want := []string{"connect <nil>", "join", "push <nil>", "callback <nil>"}
+				if name == "together" {
+					want = []string{want[0], want[0], want[1], want[1], want[2], want[2], want[3], want[3]}
+				}
+				wantItems(t, "dones", done.list(), want...)
+			})
+		})
+	}
 }

@@ -17,9 +17,9 @@ func TestNoConsumerSleepsWhileSomethingIsThere(t *testing.T) {
 			}
 		},
 		"gaps": func(sub *Subscription) {
-			for range 3 {
-				sub.putErr(&GapError{Err: ErrConnectionLost})
-			}
+			sub.putGap(&GapError{Err: ErrConnectionLost})
+			sub.put(&Message{})
+			sub.putGap(&GapError{Err: ErrConnectionLost})
 		},
 		"the last message, and the end": func(sub *Subscription) {
 			sub.put(&Message{})

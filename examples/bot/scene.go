@@ -89,7 +89,7 @@ func (sc *scene) asks(body string, replies ...string) func(context.Context) erro
 }
 
 func (sc *scene) hears(ctx context.Context) (line, error) {
-	for l, err := range phoenix.MessagesFor[line](ctx, sc.guest.heard) {
+	for l, err := range phoenix.AllFor[line](ctx, sc.guest.heard) {
 		if gap := (*phoenix.GapError)(nil); errors.As(err, &gap) {
 			continue // that was the outage
 		}
