@@ -63,7 +63,7 @@ func newFollower(socket *phoenix.Socket, topic string, after int64, handle func(
 		return nil, err
 	}
 	// Before the join, to miss nothing.
-	f.sub = f.channel.Subscribe(&phoenix.SubscribeOptions{Events: []string{"event", "missed"}})
+	f.sub = f.channel.Subscribe(&phoenix.SubscribeOptions{Events: []string{"event", "missed"}, Limit: 1024})
 	return f, nil
 }
 
