@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/phxgo/phoenix"
 )
@@ -58,7 +59,8 @@ func crashed(err error) bool {
 	case errors.As(err, &closed):
 		return closed.Code == 1011 // Phoenix could not decode the push, or encode the reply
 	case errors.As(err, &polled):
-		return polled.StatusCode == 408 || polled.StatusCode == 500 // the same over long poll
+		// The same over long poll.
+		return polled.StatusCode == http.StatusRequestTimeout || polled.StatusCode == http.StatusInternalServerError
 	}
 	return errors.Is(err, phoenix.ErrChannelCrashed)
 }
