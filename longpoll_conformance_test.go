@@ -121,7 +121,7 @@ func (p *playback) compare(r *http.Request, body string, want recordedPoll) {
 	}
 	p.mu.Lock()
 	token := p.token
-	if want.body.Token != "" {
+	if p.token == "" { // that of another session is not used
 		p.token = want.body.Token
 	}
 	p.mu.Unlock()

@@ -66,11 +66,10 @@ func (c *pollConn) open(ctx context.Context, u *url.URL) error {
 		return dialFailed(ctx, u, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read, or is of no use
-	body := r.watch(resp.Body)
 	if resp.StatusCode != http.StatusOK {
-		return c.refusal(resp, resp.StatusCode, readErrorBody(body), nil)
+		return c.refusal(resp, resp.StatusCode, r.errorBody(resp), nil)
 	}
-	c.body.reset(body)
+	c.body.reset(r.watch(resp.Body))
 	for err == nil { // no messages are expected
 		_, err = c.body.next()
 	}
@@ -159,12 +158,11 @@ func (c *pollConn) startPoll() error {
 		return about("GET of the long poll", r.cause(err))
 	}
 	c.poll, c.resp = r, resp
-	body := r.watch(resp.Body)
 	if resp.StatusCode != http.StatusOK {
 		defer c.dropPoll()
-		return c.refusedWith(resp, body)
+		return r.refusedWith(resp)
 	}
-	c.body.reset(body)
+	c.body.reset(r.watch(resp.Body))
 	return nil
 }
 

@@ -132,14 +132,14 @@ func (c *pollConn) send(batch []byte, contentType string) (left bool, err error)
 		return r.mayHaveLeft(), about("POST of the long poll", r.cause(err))
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read, or is of no use
-	body := r.watch(resp.Body)
 	if resp.StatusCode != http.StatusOK {
-		return true, c.refusedWith(resp, body)
+		return true, r.refusedWith(resp)
 	}
 	var answer struct {
 		Status int `json:"status"`
 	}
-	data, err := io.ReadAll(io.LimitReader(body, maxPostAnswer))
+	// A few bytes, whose trickling is no progress.
+	data, err := io.ReadAll(io.LimitReader(r.closing(resp.Body), maxPostAnswer))
 	if err != nil {
 		return true, about("POST of the long poll", r.cause(err))
 	}

@@ -33,9 +33,12 @@ type pollRequest struct {
 	joins bool
 	done  chan struct{}
 
-	// What the HTTP transport tells, if it does; and whether it has begun to read
-	// the body.
-	sent, bodyRead atomic.Bool
+	sent atomic.Bool // the header of a request, if the HTTP transport tells
+
+	// Whether the HTTP transport has begun to read the body, and whether it may.
+	bodyRead, bodyShut bool
+	// unwatch says that the body of the answer need not be closed any more.
+	unwatch func() bool
 }
 
 // A noProgressError says how long nothing was heard of a request.
@@ -86,6 +89,9 @@ func (r *pollRequest) end() {
 		r.timer.Stop()
 		r.timer = nil
 	}
+	if r.unwatch != nil {
+		r.unwatch()
+	}
 	r.mu.Unlock()
 	r.cancel(nil)
 }
@@ -97,6 +103,15 @@ func (r *pollRequest) progressed() {
 	if r.timer != nil {
 		r.due = time.Now().Add(r.c.timeout)
 		r.timer.Reset(r.c.timeout)
+	}
+}
+
+// pause stops the clock of the request until progressed is called.
+func (r *pollRequest) pause() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.timer != nil {
+		r.timer.Stop()
 	}
 }
 
@@ -138,7 +153,7 @@ func (r *pollRequest) do(target string, body []byte, contentType string) (*http.
 		}
 		req.Body, _ = req.GetBody() // which does not fail
 	}
-	resp, err := c.client.Do(req)
+	resp, err := r.roundTrip(req)
 	if err == nil {
 		r.progressed()
 		if resp.Request == nil { // a RoundTripper need not tell
@@ -146,6 +161,49 @@ func (r *pollRequest) do(target string, body []byte, contentType string) (*http.
 		}
 	}
 	return resp, err
+}
+
+// deafTime is how long a request may go on after its ctx has ended. A RoundTripper
+// that heeds the ctx ends at once.
+const deafTime = 20 * time.Millisecond
+
+var errRoundTripperExit = errors.New("phoenix: the RoundTripper has ended its goroutine")
+
+// roundTrip makes the request on a goroutine of its own: a RoundTripper of the
+// user's that ignores the ctx is left behind, and its answer is thrown away.
+func (r *pollRequest) roundTrip(req *http.Request) (*http.Response, error) {
+	type answer struct {
+		resp *http.Response
+		err  error
+	}
+	answered, left := make(chan answer), make(chan struct{})
+	go func() {
+		a := answer{err: errRoundTripperExit}
+		defer func() {
+			select {
+			case answered <- a:
+			case <-left:
+				if a.err == nil {
+					_ = a.resp.Body.Close() // nobody reads it
+				}
+			}
+		}()
+		a.resp, a.err = r.c.client.Do(req) //nolint:bodyclose // by who reads it
+	}()
+	select {
+	case a := <-answered:
+		return a.resp, a.err
+	case <-r.ctx.Done():
+	}
+	t := time.NewTimer(deafTime)
+	defer t.Stop()
+	select {
+	case a := <-answered:
+		return a.resp, a.err
+	case <-t.C:
+		close(left)
+		return nil, context.Cause(r.ctx)
+	}
 }
 
 func (r *pollRequest) trace() *httptrace.ClientTrace {
@@ -163,10 +221,15 @@ func (r *pollRequest) trace() *httptrace.ClientTrace {
 }
 
 // mayHaveLeft reports whether the server may have got what a request that failed
-// was to bring: nobody has sent a body that was not read. What a trace tells of
-// connections would not do: a RoundTripper may try several ways, of which not all
-// tell.
-func (r *pollRequest) mayHaveLeft() bool { return r.bodyRead.Load() }
+// was to bring: nobody has sent a body that was not read, and from now on nobody
+// can. What a trace tells of connections would not do: a RoundTripper may try
+// several ways, of which not all tell.
+func (r *pollRequest) mayHaveLeft() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bodyShut = true
+	return r.bodyRead
+}
 
 // A sentBody is the body of a request, in whose reading that makes progress.
 type sentBody struct {
@@ -175,32 +238,58 @@ type sentBody struct {
 }
 
 func (b *sentBody) Read(p []byte) (int, error) {
-	b.r.bodyRead.Store(true)
+	b.r.mu.Lock()
+	shut := b.r.bodyShut
+	b.r.bodyRead = b.r.bodyRead || !shut
+	b.r.mu.Unlock()
+	if shut {
+		return 0, errPollClosed
+	}
 	b.r.progressed()
 	return b.Reader.Read(p)
 }
 
 // watch returns a reader in whose use the request makes progress.
-func (r *pollRequest) watch(body io.Reader) io.Reader { return &watchedReader{body, r} }
+func (r *pollRequest) watch(body io.ReadCloser) io.Reader { return &watchedReader{r.closing(body), r} }
+
+// closing returns a body that the end of the request closes, because the one of a
+// RoundTripper may not heed the ctx.
+func (r *pollRequest) closing(body io.ReadCloser) io.Reader {
+	unwatch := context.AfterFunc(r.ctx, func() { _ = body.Close() }) // reading tells
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unwatch = unwatch
+	return body
+}
 
 type watchedReader struct {
 	io.Reader
 	r *pollRequest
 }
 
+// Read starts the clock of the request, and stops it: that of an answer which
+// nobody reads does not run, and what has come meanwhile is read.
 func (w *watchedReader) Read(p []byte) (int, error) {
-	n, err := w.Reader.Read(p)
-	if n > 0 {
-		w.r.progressed()
-	}
-	return n, err
+	w.r.progressed()
+	defer w.r.pause()
+	return w.Reader.Read(p)
+}
+
+// errorBodyTime is how long the body of a refusal is waited for, which is only for
+// the reader of the error.
+const errorBodyTime = time.Second
+
+// errorBody returns what there is of the body of a refusal.
+func (r *pollRequest) errorBody(resp *http.Response) []byte {
+	defer time.AfterFunc(errorBodyTime, func() { _ = resp.Body.Close() }).Stop() // reading ends
+	return readErrorBody(r.closing(resp.Body))
 }
 
 // refusedWith is the error of an HTTP status that is no answer of Phoenix's,
 // whose own statuses are in the bodies.
-func (c *pollConn) refusedWith(resp *http.Response, body io.Reader) error {
-	return c.secrets().clean(&PollError{
-		Method: resp.Request.Method, StatusCode: resp.StatusCode, Header: resp.Header, Body: readErrorBody(body),
+func (r *pollRequest) refusedWith(resp *http.Response) error {
+	return r.c.secrets().clean(&PollError{
+		Method: resp.Request.Method, StatusCode: resp.StatusCode, Header: resp.Header, Body: r.errorBody(resp),
 	})
 }
 

@@ -2,6 +2,7 @@ package phoenix
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -86,7 +87,7 @@ func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	c.client, c.closeIdle = c.newClient(req.HTTPClient)
 	if err := c.open(ctx, t.url(req.URL)); err != nil {
 		c.cut()
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && !errors.As(err, new(*HandshakeError)) {
 			err = ctx.Err()
 		}
 		return nil, err
