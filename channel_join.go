@@ -232,15 +232,21 @@ func (conn *connection) strike(cause error) {
 	}
 	w := j.channel.waiter
 	first := w != nil && !w.rejoin
-	if code := crashCode(cause); code == closeCrash || code == http.StatusInternalServerError || code == http.StatusGone && first {
+	switch crashCode(cause) {
+	case closeCrash, http.StatusInternalServerError:
 		j.channel.strikes++
+	case http.StatusGone, http.StatusRequestTimeout:
+		if first {
+			j.channel.strikes++
+		}
 	}
 }
 
 // crashCode returns the code with which the server ended a connection. Those of
 // a crash are 1011, and with long poll 500. A crashed session can also be just
-// gone, as one is whose node went away: for that alone no channel is closed that
-// was joined before. What else ends connections says nothing about what was sent
+// gone (410), as one is whose node went away, or leave a POST without an outcome
+// for the server's window (408), as a slow join does: for that alone no channel is
+// closed that was joined before. What else ends connections says nothing about what was sent
 // on them.
 func crashCode(cause error) int {
 	if ce := (*CloseError)(nil); errors.As(cause, &ce) {

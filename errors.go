@@ -48,7 +48,8 @@ var (
 	// ErrJoinFatal says that the server's end of the connection crashed, several
 	// times in a row, when it was at the join of this channel. Its params or its
 	// reply are something that the server cannot deal with, such as a binary
-	// reply over V1.
+	// reply over V1; or, with long poll, join/3 takes longer than the server's
+	// window.
 	ErrJoinFatal = errors.New("phoenix: the server's connection crashes on the join of this channel, on its params or its reply")
 	// ErrChannelCrashed says that the channel's process on the server ended
 	// abnormally (phx_error), or that the server no longer knows the channel.

@@ -2,9 +2,9 @@ package phoenix_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,41 +54,90 @@ func TestAJoinWithADeadlineNamesTheLastFailure(t *testing.T) {
 	})
 }
 
-// A server that talks V1 crashes when it is to send a binary reply.
+// A server that talks V1 crashes when it is to send a binary reply. With long poll
+// nothing tells so until the POST of the join is answered with 408, at the end of
+// the server's window: a session that is at a slow join/3 is as silent.
 func TestAJoinOnWhichTheServerCrashesIsGivenUpAndHoldsUpNoOther(t *testing.T) {
 	overEach(t, func(t *testing.T, in bubble) {
 		t.Helper()
-		in(t, nil, func(t *testing.T, h *harness) {
-			h.srv.Handle("binary:*", phoenixtest.Channel{Join: func(*phoenixtest.Context, phoenixtest.Payload) phoenixtest.Reply {
-				return phoenixtest.OK(phoenixtest.Binary{1, 2, 3})
-			}})
+		in(t, &phoenixtest.Options{LongPollWindow: 2 * time.Second}, func(t *testing.T, h *harness) {
 			s := h.connected(&phoenix.SocketOptions{Serializer: phoenix.V1()})
 			old := h.joined(s, "room:old", nil)
-			bad := h.goJoin(t.Context(), h.channel(s, "binary:1", nil))
-			var good []<-chan outcome
-			for i := range 12 {
-				good = append(good, h.goJoin(t.Context(), h.channel(s, fmt.Sprintf("room:%d", i), nil)))
-			}
-			// With long poll a session that has crashed leaves the POST without an
-			// answer for the server's window, and Timeout comes first.
-			joined, given, why, connects := time.Second, 2*time.Second, phoenix.ErrJoinFatal, uint64(4)
+			bad, good := h.joinsWithABinaryReply(s, time.Minute)
+			// Connections end at the join at once, or after the window. The second
+			// one begins a second after the first one's end, with the other joins.
+			joined, given := time.Second, 2*time.Second
 			if h.polls {
-				joined, given, why, connects = 11*time.Second, 10*time.Second, phoenix.ErrTimeout, 2
+				joined, given = 3*time.Second, 8*time.Second
 			}
 			for _, done := range good {
 				wantOK(t, <-done, joined)
 			}
 			o := <-bad
-			wantErr(t, o, why, given)
-			if !h.polls && !errors.Is(o.err, phoenix.ErrConnectionLost) {
-				t.Errorf("Join = %v, want the cause too", o.err)
+			wantErr(t, o, phoenix.ErrJoinFatal, given)
+			wantIs(t, o.err, phoenix.ErrConnectionLost)
+			if h.polls {
+				wantPollError(t, o.err, "POST", 408)
 			}
 			h.sleepUntil(time.Minute)
 			wantChannel(t, old, phoenix.ChannelJoined)
-			if st := s.Stats(); st.Connects != connects || st.Joined != 13 || st.Channels != 13 {
+			if st := s.Stats(); st.Connects != 4 || st.Joined != 13 || st.Channels != 13 {
 				t.Errorf("stats = %+v", st)
 			}
 		})
+	})
+}
+
+// joinsWithABinaryReply begins a join of which the reply is binary, and twelve
+// others behind it.
+func (h *harness) joinsWithABinaryReply(s *phoenix.Socket, timeout time.Duration) (bad <-chan outcome, good []<-chan outcome) {
+	h.t.Helper()
+	h.srv.Handle("binary:*", phoenixtest.Channel{Join: func(*phoenixtest.Context, phoenixtest.Payload) phoenixtest.Reply {
+		return phoenixtest.OK(phoenixtest.Binary{1, 2, 3})
+	}})
+	bad = h.goJoin(h.t.Context(), h.channel(s, "binary:1", &phoenix.ChannelOptions{Timeout: timeout}))
+	for i := range 12 {
+		good = append(good, h.goJoin(h.t.Context(), h.channel(s, fmt.Sprintf("room:%d", i), nil)))
+	}
+	return bad, good
+}
+
+// A window as long as Timeout, or longer, lets the join time out: the others are
+// joined after the reconnect.
+func TestAJoinThatCrashesALongPollTimesOutWithinTheWindow(t *testing.T) {
+	polled(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(&phoenix.SocketOptions{Serializer: phoenix.V1()})
+		bad, good := h.joinsWithABinaryReply(s, 9*time.Second)
+		wantErr(t, <-bad, phoenix.ErrTimeout, 9*time.Second)
+		for _, done := range good {
+			wantOK(t, <-done, 11*time.Second)
+		}
+		if st := s.Stats(); st.Connects != 2 || st.Joined != 12 || st.Channels != 12 {
+			t.Errorf("stats = %+v", st)
+		}
+	})
+}
+
+// A join/3 that takes longer than the window is no crash for a channel that was
+// joined before.
+func TestARejoinLongerThanTheWindowIsTriedAgain(t *testing.T) {
+	polled(t, &phoenixtest.Options{LongPollWindow: 2 * time.Second}, func(t *testing.T, h *harness) {
+		var slow atomic.Bool
+		h.srv.Handle("busy", phoenixtest.Channel{Join: func(c *phoenixtest.Context, _ phoenixtest.Payload) phoenixtest.Reply {
+			if slow.Load() {
+				c.Sleep(3 * time.Second)
+			}
+			return phoenixtest.OK(nil)
+		}})
+		s := h.connected(nil)
+		c := h.joined(s, "busy", &phoenix.ChannelOptions{Timeout: time.Minute})
+		slow.Store(true)
+		h.conn().Cut()
+		h.until(29500 * time.Millisecond) // on the tenth connection that ends with it
+		wantChannel(t, c, phoenix.ChannelJoining)
+		slow.Store(false)
+		h.until(60 * time.Second)
+		wantChannel(t, c, phoenix.ChannelJoined)
 	})
 }
 
