@@ -2,6 +2,7 @@ package phoenixtest
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -49,6 +50,7 @@ type route struct {
 }
 
 func newRoute(pattern string, ch Channel) route {
+	ch.Events, ch.Intercept = maps.Clone(ch.Events), maps.Clone(ch.Intercept)
 	trimmed, prefix := strings.CutSuffix(pattern, "*")
 	return route{pattern: trimmed, prefix: prefix, channel: &ch}
 }

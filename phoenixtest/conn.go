@@ -133,11 +133,10 @@ func (c *Conn) Send(m Message) error {
 // Reply answers a message past the application: Send with its refs and topic,
 // the event phx_reply and the status and value of r.
 func (c *Conn) Reply(m Message, r Reply) error {
-	payload, err := payloadOf(r.value)
-	if err != nil {
-		return err
+	if r.err != nil {
+		return r.err
 	}
-	op, frame, err := c.codec.appendReply(nil, m.JoinRef, m.Ref, nameOf(m.Topic), r.status, payload)
+	op, frame, err := c.codec.appendReply(nil, m.JoinRef, m.Ref, nameOf(m.Topic), r.status, r.payload)
 	if err != nil {
 		return err
 	}

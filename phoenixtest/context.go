@@ -134,12 +134,11 @@ func (c *Context) Reply(ref SocketRef, r Reply) {
 		return
 	}
 	conn := ref.p.conn
-	payload, err := payloadOf(r.value)
-	if err != nil {
-		c.p.misused(err.Error())
+	if r.err != nil {
+		c.p.misused(r.err.Error())
 		return
 	}
-	op, frame, err := conn.codec.appendReply(nil, ref.p.joinRef, ref.ref, ref.p.topic, r.status, payload)
+	op, frame, err := conn.codec.appendReply(nil, ref.p.joinRef, ref.ref, ref.p.topic, r.status, r.payload)
 	if err != nil {
 		c.p.misused(err.Error())
 		return

@@ -1,6 +1,7 @@
 package phoenixtest_test
 
 import (
+	"encoding/json"
 	"runtime"
 	"strings"
 	"testing"
@@ -395,5 +396,53 @@ func TestContext(t *testing.T) {
 		if got := conn.Channels(); len(got) != 0 {
 			t.Errorf("channels: %q", got)
 		}
+	})
+}
+
+// What a function of the test gives away it may use again: everything is encoded
+// before the call returns.
+func TestNothingOfTheTestIsKept(t *testing.T) {
+	buf := []byte(`{"n":1}`)
+	meta := map[string]any{"n": 1}
+	events := phoenixtest.Events{"do": func(c *Context, _ Payload) Reply {
+		raw := json.RawMessage(buf)
+		defer func() { buf[5] = '9' }()
+		c.Push("push", raw)
+		c.Broadcast("broadcast", raw)
+		c.Push("binary", phoenixtest.Binary(buf))
+		return phoenixtest.OK(raw)
+	}}
+	ch := phoenixtest.Channel{Events: events, Join: func(c *Context, _ Payload) Reply {
+		c.Send(func(c *Context) {
+			if err := c.Track("u", meta); err != nil {
+				t.Error(err)
+			}
+			meta["n"] = 9
+		})
+		r := phoenixtest.OK(meta)
+		meta["joined"] = true
+		return r
+	}}
+	assigns := map[string]any{"user": "ann"}
+	opts := &phoenixtest.Options{Connect: func(i *phoenixtest.ConnectInfo) error { i.Assigns = assigns; return nil }}
+	synctest.Test(t, func(t *testing.T) {
+		s := phoenixtest.NewServer(t, opts)
+		s.Handle("room:*", ch)
+		clear(events)
+		c := open(t, s)
+		assigns["user"] = "bob"
+		c.send(t, joinA)
+		c.want(t, `["1","1","room:a","phx_reply",{"response":{"n":1},"status":"ok"}]`)
+		if cx, _ := s.Conns()[0].Channel("room:a"); cx.Get("user") != "ann" {
+			t.Errorf("assigned %v", cx.Get("user"))
+		}
+		diff := c.wait(2)[1]
+		if !strings.Contains(diff, `"n":1`) {
+			t.Errorf("tracked %s", diff)
+		}
+		c.forget()
+		c.send(t, `["1","2","room:a","do",{}]`)
+		c.want(t, `["1",null,"room:a","push",{"n":1}]`, `[null,null,"room:a","broadcast",{"n":1}]`,
+			"binary AAEGBjFyb29tOmFiaW5hcnl7Im4iOjF9", `["1","2","room:a","phx_reply",{"response":{"n":1},"status":"ok"}]`)
 	})
 }

@@ -90,7 +90,9 @@ func (q *pollRequest) open() {
 		Header: q.r.Header, Params: flatParams(q.query), Transport: transportLongPoll, query: q.query,
 	}}
 	if s.opts.AuthToken {
-		u.info.AuthToken = q.r.Header.Get(headerAuthToken)
+		if all := q.r.Header.Values(headerAuthToken); len(all) > 0 {
+			u.info.AuthToken, u.info.HasAuthToken = all[0], true
+		}
 	}
 	if refused := u.connect(); refused != nil {
 		if u.raised {

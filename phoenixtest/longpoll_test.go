@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -137,6 +138,16 @@ func TestPollWindow(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The longest window there is: one and a half of it overflow.
+func TestAPollWindowWithoutEnd(t *testing.T) {
+	pollBubble(t, &phoenixtest.Options{LongPollWindow: math.MaxInt64}, func(t *testing.T, s *phoenixtest.Server, p *poller) {
+		time.AfterFunc(1000*time.Hour, func() { s.Broadcast("room:a", "news", nil) })
+		p.post(joinA).want(t, 200, 0)
+		p.get().want(t, 200, 0, joinedText)
+		p.get().want(t, 200, 1000*time.Hour, `[null,null,"room:a","news",{}]`)
+	})
 }
 
 // Only the start of a GET counts as a poll, and whether there was one is only
@@ -347,14 +358,23 @@ func TestPollConnect(t *testing.T) {
 				return phoenixtest.Refuse(500, nil, "never seen")
 			}
 			info.ID = info.Transport + ":" + info.AuthToken
+			if info.HasAuthToken {
+				info.ID += ":given"
+			}
 			return nil
 		},
 	}
 	pollBubble(t, opts, func(t *testing.T, s *phoenixtest.Server, p *poller) {
 		p.token = ""
 		p.do(http.MethodGet, http.Header{"X-Phoenix-Authtoken": {"a~b"}}, "").want(t, 410, 0)
-		if got := s.Conns()[1].ID(); got != "longpoll:a~b" {
-			t.Errorf("id %q", got)
+		p.token = ""
+		p.do(http.MethodGet, http.Header{"X-Phoenix-Authtoken": {""}}, "").want(t, 410, 0)
+		p.token = ""
+		p.get().want(t, 410, 0)
+		for i, want := range []string{"longpoll:a~b:given", "longpoll::given", "longpoll:"} {
+			if got := s.Conns()[i+1].ID(); got != want {
+				t.Errorf("id %q, want %q", got, want)
+			}
 		}
 		for query, want := range map[string]int{
 			"vsn=2.0.0&deny": 403, "vsn=2.0.0&crash": 500, "vsn=9.0.0": 403, "vsn[]=2.0.0": 403, "vsn[a]=2.0.0": 500, "vsn=2.0.0&x=%": 410, "x=%ff": 400, "": 410,

@@ -2,6 +2,7 @@ package phoenixtest
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -163,6 +164,7 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.LongPollWindow < 0 {
 		return c, fmt.Errorf("phoenixtest: Options.LongPollWindow: %v is negative", c.LongPollWindow)
 	}
+	c.LongPollWindow = min(c.LongPollWindow, math.MaxInt64/2) // of which one and a half are waited for
 	if c.LongPollWindow == 0 {
 		c.LongPollWindow = defaultLongPollWindow
 	}
@@ -197,6 +199,9 @@ type ConnectInfo struct {
 	Header http.Header
 	// AuthToken is the decoded token, "" without one. See Options.AuthToken.
 	AuthToken string
+	// HasAuthToken says that there is a token, which may be empty: Phoenix hands
+	// that on, for the application to refuse.
+	HasAuthToken bool
 	// Vsn is the serializer version that the client asked for, such as
 	// "2.0.0".
 	Vsn string

@@ -229,11 +229,10 @@ func (p *process) apply(r Reply, ref Ref) (how ending, why string) {
 
 // reply sends the reply part of r; on the process's own goroutine only.
 func (p *process) reply(ref Ref, r Reply) (why string) {
-	payload, err := payloadOf(r.value)
-	if err != nil {
-		return err.Error()
+	if r.err != nil {
+		return r.err.Error()
 	}
-	op, frame, err := p.conn.codec.appendReply(p.scratch[:0], p.joinRef, ref, p.topic, r.status, payload)
+	op, frame, err := p.conn.codec.appendReply(p.scratch[:0], p.joinRef, ref, p.topic, r.status, r.payload)
 	if err != nil {
 		return err.Error()
 	}

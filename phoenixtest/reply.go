@@ -4,7 +4,8 @@ package phoenixtest
 // is answered, and whether the channel goes on. The zero Reply is NoReply().
 type Reply struct {
 	status  string
-	value   any
+	payload Payload
+	err     error // of encoding the payload
 	replies bool
 	end     ending
 }
@@ -22,7 +23,8 @@ const (
 // OK answers with status "ok" and v as the response. What v may be, here and
 // wherever else a payload is given: nil for {}, a [Payload] or a
 // json.RawMessage to be sent as it is, a [Binary] for a binary frame, anything
-// else for encoding/json. A v that cannot be encoded crashes the channel.
+// else for encoding/json. A v that cannot be encoded crashes the channel. It is
+// encoded at once, so that it may be changed or used again afterwards.
 func OK(v any) Reply { return Status("ok", v) }
 
 // Error answers with status "error". From Join it refuses the join.
@@ -30,7 +32,10 @@ func Error(v any) Reply { return Status("error", v) }
 
 // Status answers with any status. From Join only "ok" and "error" are legal,
 // as in Phoenix; others crash the join.
-func Status(name string, v any) Reply { return Reply{status: name, value: v, replies: true} }
+func Status(name string, v any) Reply {
+	payload, err := payloadOf(v)
+	return Reply{status: name, payload: payload, err: err, replies: true}
+}
 
 // NoReply does not answer. The client is never told, so a push that waits for
 // a reply waits until its timeout.

@@ -217,7 +217,7 @@ func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Con
 // Handle routes a topic to a channel, as `channel "room:*", RoomChannel` does.
 // A pattern is a topic, or a prefix that ends in "*". Routes are tried in the
 // order of their definition. It may be called while clients are connected, and
-// counts for later joins.
+// counts for later joins. The maps of ch are copied.
 func (s *Server) Handle(pattern string, ch Channel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -119,11 +119,10 @@ func (c *Conn) answer(joinRef Ref, m *inbound, r Reply) error {
 }
 
 func (c *Conn) encodeReply(joinRef Ref, m *inbound, r Reply) (Opcode, []byte, error) {
-	payload, err := payloadOf(r.value)
-	if err != nil {
-		return 0, nil, err
+	if r.err != nil {
+		return 0, nil, r.err
 	}
-	return c.codec.appendReply(nil, joinRef, m.Ref, m.topicName(), r.status, payload)
+	return c.codec.appendReply(nil, joinRef, m.Ref, m.topicName(), r.status, r.payload)
 }
 
 // join runs a join to its end; until then the connection does nothing else.

@@ -179,7 +179,7 @@ func (u *upgrade) negotiateSubprotocol() *refusal {
 		if err != nil {
 			return u.refuse(http.StatusInternalServerError, "the auth token is not standard base64")
 		}
-		u.info.AuthToken = string(token)
+		u.info.AuthToken, u.info.HasAuthToken = string(token), true
 		offered = slices.DeleteFunc(offered, func(p string) bool { return p == bearers[0] })
 	}
 	switch {
@@ -347,9 +347,9 @@ func (u *upgrade) newConn(transport string) *Conn {
 		server:   u.server,
 		kind:     transport,
 		id:       u.info.ID,
-		params:   u.info.Params,
+		params:   maps.Clone(u.info.Params),
 		vsn:      u.info.Vsn,
-		assigns:  u.info.Assigns,
+		assigns:  maps.Clone(u.info.Assigns),
 		codec:    u.codec,
 		done:     make(chan struct{}),
 		channels: make(map[string]*process),

@@ -214,6 +214,7 @@ func TestAuthToken(t *testing.T) {
 		"two tokens":       {false, []string{"phoenix", bearer + "YQ", bearer + "Yg"}, 101, "phoenix", ""},
 		"none":             {false, nil, 101, "", ""},
 		"no token":         {false, []string{"phoenix"}, 101, "phoenix", ""},
+		"empty token":      {false, []string{"phoenix", bearer}, 101, "phoenix", "empty"},
 		"foreign":          {false, []string{"other"}, 403, "", ""},
 		"mount without it": {true, []string{"phoenix", bearer + "dG9rZW4"}, 101, "", ""},
 	} {
@@ -222,7 +223,12 @@ func TestAuthToken(t *testing.T) {
 				token := "not asked"
 				s := phoenixtest.NewServer(t, &phoenixtest.Options{
 					AuthToken: !test.off,
-					Connect:   func(i *phoenixtest.ConnectInfo) error { token = i.AuthToken; return nil },
+					Connect: func(i *phoenixtest.ConnectInfo) error {
+						if token = i.AuthToken; token == "" && i.HasAuthToken {
+							token = "empty"
+						}
+						return nil
+					},
 				})
 				res := checkDial(t, s, "/socket/websocket?vsn=2.0.0", test.status, test.subprotocols...)
 				if got := res.Header.Get("Sec-Websocket-Protocol"); got != test.protocol {

@@ -56,8 +56,7 @@ func connect(info *phoenixtest.ConnectInfo, signer *token.Signer) error {
 func userOf(info *phoenixtest.ConnectInfo, params map[string]any, signer *token.Signer) (string, error) {
 	text, given := stringParam(params, "user_token")
 	if !given {
-		text = info.AuthToken
-		given = text != ""
+		text, given = info.AuthToken, info.HasAuthToken
 	}
 	if given {
 		return verifyUser(signer, text)

@@ -67,6 +67,7 @@ func TestConnectWithTokens(t *testing.T) {
 		"expired":             {"", "user_token=" + old, nil, "403 Forbidden"},
 		"bad":                 {"", "user_token=", nil, "403 Forbidden"},
 		"bad in subprotocol":  {"", "user=bob", bearer("bad"), "403 Forbidden"},
+		"empty token":         {"", "user=bob", bearer(""), "403 Forbidden"},
 		"nobody":              {"", "", nil, `"user":"anon"`},
 		"of the future":       {"", "user_token=" + future, nil, "403 Forbidden"},
 		"a list of users":     {"", "user[]=ann", nil, ann},
@@ -96,7 +97,7 @@ func TestLongPollWithAuthToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for given, want := range map[string]string{token: `"status":410`, "bad": `{"status":403}`} {
+	for given, want := range map[string]string{token: `"status":410`, "bad": `{"status":403}`, "": `{"status":403}`} {
 		url := strings.Replace(s.URL(), "ws://", "http://", 1) + "/longpoll?vsn=2.0.0"
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 		if err != nil {
