@@ -300,7 +300,7 @@ func TestWhatTricklesDoesNotKeepALongPoll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close(context.Background(), 0, "") //nolint:errcheck // it is cut
+		defer conn.Close(context.Background(), 0, "")
 		want, status := 5*time.Second, 0
 		if strings.HasPrefix(name, "an error") {
 			want, status = time.Second, http.StatusBadGateway
