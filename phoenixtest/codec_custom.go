@@ -4,7 +4,8 @@ import "fmt"
 
 // A Serializer is a serializer that a socket is mounted with beside Phoenix's own:
 // another vsn, other kinds of binary frames; see Options.Serializers. Its methods
-// are called from several goroutines at once. One that panics or returns an error
+// are called from several goroutines at once, and while a broadcast is queued:
+// they must not call the server. One that panics or returns an error
 // does what an exception in Phoenix's place does: it closes the connection if it
 // was about a client's frame or the answer to a join, and else crashes the channel.
 type Serializer interface {

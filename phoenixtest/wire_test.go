@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"runtime"
 	"strings"
@@ -94,6 +95,7 @@ func TestIdleTimeout(t *testing.T) {
 		option, want time.Duration
 	}{
 		"default": {0, 90 * time.Second}, "set": {10 * time.Second, 40 * time.Second}, "off": {-1, 0},
+		"an hour": {time.Hour, time.Hour + 30*time.Second}, "the longest": {math.MaxInt64, 0}, "the most negative": {math.MinInt64, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
