@@ -47,6 +47,40 @@ func TestPushInFlightFailsAtOnceWhenTheConnectionIsLost(t *testing.T) {
 	})
 }
 
+func TestAPushWhoseTimeEndsSaysWhatItWaitedFor(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(&phoenix.SocketOptions{Timeout: 2 * time.Second})
+		c := h.joined(s, "room:1", nil)
+		const why = `phoenix: push "echo" on "room:1": never sent: `
+		check := func(ctx context.Context, want string) {
+			t.Helper()
+			_, err := c.Push(ctx, "echo", 1)
+			wantPushError(t, err, false, phoenix.ErrTimeout)
+			wantPushError(t, err, false, context.DeadlineExceeded)
+			if err.Error() != why+want {
+				t.Errorf("Push = %v, want %s", err, why+want)
+			}
+			_, err = c.PushAsync(ctx, "echo", 1).Wait(t.Context())
+			if ctx.Err() == nil && err.Error() != why+want {
+				t.Errorf("PushAsync = %v, want %s", err, why+want)
+			}
+		}
+		swallowed := h.swallow("phx_join")
+		h.room().Exit(phoenixtest.Crash())
+		h.sleepUntil(2 * time.Second)
+		if len(swallowed.list()) == 0 {
+			t.Fatal("no rejoin")
+		}
+		check(t.Context(), "timed out while waiting for the channel to be joined")
+		h.srv.Down()
+		synctest.Wait()
+		check(t.Context(), "timed out while waiting for the connection")
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		check(short, "context deadline exceeded while waiting for the connection")
+	})
+}
+
 func TestPushesOfAnOutageAreDeliveredInOrderAfterTheRejoin(t *testing.T) {
 	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)

@@ -17,7 +17,9 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/phxgo/phoenix"
@@ -172,7 +174,7 @@ func acceptKey(r *http.Request) string {
 }
 
 // echoSocket makes a socket with secrets that logs into out.
-func echoSocket(t *testing.T, endpoint string, transport phoenix.Transport, client *http.Client, out io.Writer) *phoenix.Socket {
+func echoSocket(t *testing.T, endpoint string, transport phoenix.Transport, client *http.Client, out io.Writer, traces ...*phoenix.Trace) *phoenix.Socket {
 	t.Helper()
 	s, err := phoenix.NewSocket(endpoint+"?known="+echoKnown, &phoenix.SocketOptions{
 		Transport: transport, HTTPClient: client,
@@ -180,6 +182,7 @@ func echoSocket(t *testing.T, endpoint string, transport phoenix.Transport, clie
 		Header:    http.Header{"Authorization": {echoHeader}, "Cookie": {echoCookie}},
 		AuthToken: func(context.Context) (string, error) { return echoToken, nil },
 		Timeout:   2 * time.Second,
+		Trace:     phoenix.MultiTrace(traces...),
 		RetryIf:   func(error) bool { return false },
 		Logger:    slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
@@ -330,6 +333,86 @@ func TestReasonsOfRepliesAreTameAndHoldNoSecrets(t *testing.T) {
 		_ = s.Close()
 		wantNoEcho(t, "the log", out.text())
 	})
+}
+
+// Connections whose failing writes quote everything: of a network, and of a
+// Transport of the user's.
+type (
+	leakyNet struct {
+		net.Conn
+		fails *atomic.Bool
+	}
+	leakyConn struct {
+		phoenix.Conn
+		fails *atomic.Bool
+	}
+)
+
+var errLeaky = fmt.Errorf("cannot write %s %s %s %s", echoToken, echoParam, echoKnown, echoHeader)
+
+func (c leakyNet) Write(b []byte) (int, error) {
+	if c.fails.Load() {
+		return 1, errLeaky
+	}
+	return c.Conn.Write(b)
+}
+
+func (c leakyConn) WriteFrames(frames []phoenix.Frame, deadline time.Time) (int, error) {
+	if c.fails.Load() {
+		return len(frames), errLeaky
+	}
+	return c.Conn.WriteFrames(frames, deadline)
+}
+
+func TestAFailedWriteRepeatsNoSecret(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		t.Run(fmt.Sprintf("Transport of the user's: %v", own), func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				var fails atomic.Bool
+				transport := phoenix.WebSocket(nil)
+				client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					c, err := h.srv.DialContext(ctx, network, addr)
+					return leakyNet{c, &fails}, err
+				}}}
+				if own {
+					client = h.srv.HTTPClient()
+					inner := transport
+					transport = transportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+						c, err := inner.Dial(ctx, req)
+						return leakyConn{c, &fails}, err
+					})
+				}
+				var out spill
+				var lost recorder[error]
+				s := echoSocket(t, h.srv.URL(), transport, client, &out, &phoenix.Trace{
+					PushDone:     func(_ context.Context, info phoenix.PushDoneInfo) { lost.add(info.Err) },
+					Disconnected: lost.add,
+				})
+				defer s.Close()
+				if err := s.Connect(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				c := h.joined(s, "room:1", nil)
+				fails.Store(true)
+				if err := c.Cast(t.Context(), "silent", 1); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				all := lost.list()
+				if len(all) != 2 {
+					t.Fatalf("errors: %v, want those of the cast and of the connection", all)
+				}
+				for _, err := range append(all, s.Stats().LastError) {
+					if !errors.Is(err, errLeaky) {
+						t.Errorf("%v is not the error of the write", err)
+					}
+					walkError(t, err)
+				}
+				_ = s.Close()
+				wantNoEcho(t, "the log", out.text())
+			})
+		})
+	}
 }
 
 func TestARefusalByAProxyIsAHandshakeErrorWithoutCredentials(t *testing.T) {

@@ -172,8 +172,30 @@ func (s *Socket) failCall(c *call, err error) {
 		s.stats.unanswered++
 	} else {
 		s.stats.unsent++
+		err = c.timedOut(err)
 	}
 	s.settle(c, nil, &PushError{Topic: c.channel.topic, Event: c.event, Sent: sent, Err: err})
+}
+
+// timedOut adds to the error of a push whose time ran out what it waited for.
+func (c *call) timedOut(err error) error {
+	what := "waiting for the network"
+	switch {
+	case c.place == placeNone:
+		return err
+	case c.place == placeQueued:
+	case c.channel.connected() == nil:
+		what = "waiting for the connection"
+	default:
+		what = "waiting for the channel to be joined"
+	}
+	switch e := err.(type) { //nolint:errorlint // the lock is held: no Is of the user's errors
+	case timeoutError:
+		return &wrapped{head: e, join: " while " + what}
+	case *ctxError:
+		return &ctxError{e.err, e.cause, what}
+	}
+	return err
 }
 
 // failAll ends all calls of a list.

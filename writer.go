@@ -109,6 +109,7 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 		tr.FrameOut(frame)
 	}
 	done, left, err := conn.soft.writeSoft(frame)
+	err = s.told.Load().clean(err)
 	s.lock()
 	conn.keep(data)
 	s.stats.framesOut++
@@ -203,6 +204,7 @@ func (s *Socket) writeBatch(conn *connection) {
 		}
 	}
 	n, err := conn.c.WriteFrames(frames, time.Now().Add(s.set.WriteTimeout))
+	err = s.told.Load().clean(err) // a push fails with it before the connection is torn down
 	s.lock()
 	conn.rest = false
 	conn.restWritten(err)
