@@ -13,8 +13,8 @@ type connection struct {
 	s      *Socket
 	r      *runner
 	c      Conn
-	soft   softWriter // c, if it can
-	check  frameChecker
+	soft   SoftWriter // c, if it can
+	check  FrameChecker
 	most   int  // frames for the writer to take at a time
 	open   bool // frames get through
 	opened time.Duration
@@ -54,12 +54,9 @@ func (conn *connection) cut() {
 
 // serve reads from a connection until it ends, and then takes it down.
 func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(error)) (stable bool, err error) {
-	conn := &connection{s: s, r: r, c: c, most: batchCalls}
-	conn.soft, _ = connAs[softWriter](c)
-	conn.check, _ = connAs[frameChecker](c)
-	if b, ok := connAs[batcher](c); ok {
-		conn.most = b.maxBatch()
-	}
+	conn := &connection{s: s, r: r, c: c, most: maxBatch(c)}
+	conn.soft, _ = c.(SoftWriter)
+	conn.check, _ = c.(FrameChecker)
 	conn.beats = s.set.HeartbeatInterval > 0 && needsHeartbeat(c)
 	conn.reader.conn = conn
 	conn.beat.init(conn, attempt, opened)

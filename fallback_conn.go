@@ -17,16 +17,21 @@ const quietTime = 5 * time.Second
 // the sake of servers whose clients want to remember nothing.
 const minLookout = 5 * time.Second
 
+// A forwarder is a Conn that can do what the one beneath can, except WriteSoft,
+// which would not tell that it cannot.
+type forwarder struct{ Conn }
+
+func (c forwarder) NeedsHeartbeat() bool     { return needsHeartbeat(c.Conn) }
+func (c forwarder) MaxBatch() int            { return maxBatch(c.Conn) }
+func (c forwarder) CheckFrame(f Frame) error { return checkFrame(c.Conn, f) }
+
 // A primaryConn tells its fallback how long it lasted.
 type primaryConn struct {
-	Conn
+	forwarder
 	f      *fallback
 	opened time.Time
 	ended  atomic.Bool // by whatever came first
 }
-
-// Unwrap returns the Conn beneath.
-func (c *primaryConn) Unwrap() Conn { return c.Conn }
 
 func (c *primaryConn) ReadFrame() (Frame, error) {
 	f, err := c.Conn.ReadFrame()
@@ -57,11 +62,11 @@ func (c *primaryConn) Close(ctx context.Context, code int, reason string) error 
 // counts too.
 type softPrimaryConn struct {
 	*primaryConn
-	soft softWriter
+	soft SoftWriter
 }
 
-func (c *softPrimaryConn) writeSoft(frame Frame) (done, left bool, err error) {
-	done, left, err = c.soft.writeSoft(frame)
+func (c *softPrimaryConn) WriteSoft(frame Frame) (done, left bool, err error) {
+	done, left, err = c.soft.WriteSoft(frame)
 	c.note(err)
 	return done, left, err
 }
@@ -71,7 +76,7 @@ var errPrimaryWorks = errors.New("phoenix: the primary transport works: changing
 
 // A secondaryConn looks out for the primary transport to work.
 type secondaryConn struct {
-	Conn
+	forwarder
 	f      *fallback
 	opened time.Time
 	idle   func() bool  // DialRequest.Idle
@@ -85,16 +90,13 @@ type secondaryConn struct {
 
 func (f *fallback) secondaryConn(c Conn, req *DialRequest, retry time.Time) Conn {
 	ctx, cancel := context.WithCancel(context.Background())
-	sc := &secondaryConn{Conn: c, f: f, idle: req.Idle, opened: time.Now(), cancel: cancel, lookout: make(chan struct{})}
+	sc := &secondaryConn{forwarder: forwarder{c}, f: f, idle: req.Idle, opened: time.Now(), cancel: cancel, lookout: make(chan struct{})}
 	go sc.lookOut(ctx, req.clone(), retry)
-	if soft, ok := connAs[softWriter](c); ok {
+	if soft, ok := c.(SoftWriter); ok {
 		return &softSecondaryConn{sc, soft}
 	}
 	return sc
 }
-
-// Unwrap returns the Conn beneath.
-func (c *secondaryConn) Unwrap() Conn { return c.Conn }
 
 func (c *secondaryConn) ReadFrame() (Frame, error) {
 	f, err := c.Conn.ReadFrame()
@@ -129,12 +131,12 @@ func (c *secondaryConn) overOr(err error) error {
 // silence.
 type softSecondaryConn struct {
 	*secondaryConn
-	soft softWriter
+	soft SoftWriter
 }
 
-func (c *softSecondaryConn) writeSoft(frame Frame) (done, left bool, err error) {
+func (c *softSecondaryConn) WriteSoft(frame Frame) (done, left bool, err error) {
 	defer c.writing()()
-	done, left, err = c.soft.writeSoft(frame)
+	done, left, err = c.soft.WriteSoft(frame)
 	return done, left, c.overOr(err)
 }
 

@@ -28,9 +28,9 @@ const (
 	typeSingle = "application/json"
 )
 
-// maxBatch is how many frames the socket's writer should take at a time: those
+// MaxBatch is how many frames the socket's writer should take at a time: those
 // that it has not taken have certainly not left.
-func (c *pollConn) maxBatch() int { return maxPostLines }
+func (c *pollConn) MaxBatch() int { return maxPostLines }
 
 var errEmptyFrame = errors.New("phoenix: an empty frame, on which the server would drop the session")
 

@@ -179,7 +179,7 @@ func TestAFrameThatCostsTheSessionIsRefused(t *testing.T) {
 			t.Errorf("stats = %+v", st)
 		}
 		conn := h.dialPoll(nil, h.srv.HTTPClient())
-		checker, ok := conn.(interface{ CheckFrame(f phoenix.Frame) error })
+		checker, ok := conn.(phoenix.FrameChecker)
 		if !ok {
 			t.Fatal("the Conn has no CheckFrame")
 		}

@@ -319,42 +319,6 @@ func TestTheUsersPolicyForRedirectsCounts(t *testing.T) {
 	})
 }
 
-// A socket looks for what a Conn can beneath the Conns that wrap it.
-type wrappingTransport struct{ phoenix.Transport }
-
-type wrappingConn struct{ phoenix.Conn }
-
-func (t wrappingTransport) Dial(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
-	c, err := t.Transport.Dial(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	return &wrappingConn{&wrappingConn{c}}, nil
-}
-
-func (c *wrappingConn) Unwrap() phoenix.Conn { return c.Conn }
-
-func TestAConnIsLookedThrough(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(&phoenix.SocketOptions{Transport: wrappingTransport{h.transport()}})
-		c := h.joined(s, "room:1", nil)
-		if _, err := c.Push(t.Context(), "echo", 1); err != nil {
-			t.Error(err)
-		}
-		synctest.Wait()
-		want := 1
-		if h.polls {
-			want = 0
-			_, err := c.Push(t.Context(), "echo", strings.Repeat("x", 8<<20))
-			wantPushError(t, err, false, phoenix.ErrMessageTooBig)
-		}
-		if n := h.received("phoenix", "heartbeat"); n != want {
-			t.Errorf("%d heartbeats, want %d", n, want)
-		}
-		h.at(0)
-	})
-}
-
 func TestLongPollOverTLS(t *testing.T) {
 	polled(t, nil, func(t *testing.T, h *harness) {
 		front := newTLSFront(t, h)

@@ -36,7 +36,8 @@ type DialRequest struct {
 	// frames get through; when ctx is done it cuts the Conn and returns. If the
 	// last call during a Dial succeeded, the Conn that Dial returns is open at
 	// once, without another heartbeat. Frames that come before the reply are
-	// skipped: before the first join a server sends none. It may be nil.
+	// skipped: before the first join a server sends none. It may be nil. A
+	// Transport that wraps the Conns of a [Fallback] wraps those that are probed too.
 	Probe func(ctx context.Context, c Conn) error
 	// Idle reports whether the socket awaits no reply at the moment, so that a
 	// connection could be ended without harm. It may be nil.
@@ -55,14 +56,13 @@ func (req *DialRequest) log(level slog.Level, msg string, attrs ...slog.Attr) {
 // A Conn carries frames. ReadFrame is called from one goroutine, WriteFrames
 // from one goroutine at a time, and Close from any.
 //
-// A Conn may have methods more. A socket also looks for them in the Conn that a
-// method Unwrap() Conn returns, and so on, so that one Conn can wrap another:
-//
-//   - NeedsHeartbeat() bool: false says that the Conn notices by itself when it is
-//     lost. The socket then takes it for open as soon as it was dialed, and sends
-//     no heartbeats.
-//   - CheckFrame(f Frame) error: called before WriteFrames, perhaps at the same
-//     time as a Close. With an error f is not sent, which fails that message only.
+// A Conn can have more methods: those of [SoftWriter], [BatchLimiter],
+// [Heartbeater] and [FrameChecker]. The socket looks for them in the Conn that
+// Dial returns, and in no Conn beneath it. So a Conn that wraps another by
+// embedding the interface Conn sees every frame, and has none of these methods.
+// It works, but it is slower, and over [LongPoll] it costs heartbeats, and a frame
+// that is too big ends the connection. A wrapper gets them back if it has these
+// methods itself, and forwards them to the Conn that it wraps.
 type Conn interface {
 	// ReadFrame blocks until a frame has come. Its bytes are valid until the
 	// next call. Any error means that the connection is lost; the close frame
@@ -80,45 +80,60 @@ type Conn interface {
 	Close(ctx context.Context, code int, reason string) error
 }
 
-// connAs returns the Conn, or the one that it wraps, that is a T.
-func connAs[T any](c Conn) (t T, ok bool) {
-	for c != nil {
-		if t, ok := c.(T); ok {
-			return t, true
-		}
-		w, ok := c.(interface{ Unwrap() Conn })
-		if !ok {
-			break
-		}
-		c = w.Unwrap()
-	}
-	return t, false
+// A SoftWriter is a [Conn] to which a push can write on its caller's goroutine,
+// without a hand-over, if nobody else writes. A peer that does not read must not
+// keep the caller.
+type SoftWriter interface {
+	// WriteSoft sends a frame, and waits for the network for about a millisecond at
+	// most. The bytes may be reused when it returns. If done is false, the Conn
+	// keeps what has not left, and the next call, of WriteFrames, perhaps without
+	// frames, goes on with it. Any error means that the connection is lost; left
+	// then says whether any of the frame may have left. WriteSoft and WriteFrames
+	// are never called at the same time.
+	WriteSoft(frame Frame) (done, left bool, err error)
 }
 
-// needsHeartbeat reports whether a Conn leaves it to the socket to notice its
-// loss.
-func needsHeartbeat(c Conn) bool {
-	h, ok := connAs[interface{ NeedsHeartbeat() bool }](c)
-	return !ok || h.NeedsHeartbeat()
+// A BatchLimiter is a [Conn] to which a socket gives no more than MaxBatch frames at
+// a time. More wait in the socket, where they can still be taken back. Without it,
+// or if MaxBatch is not above 0, the socket gives up to 1024. It is asked once,
+// before the first frame.
+type BatchLimiter interface {
+	MaxBatch() int
 }
 
-// A frameChecker is a Conn that cannot carry every frame.
-type frameChecker interface {
+// A Heartbeater is a [Conn] that says whether it needs heartbeats. With false it
+// notices by itself when it is lost: the socket takes it for open as soon as it is
+// dialed, and sends no heartbeats. A Conn without this method needs them. It is
+// asked once, before the first frame. A [Conn] of [LongPoll] needs none.
+type Heartbeater interface {
+	NeedsHeartbeat() bool
+}
+
+// A FrameChecker is a [Conn] that cannot carry every frame. CheckFrame is called
+// before a frame is written, perhaps at the same time as Close and ReadFrame. With
+// an error the frame is not sent, and only its message fails. It must not keep the
+// bytes or block.
+type FrameChecker interface {
 	CheckFrame(f Frame) error
 }
 
-// A batcher is a Conn for which the writer should take no more than so many
-// frames at a time, because the others would have to wait all the same.
-type batcher interface {
-	maxBatch() int
+func needsHeartbeat(c Conn) bool {
+	h, ok := c.(Heartbeater)
+	return !ok || h.NeedsHeartbeat()
 }
 
-// A softWriter is a Conn that can take frames without being stopped by a peer
-// that does not read: what does not get away within about a millisecond stays
-// with the Conn, and the next WriteFrames, even one without frames, goes on
-// with it.
-type softWriter interface {
-	// left says whether any of the frame may have left; with an error it tells
-	// what became of it.
-	writeSoft(frame Frame) (done, left bool, err error)
+func maxBatch(c Conn) int {
+	if l, ok := c.(BatchLimiter); ok {
+		if n := l.MaxBatch(); n > 0 {
+			return min(n, batchCalls)
+		}
+	}
+	return batchCalls
+}
+
+func checkFrame(c Conn, f Frame) error {
+	if checker, ok := c.(FrameChecker); ok {
+		return checker.CheckFrame(f)
+	}
+	return nil
 }

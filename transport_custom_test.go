@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/phxgo/phoenix"
@@ -63,4 +67,167 @@ type transportFunc func(context.Context, *phoenix.DialRequest) (phoenix.Conn, er
 
 func (f transportFunc) Dial(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
 	return f(ctx, req)
+}
+
+// wrapping returns a Transport whose Conns are wrapped, those that are probed too.
+func wrapping(inner phoenix.Transport, wrap func(phoenix.Conn) phoenix.Conn) phoenix.Transport {
+	return transportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+		probe := req.Probe
+		req.Probe = func(ctx context.Context, c phoenix.Conn) error { return probe(ctx, wrap(c)) }
+		c, err := inner.Dial(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		return wrap(c), nil
+	})
+}
+
+// A redactor is a Conn that wraps another, and changes what is sent.
+type redactor struct {
+	phoenix.Conn
+	written *atomic.Int64
+}
+
+func (c *redactor) Unwrap() phoenix.Conn { return c.Conn }
+
+func (c *redactor) WriteFrames(frames []phoenix.Frame, deadline time.Time) (int, error) {
+	c.written.Add(int64(len(frames)))
+	for i := range frames {
+		frames[i].Data = bytes.ReplaceAll(frames[i].Data, []byte("secret"), []byte("XXXXXX"))
+	}
+	return c.Conn.WriteFrames(frames, deadline)
+}
+
+// A forwarder is a Conn that wraps another, with all that this can do.
+type forwarder struct {
+	phoenix.Conn
+	written *atomic.Int64
+}
+
+func (c *forwarder) WriteFrames(frames []phoenix.Frame, deadline time.Time) (int, error) {
+	c.written.Add(int64(len(frames)))
+	return c.Conn.WriteFrames(frames, deadline)
+}
+func (c *forwarder) MaxBatch() int { return c.Conn.(phoenix.BatchLimiter).MaxBatch() }
+func (c *forwarder) CheckFrame(f phoenix.Frame) error {
+	return c.Conn.(phoenix.FrameChecker).CheckFrame(f)
+}
+func (c *forwarder) NeedsHeartbeat() bool { return c.Conn.(phoenix.Heartbeater).NeedsHeartbeat() }
+
+// A softForwarder forwards WriteSoft.
+type softForwarder struct {
+	phoenix.Conn
+	soft *atomic.Int64
+}
+
+func (c *softForwarder) WriteSoft(f phoenix.Frame) (done, left bool, err error) {
+	c.soft.Add(1)
+	return c.Conn.(phoenix.SoftWriter).WriteSoft(f)
+}
+
+// Only the outermost Conn is asked what it can, so that nothing goes round it.
+func TestAConnThatWrapsAnotherSeesEveryFrame(t *testing.T) {
+	type wrap = func(phoenix.Transport) phoenix.Transport
+	for name, of := range map[string]func(tr phoenix.Transport, redact wrap) phoenix.Transport{
+		"outermost": func(tr phoenix.Transport, redact wrap) phoenix.Transport { return redact(tr) },
+		"around a fallback": func(tr phoenix.Transport, redact wrap) phoenix.Transport {
+			return redact(phoenix.Fallback(tr, nil, nil))
+		},
+		"beneath a fallback": func(tr phoenix.Transport, redact wrap) phoenix.Transport {
+			return phoenix.Fallback(redact(tr), nil, nil)
+		},
+		"the secondary of it": func(tr phoenix.Transport, redact wrap) phoenix.Transport {
+			return phoenix.Fallback(noDial, redact(tr), nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			overBoth(t, nil, func(t *testing.T, h *harness) {
+				var n atomic.Int64
+				s := h.connected(&phoenix.SocketOptions{Transport: of(h.transport(), func(tr phoenix.Transport) phoenix.Transport {
+					return wrapping(tr, func(c phoenix.Conn) phoenix.Conn {
+						if _, ok := c.(*redactor); ok {
+							return c // the fallback probes what it got from below
+						}
+						return &redactor{c, &n}
+					})
+				})})
+				c := h.joined(s, "room:1", nil)
+				for range 10 {
+					if _, err := c.Push(t.Context(), "echo", "secret"); err != nil {
+						t.Error(err)
+					}
+					if err := c.Cast(t.Context(), "silent", "secret"); err != nil {
+						t.Error(err)
+					}
+				}
+				synctest.Wait()
+				if out := s.Stats().FramesOut; int64(out) != n.Load() {
+					t.Errorf("the wrapper saw %d of %d frames", n.Load(), out)
+				}
+				h.wantReceived("room:1", "silent", 10)
+				for _, m := range append(h.srv.Received("room:1", "echo"), h.srv.Received("room:1", "silent")...) {
+					if m.Payload.String() != `"XXXXXX"` {
+						t.Fatalf("the server got %s", m.Payload)
+					}
+				}
+			})
+		})
+	}
+}
+
+// noDial is a Transport that does not work.
+var noDial = transportFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+	return nil, errPipeClosed
+})
+
+// What a wrapper does not have the socket does without: it sends heartbeats, and
+// does not know which frames cannot be carried. What it forwards holds.
+func TestAConnThatWrapsAnotherForwardsWhatThatCan(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		var written, soft atomic.Int64
+		for _, tr := range []phoenix.Transport{
+			wrapping(phoenix.WebSocket(nil), func(c phoenix.Conn) phoenix.Conn { return &softForwarder{c, &soft} }),
+			phoenix.Fallback(wrapping(phoenix.WebSocket(nil), func(c phoenix.Conn) phoenix.Conn { return &softForwarder{c, &soft} }), nil, nil),
+			phoenix.Fallback(noDial, wrapping(phoenix.WebSocket(nil), func(c phoenix.Conn) phoenix.Conn { return &softForwarder{c, &soft} }), nil),
+		} {
+			before := soft.Load()
+			s := h.connected(&phoenix.SocketOptions{Transport: tr})
+			c := h.joined(s, "room:1", nil)
+			if _, err := c.Push(t.Context(), "echo", 1); err != nil {
+				t.Error(err)
+			}
+			if soft.Load() == before {
+				t.Error("WriteSoft was not called")
+			}
+			_ = s.Close()
+		}
+		beats := len(h.srv.Received("phoenix", "heartbeat"))
+		forward := func(c phoenix.Conn) phoenix.Conn { return &forwarder{c, &written} }
+		for _, tr := range []phoenix.Transport{
+			wrapping(phoenix.LongPoll(nil), forward),
+			phoenix.Fallback(noDial, wrapping(phoenix.LongPoll(nil), forward), nil),
+			wrapping(phoenix.Fallback(noDial, phoenix.LongPoll(nil), nil), forward),
+		} {
+			s := h.connected(&phoenix.SocketOptions{Transport: tr})
+			c := h.joined(s, "room:1", nil)
+			_, err := c.Push(t.Context(), "echo", strings.Repeat("x", 8<<20))
+			wantPushError(t, err, false, phoenix.ErrMessageTooBig)
+			time.Sleep(time.Minute)
+			if st := s.Stats(); st.Connects != 1 {
+				t.Errorf("%d connections", st.Connects)
+			}
+			_ = s.Close()
+		}
+		if written.Load() == 0 {
+			t.Error("WriteFrames was not called")
+		}
+		h.wantReceived("phoenix", "heartbeat", beats)
+		// A wrapper with nothing of its own gets heartbeats.
+		s := h.connected(&phoenix.SocketOptions{Transport: wrapping(phoenix.LongPoll(nil), func(c phoenix.Conn) phoenix.Conn {
+			return struct{ phoenix.Conn }{c}
+		})})
+		time.Sleep(time.Minute + time.Second)
+		h.wantReceived("phoenix", "heartbeat", beats+3)
+		_ = s.Close()
+	})
 }

@@ -163,8 +163,8 @@ func (f *fallback) passed(c Conn) Conn {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.proven, f.avoid = true, time.Time{}
-	pc := &primaryConn{Conn: c, f: f, opened: time.Now()}
-	if soft, ok := connAs[softWriter](c); ok {
+	pc := &primaryConn{forwarder: forwarder{c}, f: f, opened: time.Now()}
+	if soft, ok := c.(SoftWriter); ok {
 		return &softPrimaryConn{pc, soft}
 	}
 	return pc

@@ -207,7 +207,7 @@ type softWSConn struct {
 	*wsConn
 }
 
-func (c *softWSConn) writeSoft(frame Frame) (done, left bool, err error) {
+func (c *softWSConn) WriteSoft(frame Frame) (done, left bool, err error) {
 	start, _ := c.cork.progress()
 	c.cork.cork()
 	werr := c.ws.Write(context.Background(), messageType(frame), frame.Data)

@@ -108,7 +108,7 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 	if tr := s.set.Trace; tr != nil && tr.FrameOut != nil {
 		tr.FrameOut(frame)
 	}
-	done, left, err := conn.soft.writeSoft(frame)
+	done, left, err := conn.soft.WriteSoft(frame)
 	err = s.told.Load().clean(err)
 	s.lock()
 	conn.keep(data)
