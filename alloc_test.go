@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/phoenixtest"
@@ -87,9 +88,9 @@ func startServerProcess(t *testing.T) string {
 }
 
 // joinedOver connects a socket and joins room:1.
-func joinedOver(t *testing.T, url string) (*phoenix.Socket, *phoenix.Channel) {
+func joinedOver(t *testing.T, url string, transport phoenix.Transport) (*phoenix.Socket, *phoenix.Channel) {
 	t.Helper()
-	s, err := phoenix.NewSocket(url, nil)
+	s, err := phoenix.NewSocket(url, &phoenix.SocketOptions{Transport: transport})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,7 @@ func mallocs(f func()) uint64 {
 }
 
 func TestAPushAllocatesAtMostFourTimes(t *testing.T) {
-	_, c := joinedOver(t, startServerProcess(t))
+	_, c := joinedOver(t, startServerProcess(t), nil)
 	for _, size := range []int{20, 1000} {
 		payload := json.RawMessage(`"` + strings.Repeat("x", size) + `"`)
 		push := func() {
@@ -132,7 +133,7 @@ func TestAPushAllocatesAtMostFourTimes(t *testing.T) {
 }
 
 func TestAReceivedBroadcastHardlyAllocates(t *testing.T) {
-	_, c := joinedOver(t, startServerProcess(t))
+	_, c := joinedOver(t, startServerProcess(t), nil)
 	sub := c.Subscribe(&phoenix.SubscribeOptions{Limit: -1, Events: []string{"flood"}})
 	const count = 20_000
 	receive := func(size int) func() {
@@ -157,12 +158,22 @@ func TestAReceivedBroadcastHardlyAllocates(t *testing.T) {
 }
 
 func TestAnIdleSocketHasAtMostTwoGoroutines(t *testing.T) {
+	wantIdleGoroutines(t, phoenix.WebSocket(nil), 100, 2)
+}
+
+// One reads, one makes the request that waits, and net/http has two for each of two
+// connections.
+func TestAnIdleLongPollHasAtMostSixGoroutines(t *testing.T) {
+	wantIdleGoroutines(t, phoenix.LongPoll(nil), 20, 6)
+}
+
+func wantIdleGoroutines(t *testing.T, transport phoenix.Transport, sockets, most int) {
+	t.Helper()
 	url := startServerProcess(t)
-	const sockets = 100
 	before := runtime.NumGoroutine()
 	var all []*phoenix.Socket
 	for range sockets {
-		s, c := joinedOver(t, url)
+		s, c := joinedOver(t, url, transport)
 		c.On("e", func(*phoenix.Message) {})
 		c.Subscribe(nil)
 		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{StateEvent: "shout"})
@@ -177,14 +188,11 @@ func TestAnIdleSocketHasAtMostTwoGoroutines(t *testing.T) {
 		all = append(all, s)
 	}
 	// A goroutine that has done its work may need a moment to be gone.
-	for range 1000 {
-		if runtime.NumGoroutine()-before <= sockets {
-			break
-		}
+	for start := time.Now(); time.Since(start) < 5*time.Second && runtime.NumGoroutine()-before > most*sockets; {
 		runtime.Gosched()
 	}
-	if got := runtime.NumGoroutine() - before; got > 2*sockets {
-		t.Errorf("%d goroutines for %d idle sockets, want at most 2 each", got, sockets)
+	if got := runtime.NumGoroutine() - before; got > most*sockets {
+		t.Errorf("%d goroutines for %d idle sockets, want at most %d each", got, sockets, most)
 	} else {
 		t.Logf("%d goroutines for %d idle sockets", got, sockets)
 	}

@@ -52,7 +52,7 @@ type ChannelEvent struct {
 	// that it refused.
 	Reply *Reply
 	// Err is why the channel is errored or closed; ErrClosedByServer after a
-	// phx_close, and nil if it was left.
+	// phx_close, and nil if it was left, or not joined yet.
 	Err error
 	// Attempt is the number of the attempt to join, from 1 since the channel
 	// was last joined; when errored, of the one that failed, or 0.
@@ -206,8 +206,9 @@ func (c *Channel) State() ChannelState {
 
 // Join joins the channel and returns the server's reply. It waits for the
 // connection if there is none at the moment, and joins again if the connection
-// breaks before the reply. After it returned nil the channel rejoins by itself,
-// until Leave, whatever becomes of the connection.
+// breaks before the reply. After it returned nil the channel rejoins by itself
+// after every loss, until it is left, or the server closes it (see
+// ChannelOptions.RejoinOnClose), or RetryIf or RejoinBackoff give it up.
 //
 // A refusal is final: Join returns the reply and a *ReplyError. An attempt that
 // is not answered within the channel's Timeout is given up (phx_leave is sent)

@@ -38,13 +38,14 @@
 // the connection broke waits, in order, for the channel to be rejoined; one that
 // was sent fails at once. And whenever messages may be missing, what consumes
 // them is told in that place: [GapError] after an outage, [DroppedError] when the
-// consumer was too slow. Functions given to On are not told.
+// consumer was too slow. Functions given to On are not told themselves: there is
+// ChannelOptions.OnMissed, which is called in turn with them.
 //
 // # Contexts
 //
 // A ctx bounds the call that it is given to, and nothing else: Connect's does not
 // end the connection. Only PushAsync, whose call is over before the push is, and
-// the iterators keep theirs. Where a ctx has no deadline, the Timeout of the
+// what returns an iterator or a Go channel keep theirs. Where a ctx has no deadline, the Timeout of the
 // options applies to joins (once sent), leaves and pushes, but not to Connect, nor
 // to a Join that waits for the connection: those wait for ever. A call that ran
 // out of time matches [ErrTimeout] and [context.DeadlineExceeded].
@@ -53,10 +54,12 @@
 //
 // All methods may be called from any goroutine. The network is read whatever the
 // consumers do; queues are bounded, and their overflow is reported. Methods
-// without a ctx do not block, except Close. Functions given to On may block and
-// call any method; those in the options, the hooks of a [Trace] and the handler
-// of the Logger must not call back. An idle socket costs one goroutine, however
-// many channels it has; over long poll net/http adds its own.
+// without a ctx do not block, except Close. Functions given to On, and OnMissed,
+// may block and call any method; the others in the options, the hooks of a
+// [Trace] and the handler of the Logger must not call back. An idle socket costs
+// one goroutine, however many channels it has. Over long poll it is four: a second
+// one for the request that waits, and two of net/http for its connection, and two
+// more while the connection of an earlier request is kept for the next.
 //
 // # Errors
 //

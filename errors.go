@@ -56,8 +56,9 @@ var (
 	ErrChannelCrashed = errors.New("phoenix: channel crashed on the server")
 	// ErrTopicInUse says that another channel of the socket has the topic.
 	ErrTopicInUse = errors.New("phoenix: topic in use by another channel of this socket")
-	// ErrQueueFull says that MaxBuffer messages of the channel, or MaxQueue
-	// bytes of the socket, are waiting to be sent.
+	// ErrQueueFull says that no more can wait to be sent: the buffer of the
+	// channel (MaxBuffer, MaxBufferBytes) or the queue of the socket (MaxQueue) is
+	// full. PushAsync and Cast return it, Push does not.
 	ErrQueueFull = errors.New("phoenix: send queue full")
 	// ErrSlowConsumer ends a Subscription with the policy Fail that was full
 	// when one more message came.
@@ -97,7 +98,7 @@ type ReplyError struct {
 	Topic    string
 	Event    string // the event that was pushed; "phx_join" for a refused join
 	Status   string
-	Response Payload // as the server sent it; the error's text is tamed
+	Response Payload // as the server sent it, of a push or a join; the error's text is tamed
 
 	told *secrets
 }
@@ -301,7 +302,8 @@ type GapError struct {
 	// Reply is the server's reply to the rejoin, from which an application can
 	// tell what was missed. Nil in a subscription of a socket.
 	Reply *Reply
-	// Err is why the channel had to be rejoined, or the socket reconnected.
+	// Err is why the channel had to be rejoined, or the socket reconnected. With
+	// RejoinOnClose it may be ErrClosedByServer, though nothing has ended.
 	Err error
 
 	reconnected bool // it is of a subscription of a socket

@@ -12,8 +12,9 @@ import (
 // subscription ends. The message is never nil: with an error it is an empty one
 // of the topic. A *DroppedError or *GapError stands in the place of messages that
 // are missing, and the loop goes on. The end is yielded as an error only if it was
-// nobody's wish here: ErrSlowConsumer, that the server closed the channel, or why
-// it could not be rejoined. The subscription lives on after the loop.
+// nobody's wish here: ErrSlowConsumer, ErrClosedByServer, ErrChannelClosed with why
+// the channel could not be rejoined, or an *InputError. It comes with an empty
+// message too, as the last item. The subscription lives on after the loop.
 func (sub *Subscription) All(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for {
@@ -64,7 +65,7 @@ func inBand(err error) bool {
 // which the loop goes on. It subscribes when it is called, not when the loop
 // begins, so that a call before Join misses nothing, and can be ranged over once.
 // The subscription ends with the loop or with ctx. The loop ends when the channel
-// is left or closed.
+// is left or closed; if the server closed it, ErrClosedByServer is the last item.
 func (c *Channel) Messages(ctx context.Context, events ...string) iter.Seq2[*Message, error] {
 	return ranging(ctx, c.Subscribe(&SubscribeOptions{Events: events}))
 }

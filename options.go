@@ -95,9 +95,9 @@ type SocketOptions struct {
 	// the process did not run (SIGSTOP) does not count until what came meanwhile
 	// is read. Default: 10 s; it cannot be negative.
 	HeartbeatTimeout time.Duration
-	// WriteTimeout is how long one write to the network may take, because the
-	// peer does not read, before the connection is given up. Default: 10 s; it
-	// cannot be negative. With long poll LongPollOptions.Timeout takes its place.
+	// WriteTimeout is how long the network may take nothing of a write, because
+	// the peer does not read, before the connection is given up. A write that goes
+	// on may take longer. Default: 10 s; it cannot be negative. With long poll LongPollOptions.Timeout takes its place.
 	WriteTimeout time.Duration
 
 	// ReconnectBackoff makes the policy for one outage: how long to wait before
@@ -125,8 +125,8 @@ type SocketOptions struct {
 	RetryIf func(err error) bool
 
 	// MaxMessageSize is the limit, in bytes, of a payload that is sent, and of a
-	// frame that is received; a larger one ends the connection. Default:
-	// 16 MiB. Negative: no limit.
+	// frame that is received. A larger payload is refused with ErrMessageTooBig, a
+	// larger frame ends the connection. Default: 16 MiB. Negative: no limit.
 	MaxMessageSize int64
 	// MaxQueue is how many bytes may wait for the network before PushAsync and
 	// Cast report ErrQueueFull; each message counts as its payload and 64

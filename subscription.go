@@ -135,9 +135,13 @@ func (sub *Subscription) countReplies(n int32) {
 // Next returns the next message. It waits for one until ctx is done, and then
 // returns the ctx's error. A *DroppedError or *GapError stands in the place of
 // messages that are missing, and the next call goes on behind it. After what was
-// queued when the subscription ended, Next returns why it did: ErrChannelClosed,
-// ErrClosed, ErrSlowConsumer, or an *InputError. With an error the message is
-// nil, as is usual in Go; loops over All and Messages never see a nil message.
+// queued when the subscription ended, Next returns why it did: ErrClosedByServer
+// if the server closed the channel, ErrChannelClosed if it was left or the
+// subscription closed, ErrChannelClosed with the cause if it could not be
+// rejoined, ErrClosed, ErrSlowConsumer, or an *InputError. To tell the first from
+// a *GapError that has it as its cause, look for the *GapError first. With an
+// error the message is nil, as is usual in Go; loops over All and Messages never
+// see a nil message.
 func (sub *Subscription) Next(ctx context.Context) (*Message, error) {
 	s := sub.socket
 	for {

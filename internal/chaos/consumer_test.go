@@ -158,8 +158,8 @@ func (w *world) subscribe(src source, i int, sure bool) {
 	go c.consume(w.ctx)
 }
 
-// listen gives a function to On, which checks the order, and that it is not
-// called once Leave was.
+// listen gives a function to On, which checks that what it gets is right, and
+// comes in order.
 func (w *world) listen(i int) {
 	f, last := w.feeds[i], 0
 	w.channels[i].On(news, func(m *phoenix.Message) {
