@@ -46,7 +46,7 @@ type SocketStats struct {
 
 	FramesIn  uint64
 	FramesOut uint64
-	BytesIn   uint64 // of frames, without the transport's headers
+	BytesIn   uint64 // of messages, without the transport's headers and before compression
 	BytesOut  uint64
 
 	Unsent         uint64 // pushes that were accepted and ended without having been sent

@@ -85,7 +85,7 @@ func (c *wsConn) readError(err error) error {
 	if errors.Is(err, websocket.ErrMessageTooBig) {
 		return fmt.Errorf("%w: received more than %d bytes (MaxMessageSize)", ErrMessageTooBig, c.limit)
 	}
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, errStreamEnded) || errors.Is(err, io.EOF) {
 		return fmt.Errorf("connection ended without a close frame: %w", io.ErrUnexpectedEOF)
 	}
 	if oe := (*net.OpError)(nil); errors.As(err, &oe) {

@@ -41,7 +41,11 @@ type frameReader struct {
 	br *bufio.Reader
 	// maxFrame is negative for no limit.
 	maxFrame int
-	buf      []byte
+	// inflate is nil unless compression was negotiated; compressed says that the
+	// message under way is.
+	inflate    *inflater
+	compressed bool
+	buf        []byte
 	// fragments are those of a message that is not complete, of opcode
 	// fragmented; control frames may come between them.
 	fragments  []byte
@@ -50,6 +54,7 @@ type frameReader struct {
 
 type frameHeader struct {
 	final  bool
+	rsv1   bool
 	op     Opcode
 	length int
 	mask   [4]byte
@@ -74,6 +79,11 @@ func (r *frameReader) next() (Opcode, []byte, error) {
 		if message == nil {
 			continue
 		}
+		if op < OpClose && r.compressed {
+			if message, err = r.inflate.message(message, r.maxFrame); err != nil {
+				return 0, nil, err
+			}
+		}
 		if op == OpText && !utf8.Valid(message) {
 			return 0, nil, &frameError{closeInvalidData, "text is not UTF-8"}
 		}
@@ -86,9 +96,9 @@ func (r *frameReader) header() (frameHeader, error) {
 	if _, err := io.ReadFull(r.br, b[:2]); err != nil {
 		return frameHeader{}, err
 	}
-	h := frameHeader{final: b[0]&0x80 != 0, op: Opcode(b[0] & 0x0F), length: int(b[1] & 0x7F)}
+	h := frameHeader{final: b[0]&0x80 != 0, rsv1: b[0]&0x40 != 0, op: Opcode(b[0] & 0x0F), length: int(b[1] & 0x7F)}
 	switch {
-	case b[0]&0x70 != 0:
+	case b[0]&0x30 != 0, h.rsv1 && (r.inflate == nil || h.op != OpText && h.op != OpBinary):
 		return h, protocolError("reserved bits are set")
 	case b[1]&0x80 == 0:
 		return h, protocolError("the frame is not masked")
@@ -175,10 +185,12 @@ func (r *frameReader) assemble(h frameHeader, data []byte) (Opcode, []byte, erro
 		return 0, nil, protocolError("a continuation of nothing")
 	case h.op != OpContinuation && r.fragmented != 0:
 		return 0, nil, protocolError("a new message within another")
-	case h.op != OpContinuation && h.final:
-		return h.op, data, nil
 	}
 	if h.op != OpContinuation {
+		r.compressed = h.rsv1
+		if h.final {
+			return h.op, data, nil
+		}
 		r.fragmented = h.op
 	}
 	r.fragments = append(r.fragments, data...)

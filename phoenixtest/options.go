@@ -111,6 +111,14 @@ type Options struct {
 	// default, negative without limit. A larger one closes with code 1009.
 	MaxFrameSize int
 
+	// Compress is compress: true of the mount's websocket transport: it accepts a
+	// client's offer of permessage-deflate and compresses each message to that
+	// client. The frame log and the faults have the messages as they are without
+	// it, and the log shows with a connection what was negotiated. MaxFrameSize
+	// bounds what a message inflates to as well; and as on Bandit one of 32 KiB or
+	// more that becomes more than 25 times its size closes with code 1009.
+	Compress bool
+
 	// Seed is what the chances of faults are taken from: the same seed, 0
 	// included, gives the same faults. The frame log shows it.
 	Seed uint64

@@ -118,6 +118,7 @@ type upgrade struct {
 	info        *ConnectInfo
 	codec       codec
 	subprotocol string
+	deflate     *deflateParams
 	mute        bool
 	// raised says that the refusal is an exception.
 	raised bool
@@ -324,11 +325,17 @@ func (u *upgrade) accept(w http.ResponseWriter) {
 		}
 	}
 	c := u.newConn(transportWebSocket)
-	ws := newWebSocket(c, tracked, s.opts.IdleTimeout)
+	what := "GET " + u.request.URL.Path + " vsn " + c.vsn
+	if s.opts.Compress {
+		if u.deflate = negotiateDeflate(u.request.Header.Values("Sec-WebSocket-Extensions")); u.deflate != nil {
+			what += " " + u.deflate.answer
+		}
+	}
+	ws := newWebSocket(c, tracked, s.opts.IdleTimeout, u.deflate)
 	c.transport = ws
 	ws.out.bytes(u.response())
 	head := buffered(rw.Reader)
-	if !s.open(c, "GET "+u.request.URL.Path+" vsn "+c.vsn) ||
+	if !s.open(c, what) ||
 		!s.goDo(func() { ws.out.run(tracked.Conn, ws.dead) }) ||
 		!s.goDo(func() { ws.run(head) }) {
 		c.drop("server closed")
@@ -369,6 +376,9 @@ func (u *upgrade) response() []byte {
 	b.WriteString("Sec-WebSocket-Accept: " + base64.StdEncoding.EncodeToString(sum[:]) + "\r\n")
 	if u.subprotocol != "" {
 		b.WriteString("Sec-WebSocket-Protocol: " + u.subprotocol + "\r\n")
+	}
+	if u.deflate != nil {
+		b.WriteString("Sec-WebSocket-Extensions: " + u.deflate.answer + "\r\n")
 	}
 	b.WriteString("\r\n")
 	return []byte(b.String())

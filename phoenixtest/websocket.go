@@ -23,6 +23,8 @@ type webSocket struct {
 	nc   *netConn
 	idle time.Duration
 	out  writeQueue
+	// deflate is nil unless compression was negotiated.
+	deflate *deflateParams
 
 	// paused is set while stalled is, to be looked at before each frame.
 	paused atomic.Bool
@@ -40,13 +42,14 @@ type webSocket struct {
 	dead    chan struct{}
 }
 
-func newWebSocket(c *Conn, nc *netConn, idle time.Duration) *webSocket {
+func newWebSocket(c *Conn, nc *netConn, idle time.Duration, deflate *deflateParams) *webSocket {
 	return &webSocket{
-		conn: c,
-		nc:   nc,
-		idle: idle,
-		out:  newWriteQueue(),
-		dead: make(chan struct{}),
+		conn:    c,
+		nc:      nc,
+		idle:    idle,
+		out:     newWriteQueue(newDeflater(deflate)),
+		deflate: deflate,
+		dead:    make(chan struct{}),
 	}
 }
 
@@ -187,7 +190,11 @@ func (w *webSocket) run(head []byte) {
 const readBuffer = 16 << 10
 
 func (w *webSocket) serve(r io.Reader) (code int, cause string) {
-	frames := &frameReader{br: bufio.NewReaderSize(r, readBuffer), maxFrame: w.conn.server.opts.MaxFrameSize}
+	frames := &frameReader{
+		br:       bufio.NewReaderSize(r, readBuffer),
+		maxFrame: w.conn.server.opts.MaxFrameSize,
+		inflate:  newInflater(w.deflate),
+	}
 	for {
 		if w.paused.Load() {
 			if err := w.ready(); err != nil {

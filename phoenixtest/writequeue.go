@@ -14,6 +14,9 @@ type writeQueue struct {
 	// drained is closed when the last frame was written or writing has failed.
 	drained chan struct{}
 
+	// deflate compresses messages in the order in which they are queued, or is nil.
+	deflate *deflater
+
 	mu sync.Mutex
 	// Frames are collected in tail; large shared ones, which are not copied,
 	// stand between closed tails in segments.
@@ -31,8 +34,8 @@ const (
 	keepBuffer = 256 << 10
 )
 
-func newWriteQueue() writeQueue {
-	return writeQueue{wake: make(chan struct{}, 1), drained: make(chan struct{})}
+func newWriteQueue(deflate *deflater) writeQueue {
+	return writeQueue{wake: make(chan struct{}, 1), drained: make(chan struct{}), deflate: deflate}
 }
 
 func (q *writeQueue) frame(op Opcode, data []byte, shared bool) {
@@ -42,7 +45,15 @@ func (q *writeQueue) frame(op Opcode, data []byte, shared bool) {
 		return
 	}
 	first := q.empty()
+	compressed := q.deflate != nil && (op == OpText || op == OpBinary)
+	if compressed {
+		data, shared = q.deflate.message(data), false
+	}
+	header := len(q.tail)
 	q.tail = appendHeader(q.tail, op, len(data))
+	if compressed {
+		q.tail[header] |= 0x40
+	}
 	if shared && len(data) >= referenceFrom {
 		q.segments = append(q.segments, q.tail, data)
 		q.tail = nil
