@@ -1,6 +1,7 @@
 package phoenix_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -65,6 +66,63 @@ func TestADeadPeerIsNoticedSoonAfterTheProcessWasStopped(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestADeadlineIsNotPutOffForEverWhereEveryTimerIsLate(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(nil)
+		c := h.joined(s, "room:1", &phoenix.ChannelOptions{Timeout: 2 * time.Second})
+		h.swallow("echo")
+		start := h.now()
+		push := c.PushAsync(t.Context(), "echo", nil)
+		for h.now()-start < 20*time.Second {
+			time.Sleep(time.Millisecond)
+			s.SkipLate(30 * time.Millisecond)
+			select {
+			case <-push.Done():
+				if _, err := push.Wait(t.Context()); !errors.Is(err, phoenix.ErrTimeout) {
+					t.Errorf("Push = %v, want ErrTimeout", err)
+				}
+				if took := h.now() - start; took < 2*time.Second-30*time.Millisecond || took > 3*time.Second {
+					t.Errorf("Push took %v, want 2 s and graces of 1 s at most", took)
+				}
+				return
+			default:
+			}
+		}
+		t.Error("Push has not ended after 20 s")
+	})
+}
+
+func TestAStopPutsOffNothingThatIsDueLongAfterIt(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.connected(&phoenix.SocketOptions{HeartbeatInterval: -1, Timeout: 2 * time.Second})
+		c := h.joined(s, "room:1", nil)
+		answersAfter(h, 2*time.Second+50*time.Millisecond)
+		h.until(time.Second)
+		push := c.PushAsync(t.Context(), "echo", nil)
+		h.until(2 * time.Second)
+		s.Skip(8 * time.Second)
+		if _, err := push.Wait(t.Context()); err != nil {
+			t.Errorf("Push = %v", err)
+		}
+		h.until(10 * time.Second)
+		h.swallow("echo")
+		push = c.PushAsync(t.Context(), "echo", nil)
+		for range 300 { // frames come in all the time
+			h.srv.Broadcast("room:1", "news", nil)
+			time.Sleep(10 * time.Millisecond)
+			select {
+			case <-push.Done():
+				if took := h.now() - 10*time.Second; took > 2*time.Second+10*time.Millisecond {
+					t.Errorf("Push ended after %v, want 2 s", took)
+				}
+				return
+			default:
+			}
+		}
+		t.Error("Push has not ended after 3 s")
+	})
 }
 
 func TestAHeartbeatGoesOutAfterASuspend(t *testing.T) {

@@ -66,12 +66,15 @@ const (
 
 // stopped reports whether deadlines have to wait, because the process did not run
 // when they passed: what they wait for may be there, but nobody has read it. They
-// wait for a grace, and for another one as long as frames come in.
+// wait for a grace, and for another one as long as frames come in, or the process
+// is stopped again. After maxGraces they wait no longer: on a machine on which
+// every timer is late, nothing would ever be too late.
 func (t *timers) stopped(now time.Duration, frames uint64) bool {
+	late := now-t.armed >= stopTime
 	switch {
-	case now-t.armed >= stopTime:
+	case t.graces == 0 && late:
 		t.graces = 1
-	case t.graces > 0 && t.graces < maxGraces && frames != t.heard:
+	case t.graces > 0 && t.graces < maxGraces && (late || frames != t.heard):
 		t.graces++
 	default:
 		t.graces = 0
@@ -124,8 +127,10 @@ func (s *Socket) armTimer() {
 	if !ok || s.closed || t.running && t.armed <= at {
 		return
 	}
-	if t.graces > 0 {
-		at = max(at, t.until)
+	if at > t.until {
+		t.graces = 0 // what was overdue has its outcome: nothing waits for the grace
+	} else if t.graces > 0 {
+		at = t.until
 	}
 	if t.running && !t.stopTimer(s) {
 		return // it has fired and waits for the lock; it will come here
