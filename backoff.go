@@ -27,8 +27,8 @@ func newPolicy(factory func() backoff.BackOff, first time.Duration) backoff.Back
 const minDelay = time.Millisecond
 
 // Steps returns a policy for ReconnectBackoff or RejoinBackoff that waits for
-// the given delays in turn, and then for the last of them again and again. It
-// has no jitter. phoenix.js reconnects after 10, 50, 100, 150, 200, 250, 500,
+// the given delays in turn, and then for the last of them again and again; without
+// any it makes no second attempt. It has no jitter. phoenix.js reconnects after 10, 50, 100, 150, 200, 250, 500,
 // 1000, 2000 and then 5000 ms, and rejoins after 1, 2, 5 and then 10 s.
 func Steps(delays ...time.Duration) func() backoff.BackOff {
 	delays = slices.Clone(delays)

@@ -313,13 +313,25 @@ func (c *Channel) joining() string {
 // joinErr says of which channel a join failed.
 func (c *Channel) joinErr(err error) error { return about("join on "+quoteShort(c.topic), err) }
 
+// alreadyJoined is ErrAlreadyJoined with what the channel is at. The lock is held.
+func (c *Channel) alreadyJoined() error {
+	what := c.state.String()
+	switch {
+	case c.waiter != nil:
+		what = "being joined by another call"
+	case c.rejoin && c.state != ChannelJoined && c.state != ChannelLeaving:
+		what = "rejoining by itself"
+	}
+	return &stateError{ErrAlreadyJoined, "phoenix: channel already joined: " + quoteShort(c.topic) + " is " + what, nil}
+}
+
 func (c *Channel) joinable() error {
 	s := c.socket
 	if err := s.unusable(); err != nil {
 		return err
 	}
 	if c.state != ChannelClosed {
-		return ErrAlreadyJoined
+		return c.alreadyJoined()
 	}
 	if other := s.channels.get(c.topic); other != nil && other != c {
 		return fmt.Errorf("%w: %s", ErrTopicInUse, quoteShort(c.topic))

@@ -47,7 +47,7 @@ func (c *Channel) startRejoin(ctx context.Context) (*joinWaiter, error) {
 		return nil, err
 	}
 	if c.waiter != nil {
-		return nil, ErrAlreadyJoined
+		return nil, c.alreadyJoined()
 	}
 	switch c.state {
 	case ChannelLeaving:

@@ -64,8 +64,9 @@
 // # Errors
 //
 // They are values, to be told apart with [errors.Is] and [errors.As]: what
-// happened wraps why. Neither they nor the log contain params, tokens or
-// payloads, except the reason that a server gives for a refusal.
+// happened wraps why. Neither their texts nor the log contain params, tokens or
+// payloads, except the reason that a server gives for a refusal. The reply itself
+// is a field of a [ReplyError], and of a [GapError].
 //
 // # Tests
 //

@@ -35,7 +35,7 @@ var (
 	// since.
 	ErrNotJoined = errors.New("phoenix: channel not joined: call Join first")
 	// ErrAlreadyJoined says that the channel is joined, joining, leaving, or
-	// rejoining by itself.
+	// rejoining by itself; its text says which.
 	ErrAlreadyJoined = errors.New("phoenix: channel already joined")
 	// ErrChannelClosed says that the channel was left, that the server closed
 	// it (phx_close), or that the Subscription was closed.

@@ -3,6 +3,7 @@ package phoenix_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -333,13 +334,20 @@ func TestDisconnectAndCloseEndAJoin(t *testing.T) {
 	})
 }
 
+// wantAlreadyJoined checks for ErrAlreadyJoined with what the channel is at.
+func wantAlreadyJoined(t *testing.T, err error, topic, state string) {
+	t.Helper()
+	if want := fmt.Sprintf("phoenix: channel already joined: %q is %s", topic, state); !errors.Is(err, phoenix.ErrAlreadyJoined) || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestJoinWhereThereIsOneAlready(t *testing.T) {
 	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)
 		c := h.joined(s, "room:1", nil)
-		if _, err := c.Join(t.Context()); !errors.Is(err, phoenix.ErrAlreadyJoined) {
-			t.Errorf("Join of a joined channel = %v", err)
-		}
+		_, err := c.Join(t.Context())
+		wantAlreadyJoined(t, err, "room:1", "joined")
 		if _, err := s.Channel("room:1", nil); !errors.Is(err, phoenix.ErrTopicInUse) {
 			t.Errorf("Channel = %v", err)
 		}
@@ -355,9 +363,8 @@ func TestJoinWhereThereIsOneAlready(t *testing.T) {
 		}
 		h.srv.Down()
 		wantChannel(t, d, phoenix.ChannelErrored)
-		if _, err := d.Join(t.Context()); !errors.Is(err, phoenix.ErrAlreadyJoined) {
-			t.Errorf("Join of a channel that rejoins = %v", err)
-		}
+		_, err = d.Join(t.Context())
+		wantAlreadyJoined(t, err, "room:1", "rejoining by itself")
 	})
 }
 
@@ -365,7 +372,9 @@ func TestOfTwoJoinsAtOnceOneWins(t *testing.T) {
 	overBoth(t, nil, func(t *testing.T, h *harness) {
 		c := h.channel(h.connected(nil), "room:slow", nil)
 		first, second := h.goJoin(t.Context(), c), h.goJoin(t.Context(), c)
-		wantErr(t, <-second, phoenix.ErrAlreadyJoined, 0)
+		o := <-second
+		wantErr(t, o, phoenix.ErrAlreadyJoined, 0)
+		wantAlreadyJoined(t, o.err, "room:slow", "being joined by another call")
 		wantOK(t, <-first, 1500*time.Millisecond)
 		h.wantReceived("room:slow", "phx_join", 1)
 	})

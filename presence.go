@@ -93,8 +93,8 @@ type Presence[M any] struct {
 // NewPresence makes a Presence of a channel. Make it before Join, or the state may
 // be missed: then it awaits one until the next rejoin, unless the server sends
 // another on request, as from a handler that pushes Presence.list. It ends with
-// the channel, on Leave, phx_close or the end of the socket, or with its own
-// Close; after that, make another. It does not block, and a nil opts means all
+// the channel, on Leave, phx_close (without RejoinOnClose) or the end of the
+// socket, or with its own Close; after that, make another. It does not block, and a nil opts means all
 // defaults. With options that cannot be used, or on a socket that is closed, it is
 // closed from the beginning, and Err says why.
 func NewPresence[M any](c *Channel, opts *PresenceOptions) *Presence[M] {
@@ -155,7 +155,7 @@ func (p *Presence[M]) Status() PresenceStatus {
 func (p *Presence[M]) Synced() bool { return p.Status() == PresenceSynced }
 
 // Err returns why the presence is closed: ErrChannelClosed, perhaps with its
-// cause, ErrClosed, or an *InputError; nil if it is not closed.
+// cause, ErrClosedByServer, ErrClosed, or an *InputError; nil if it is not closed.
 func (p *Presence[M]) Err() error {
 	p.socket.mu.Lock()
 	defer p.socket.mu.Unlock()

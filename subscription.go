@@ -64,8 +64,8 @@ type Subscription struct {
 
 // Subscribe makes a Subscription. Subscribe before Join to miss nothing. It
 // lives through lost connections and rejoins, each of which it shows as a
-// *GapError, and ends with Leave, phx_close, or the end of the socket. It does
-// not block. A nil opts means all defaults. With options that cannot be used it
+// *GapError, and ends with Leave, phx_close (without RejoinOnClose), or the end of
+// the socket. It does not block. A nil opts means all defaults. With options that cannot be used it
 // has ended with an *InputError.
 func (c *Channel) Subscribe(opts *SubscribeOptions) *Subscription {
 	sub := newSubscription(c.socket, c, c.topic, opts)

@@ -32,8 +32,8 @@ const defaultPollTimeout = 20 * time.Second
 // through. The server has to have it switched on (longpoll: true). A nil opts
 // means all defaults.
 //
-// Messages from the server come as answers to GET requests, one of which always
-// waits; those to the server are collected while a POST request is under way,
+// Messages from the server come as answers to GET requests, one of which nearly
+// always waits; those to the server are collected while a POST request is under way,
 // and go with the next one. A session that the server no longer knows, and a
 // request that fails, are a lost connection (*[PollError]): the socket
 // reconnects and the channels rejoin, as with WebSocket. There are no
