@@ -193,6 +193,26 @@ func TestCallbacksGoOnAfterARejoin(t *testing.T) {
 	})
 }
 
+func TestCallsThatWaitOutliveTheServersCloseOfTheChannel(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		c := h.joined(h.connected(nil), "room:1", nil)
+		var got recorder[string]
+		c.On("a", func(m *phoenix.Message) {
+			time.Sleep(time.Second)
+			got.add(m.Payload.String())
+		})
+		c.On(phoenix.EventClose, func(*phoenix.Message) { got.add("closed") })
+		for i := range 3 {
+			h.srv.Broadcast("room:1", "a", i)
+		}
+		_, err := c.Push(t.Context(), "stop", nil)
+		wantPushError(t, err, true, phoenix.ErrClosedByServer)
+		wantChannel(t, c, phoenix.ChannelClosed)
+		h.sleepUntil(time.Minute)
+		wantItems(t, "calls", got.list(), "0", "1", "2", "closed")
+	})
+}
+
 // The server may take its time to answer a leave.
 func TestNoCallbackBeginsOnceLeaveWasCalled(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
