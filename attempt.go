@@ -123,6 +123,16 @@ func (a *attempt) ask(ctx context.Context) {
 	s := c.socket
 	info := JoinStartInfo{Topic: c.topic, JoinAttempt: a.info}
 	tr := s.set.Trace
+	asked := false
+	defer func() {
+		if !asked { // JoinStart has ended this goroutine, as t.FailNow does
+			s.lock()
+			defer s.unlock()
+			if c.attempt == a {
+				c.joinFailed(nil, errGoexit)
+			}
+		}
+	}()
 	if tr != nil && tr.JoinStart != nil {
 		ctx = begun(ctx, tr.JoinStart(ctx, info))
 	}
@@ -132,11 +142,12 @@ func (a *attempt) ask(ctx context.Context) {
 		params, err = c.askParams(ctx, a.info)
 	}
 	expired := errors.Is(err, ErrTimeout)
+	asked = true
 	s.lock()
 	defer s.unlock()
 	done := func(reply *Reply, err error) {
 		if tr != nil && tr.JoinDone != nil {
-			s.later(func() { tr.JoinDone(ctx, JoinDoneInfo{JoinStartInfo: info, Reply: reply, Err: err}) })
+			s.tellLater(func() { tr.JoinDone(ctx, JoinDoneInfo{JoinStartInfo: info, Reply: reply, Err: err}) })
 		}
 	}
 	if c.attempt != a {
@@ -167,8 +178,9 @@ func (c *Channel) askParams(ctx context.Context, info JoinAttempt) ([]byte, erro
 	s := c.socket
 	s.lock()
 	s.goUser(func() {
-		params, err := c.opts.ParamsFunc(ctx, info)
-		asked <- result{params, err}
+		res := result{err: errGoexit}
+		defer func() { asked <- res }()
+		res.params, res.err = c.opts.ParamsFunc(ctx, info)
 	})
 	s.unlock()
 	var params []byte

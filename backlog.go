@@ -86,6 +86,6 @@ func (s *Socket) countDropped(topic string, n int) {
 	}
 	s.stats.dropped += uint64(n) //nolint:gosec // the length of a queue
 	if tr := s.set.Trace; tr != nil && tr.Dropped != nil {
-		s.later(func() { tr.Dropped(topic, n) })
+		s.tellLater(func() { tr.Dropped(topic, n) })
 	}
 }

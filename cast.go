@@ -52,7 +52,7 @@ func (c *Channel) cast(event string, enc encoded, finished func(*Reply, error)) 
 		}
 		if s.tracesPushes() {
 			err := p.err
-			s.later(func() { finished(nil, err) })
+			s.tellLater(func() { finished(nil, err) })
 		}
 	}
 	c.expire(p, now)

@@ -42,6 +42,7 @@ func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {
 		set.Logger = set.Logger.With(slog.String("endpoint", displayURL(u)))
 	}
 	s := &Socket{
+		crew:     newCrew(),
 		endpoint: u,
 		set:      set,
 		born:     time.Now(),
@@ -174,7 +175,7 @@ func (s *Socket) awaitOpen(ctx context.Context, r *runner, w chan error) error {
 	}
 	s.unlock()
 	if abandon {
-		_ = s.await(context.Background(), r) // which does not end
+		s.awaitEnd(ctx, r)
 	}
 	return err
 }

@@ -35,7 +35,7 @@ func (s *Socket) Disconnect(ctx context.Context) error {
 	s.lock()
 	s.stopRun(r, ErrDisconnected)
 	s.unlock()
-	_ = s.await(context.Background(), r) // which does not end
+	s.awaitEnd(ctx, r)
 	return err
 }
 
@@ -44,8 +44,14 @@ func (s *Socket) farewell(ctx context.Context, conn *connection) error {
 	if conn == nil {
 		return nil
 	}
-	err := conn.c.Close(ctx, closeNormal, "")
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	closed := make(chan error, 1)
+	s.crew.start(func() {
+		err := errGoexit
+		defer func() { closed <- err }()
+		err = conn.c.Close(ctx, closeNormal, "")
+	})
+	err, ok := soon(ctx, &s.crew, closed)
+	if ctx.Err() != nil && (!ok || errors.Is(err, ctx.Err())) {
 		return ctxErr(ctx)
 	}
 	return nil // a server that does not keep to the handshake is closed all the same
@@ -116,16 +122,17 @@ func (s *Socket) leaveAll(ctx context.Context) error {
 
 // Close closes the socket for good, at once, without a closing handshake. All
 // that is under way ends with ErrClosed; the subscriptions end after what they
-// still hold. It returns nil when the goroutines of the socket have ended, but
-// for those that run code of the user's, which Done waits for. So it may be
-// called from a callback. It may be called any number of times.
+// still hold. It returns nil when the goroutines of the socket have ended. It does
+// not wait for code of yours that keeps one of them (a transport, an HTTP client,
+// a hook, a logger, a callback): Done does. So it may be called from there. It may
+// be called any number of times, and takes 50 ms at most.
 func (s *Socket) Close() error {
 	s.lock()
 	if !s.closed {
 		s.closeLocked()
 	}
 	s.unlock()
-	s.wg.Wait()
+	soon(context.Background(), &s.crew, s.crew.idle)
 	return nil
 }
 
@@ -165,27 +172,9 @@ func (s *Socket) closeLocked() {
 	if r != nil {
 		s.stopRun(r, ErrClosed)
 	}
-	done := s.doneChan()
-	s.later(func() {
-		go func() {
-			s.wg.Wait()
-			s.userWG.Wait()
-			close(done)
-		}()
-	})
+	s.crew.end()
 }
 
 // Done returns a channel that is closed when the socket was closed and nothing
 // of it runs any more, the user's callbacks included.
-func (s *Socket) Done() <-chan struct{} {
-	s.lock()
-	defer s.unlock()
-	return s.doneChan()
-}
-
-func (s *Socket) doneChan() chan struct{} {
-	if s.done == nil {
-		s.done = make(chan struct{})
-	}
-	return s.done
-}
+func (s *Socket) Done() <-chan struct{} { return s.crew.done }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -21,9 +22,12 @@ type connection struct {
 	broken error // why it is given up; once set, nothing is taken any more
 	// unwritable says that a write failed, perhaps before the reader learnt why.
 	unwritable bool
+	cutOnce    sync.Once
+	gone       chan struct{} // closed when it was cut
 
 	// The writer's token: who holds it writes to c, and owns the buffers.
 	busy     bool
+	writing  bool          // c was given the batch
 	rest     bool          // c still holds bytes that it has not written
 	restCast *call         // the cast that they are of, if they are of one
 	idle     chan struct{} // closed when the token is given back; made by teardown
@@ -47,9 +51,20 @@ func (conn *connection) fail(cause error) {
 	}
 }
 
-// cut ends the Conn. The lock is not held.
+// cut ends the Conn. It does not wait for that. The lock is not held.
 func (conn *connection) cut() {
-	_ = conn.c.Close(context.Background(), 0, "") // it is given up: there is nobody to tell
+	conn.cutOnce.Do(func() { conn.gone = conn.s.cut(conn.c) })
+}
+
+// cut ends a Conn, and returns what is closed when that is done: a Conn of a
+// user's may keep it.
+func (s *Socket) cut(c Conn) chan struct{} {
+	gone := make(chan struct{})
+	s.crew.start(func() {
+		defer close(gone)
+		_ = c.Close(context.Background(), 0, "") // it is given up: there is nobody to tell
+	})
+	return gone
 }
 
 // serve reads from a connection until it ends, and then takes it down.
@@ -112,7 +127,7 @@ func (conn *connection) openLocked(attempt int, opened func(error)) {
 	s.stats.connects++
 	s.setState(SocketEvent{State: SocketOpen, Attempt: attempt})
 	conn.r.answer(nil)
-	s.later(func() { opened(nil) })
+	s.tellLater(func() { opened(nil) })
 	for _, c := range slices.Clone(s.channels.list) {
 		c.connectionOpened()
 	}
@@ -137,6 +152,7 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 	cause := conn.broken
 	s.unlock()
 	conn.cut()
+	soon(endedContext, &s.crew, conn.gone)
 	if idle != nil {
 		<-idle
 	}
@@ -159,12 +175,12 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 		s.connectionLost(conn, cause)
 	}
 	if !conn.open {
-		s.later(func() { opened(cause) })
+		s.tellLater(func() { opened(cause) })
 		return false, cause
 	}
 	s.lostWhy = cause
 	if tr := s.set.Trace; tr != nil && tr.Disconnected != nil {
-		s.later(func() { tr.Disconnected(cause) })
+		s.tellLater(func() { tr.Disconnected(cause) })
 	}
 	return s.now()-conn.opened >= stableTime, cause
 }

@@ -1,6 +1,7 @@
 package phoenix
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -63,26 +64,50 @@ func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (
 	req.Probe, req.Idle = pr.probe, s.idle
 	told := req.secrets()
 	s.told.Store(told.since(s.told.Load()))
+	req.crew = &s.crew
+	c, err := req.dialSoon(ctx, func() (Conn, error) { return s.set.Transport.Dial(ctx, req) })
+	if err == nil && ctx.Err() != nil {
+		s.cut(c) // it comes too late
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, s.attemptError(ctx, r, s.told.Load().clean(err))
+	}
+	return c, nil
+}
+
+// dialSoon calls dial, and returns soon after ctx is done even if that does not.
+// It has a goroutine of its own, which may outlive the attempt.
+func (req *DialRequest) dialSoon(ctx context.Context, dial func() (Conn, error)) (Conn, error) {
 	type result struct {
 		c   Conn
 		err error
 	}
-	// A goroutine of its own, so that the runner's stack, which stays for as
-	// long as the connection does, need not grow for it.
-	dialed := make(chan result, 1)
-	s.wg.Go(func() {
-		c, err := s.set.Transport.Dial(ctx, req)
-		dialed <- result{c, err}
+	dialed, abandoned := make(chan result), make(chan struct{})
+	crew := req.crew
+	if crew == nil { // somebody else's transport calls ours
+		own := newCrew()
+		crew = &own
+	}
+	crew.startUser(func() {
+		res := result{err: errGoexit}
+		defer func() {
+			select {
+			case dialed <- res:
+			case <-abandoned:
+				if res.c != nil {
+					_ = res.c.Close(context.Background(), 0, "") // it comes too late
+				}
+			}
+		}()
+		res.c, res.err = dial()
 	})
-	res := <-dialed
-	if res.err != nil {
-		return nil, s.attemptError(ctx, r, s.told.Load().clean(res.err))
+	res, ok := soon(ctx, crew, dialed)
+	if !ok {
+		close(abandoned)
+		return nil, cmp.Or(ctx.Err(), ErrClosed)
 	}
-	if ctx.Err() != nil {
-		_ = res.c.Close(context.Background(), 0, "") // it comes too late
-		return nil, s.attemptError(ctx, r, ctx.Err())
-	}
-	return res.c, nil
+	return res.c, res.err
 }
 
 func attemptContext(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
@@ -124,8 +149,9 @@ func (s *Socket) dialRequest(ctx context.Context) (*DialRequest, error) {
 	asked := make(chan result, 1)
 	s.lock()
 	s.goUser(func() {
-		req, err := s.askProviders(ctx)
-		asked <- result{req, err}
+		res := result{err: errGoexit}
+		defer func() { asked <- res }()
+		res.req, res.err = s.askProviders(ctx)
 	})
 	s.unlock()
 	select {

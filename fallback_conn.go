@@ -84,14 +84,18 @@ type secondaryConn struct {
 	writes atomic.Int32 // under way
 	over   atomic.Bool  // ended for the sake of primary
 
-	cancel  context.CancelFunc // ends the lookout
-	lookout chan struct{}      // closed when it has ended
+	cancel context.CancelFunc // ends the lookout
 }
 
 func (f *fallback) secondaryConn(c Conn, req *DialRequest, retry time.Time) Conn {
 	ctx, cancel := context.WithCancel(context.Background())
-	sc := &secondaryConn{forwarder: forwarder{c}, f: f, idle: req.Idle, opened: time.Now(), cancel: cancel, lookout: make(chan struct{})}
-	go sc.lookOut(ctx, req.clone(), retry)
+	sc := &secondaryConn{forwarder: forwarder{c}, f: f, idle: req.Idle, opened: time.Now(), cancel: cancel}
+	look := func() { sc.lookOut(ctx, req.clone(), retry) }
+	if req.crew != nil {
+		req.crew.startUser(look)
+	} else {
+		go look()
+	}
 	if soft, ok := c.(SoftWriter); ok {
 		return &softSecondaryConn{sc, soft}
 	}
@@ -144,15 +148,12 @@ func (c *secondaryConn) touch() { c.active.Store(int64(time.Since(c.opened))) }
 
 func (c *secondaryConn) Close(ctx context.Context, code int, reason string) error {
 	c.cancel()
-	err := c.Conn.Close(ctx, code, reason)
-	<-c.lookout
-	return err
+	return c.Conn.Close(ctx, code, reason)
 }
 
 // lookOut tries primary from time to time. When it works, it ends the connection
 // as soon as it is quiet.
 func (c *secondaryConn) lookOut(ctx context.Context, req *DialRequest, retry time.Time) {
-	defer close(c.lookout)
 	for {
 		if !sleep(ctx, max(time.Until(retry), minLookout)) {
 			return

@@ -108,7 +108,7 @@ func (b *heartbeat) answered() {
 	}
 	s.stats.rtt = rtt
 	if tr := s.set.Trace; tr != nil && tr.Heartbeat != nil {
-		s.later(func() { tr.Heartbeat(rtt) })
+		s.tellLater(func() { tr.Heartbeat(rtt) })
 	}
 	if !b.conn.open {
 		b.conn.openLocked(b.attempt, b.opened)

@@ -91,14 +91,13 @@ func (p *Push) settled() {
 	if p.stop == nil && p.finished == nil {
 		return
 	}
-	p.call.channel.socket.later(func() {
-		if p.stop != nil {
-			p.stop()
-		}
-		if p.finished != nil {
-			p.finished(p.call.reply, p.call.err)
-		}
-	})
+	s := p.call.channel.socket
+	if p.stop != nil {
+		s.later(func() { p.stop() })
+	}
+	if p.finished != nil {
+		s.tellLater(func() { p.finished(p.call.reply, p.call.err) })
+	}
 }
 
 // Done returns a channel that is closed when the push has its outcome.

@@ -91,14 +91,62 @@ func (s *Socket) endAttempt(r *runner) {
 func (s *Socket) startRun() {
 	r := &runner{}
 	s.run = r
-	s.wg.Go(func() {
-		s.runLoop(r)
-		s.lock()
-		defer s.unlock()
-		if r.ended = true; r.done != nil {
-			close(r.done)
+	s.crew.start(func() { s.runOn(r, &outage{}) })
+}
+
+// errGoexit is what it takes for a hook, a logger or a transport to end the
+// goroutine that has called it.
+var errGoexit = errors.New("phoenix: code of the user's has called runtime.Goexit")
+
+// An outage is what a runner knows of the attempts since it was last connected.
+type outage struct {
+	attempt int
+	policy  backoff.BackOff
+	// What the last attempt has come to. It is the policy's turn, or RetryIf's.
+	tried    bool
+	stable   bool
+	err      error
+	deciding bool
+}
+
+// runOn is what the runner's goroutine does, to its end. If code of the user's
+// ends the goroutine, the connection is lost, and another one goes on.
+func (s *Socket) runOn(r *runner, o *outage) {
+	returned := false
+	defer func() {
+		if returned {
+			return
 		}
-	})
+		if p := recover(); p != nil {
+			panic(p) // it was no Goexit
+		}
+		s.crew.start(func() {
+			s.abandon(r)
+			o.tried, o.stable, o.err = true, false, errGoexit
+			s.runOn(r, o)
+		})
+	}()
+	if o.deciding {
+		s.endRun(r, errGoexit, true)
+	} else {
+		s.runLoop(r, o)
+	}
+	returned = true
+	s.lock()
+	defer s.unlock()
+	if r.ended = true; r.done != nil {
+		close(r.done)
+	}
+}
+
+// abandon ends the connection that a runner's goroutine has left behind.
+func (s *Socket) abandon(r *runner) {
+	s.lock()
+	conn := s.conn
+	s.unlock()
+	if conn != nil && conn.r == r {
+		_, _ = s.teardown(conn, errGoexit, conn.beat.opened) // it is lost, whatever it was
+	}
 }
 
 // await waits until the runner has ended, or ctx is done. The lock is not held.
@@ -121,6 +169,23 @@ func (s *Socket) await(ctx context.Context, r *runner) error {
 	}
 }
 
+// awaitEnd waits until a runner that was stopped has ended, but once ctx is done
+// or the socket closed, only briefly.
+func (s *Socket) awaitEnd(ctx context.Context, r *runner) {
+	ended := make(chan struct{})
+	s.lock()
+	switch {
+	case r.ended:
+		close(ended)
+	case r.done == nil:
+		r.done = ended
+	default:
+		ended = r.done
+	}
+	s.unlock()
+	soon(ctx, &s.crew, ended)
+}
+
 // stopRun makes the runner end, with cause as the reason.
 func (s *Socket) stopRun(r *runner, cause error) {
 	r.stopping = true
@@ -135,39 +200,52 @@ func (s *Socket) stopRun(r *runner, cause error) {
 	r.poke()
 }
 
-func (s *Socket) runLoop(r *runner) {
-	var policy backoff.BackOff
-	for attempt := 1; ; attempt++ {
-		stable, err := s.connectOnce(r, attempt)
-		if stable {
-			policy, attempt = nil, 0
+func (s *Socket) runLoop(r *runner, o *outage) {
+	for {
+		if !o.tried {
+			o.attempt++
+			o.stable, o.err = s.connectOnce(r, o.attempt)
 		}
-		switch stopping, skip := s.afterAttempt(r, err); {
+		o.tried = false
+		if o.stable {
+			o.policy, o.attempt = nil, 0
+		}
+		switch stopping, skip := s.afterAttempt(r, o.err); {
 		case stopping:
 			s.endRun(r, nil, false)
 			return
 		case skip:
-			policy, attempt = nil, 0
+			o.policy, o.attempt = nil, 0
 			continue
 		}
-		if !s.worthRetrying(r, err) {
-			s.endRun(r, err, true)
+		o.deciding = true
+		delay, giveUp := s.decide(r, o)
+		o.deciding = false
+		if giveUp != nil {
+			s.endRun(r, giveUp, true)
 			return
 		}
-		first := policy == nil
-		if first {
-			policy = newPolicy(s.set.ReconnectBackoff, firstReconnect)
-		}
-		delay := policy.NextBackOff()
-		if delay == backoff.Stop {
-			s.endRun(r, about("the reconnect policy gave up", err), true)
-			return
-		}
-		if !s.pause(r, adjustDelay(delay, first, err), attempt, err) {
+		if !s.pause(r, delay, o.attempt, o.err) {
 			s.endRun(r, nil, false)
 			return
 		}
 	}
+}
+
+// decide returns how long to wait for the next attempt, or why there is none. It
+// runs code of the user's.
+func (s *Socket) decide(r *runner, o *outage) (delay time.Duration, giveUp error) {
+	if !s.worthRetrying(r, o.err) {
+		return 0, o.err
+	}
+	first := o.policy == nil
+	if first {
+		o.policy = newPolicy(s.set.ReconnectBackoff, firstReconnect)
+	}
+	if delay = o.policy.NextBackOff(); delay == backoff.Stop {
+		return 0, about("the reconnect policy gave up", o.err)
+	}
+	return adjustDelay(delay, first, o.err), nil
 }
 
 // afterAttempt says what the runner was told during the attempt.

@@ -37,7 +37,8 @@ type Socket struct {
 	joinSend time.Duration // and to be sent
 	free     *call
 	freeN    int
-	after    []func() // to be run after the unlock
+	after    []func() // to be run after the unlock: first what is ours
+	tell     []func() // and then what may be code of the user's
 	watchers []*watcher[SocketEvent]
 	strays   map[*Channel]struct{} // not registered, but perhaps with somebody who waits for something
 	taps     []*Subscription
@@ -53,9 +54,7 @@ type Socket struct {
 
 	told atomic.Pointer[secrets] // what no error and no log line may repeat
 
-	wg     sync.WaitGroup // goroutines of ours; Close waits for them
-	userWG sync.WaitGroup // those that run code of the user's; Done waits for them
-	done   chan struct{}  // made when somebody asks for it
+	crew crew // its goroutines, for which Close and Done wait
 }
 
 // now returns the time since the socket was made. It costs half of what
@@ -70,23 +69,56 @@ func (s *Socket) unlock() {
 	s.wakeWriter()
 	s.armTimer()
 	s.checkDrained()
-	after := s.after
-	s.after = nil
+	after, tell := s.after, s.tell
+	s.after, s.tell = nil, nil
 	s.mu.Unlock()
 	for _, f := range after {
 		f()
 	}
+	if len(tell) > 0 {
+		s.runTell(tell)
+	}
 }
 
-// later has f run after the unlock.
+// runTell runs code of the user's, in a goroutine of its own: it may end that, as
+// t.FailNow does, or keep it. It is waited for so that it runs in order, but only
+// briefly: the call that it is told of must end with its ctx.
+func (s *Socket) runTell(tell []func()) {
+	told := make(chan struct{})
+	s.goUser(func() {
+		defer close(told)
+		runAll(tell)
+	})
+	soon(endedContext, &s.crew, told)
+}
+
+// runAll runs all of fs, whatever one of them does.
+func runAll(fs []func()) {
+	n := 0
+	defer func() {
+		if n < len(fs) {
+			runAll(fs[n:])
+		}
+	}()
+	for n < len(fs) {
+		n++
+		fs[n-1]()
+	}
+}
+
+// later has f run after the unlock. It is ours, and does not block.
 func (s *Socket) later(f func()) { s.after = append(s.after, f) }
+
+// tellLater has f run after the unlock, and after all that later has run: it may
+// be code of the user's.
+func (s *Socket) tellLater(f func()) { s.tell = append(s.tell, f) }
 
 // log has a record logged after the unlock.
 func (s *Socket) log(level slog.Level, msg string, attrs ...slog.Attr) {
 	if s.set.Logger == nil {
 		return
 	}
-	s.later(func() { s.set.Logger.LogAttrs(context.Background(), level, msg, attrs...) }) //nolint:sloglint // msg is a constant of each caller
+	s.tellLater(func() { s.set.Logger.LogAttrs(context.Background(), level, msg, attrs...) }) //nolint:sloglint // msg is a constant of each caller
 }
 
 // debug reports whether frames are logged.
@@ -116,7 +148,7 @@ func (s *Socket) logFrame(msg, topic, event, ref string, size int) {
 }
 
 // goUser starts a goroutine that runs code of the user's. The lock is held.
-func (s *Socket) goUser(f func()) { s.userWG.Go(f) }
+func (s *Socket) goUser(f func()) { s.crew.startUser(f) }
 
 // goSteps starts a goroutine that calls step, which may run code of the user's,
 // until it returns false. The lock is held.

@@ -135,7 +135,7 @@ func (s *Socket) armTimer() {
 	if t.running && !t.stopTimer(s) {
 		return // it has fired and waits for the lock; it will come here
 	}
-	s.wg.Add(1)
+	s.crew.add(&s.crew.ours, 1)
 	now := s.now()
 	t.running, t.armed = true, max(at, now)
 	if t.timer == nil {
@@ -150,12 +150,12 @@ func (t *timers) stopTimer(s *Socket) bool {
 		return false
 	}
 	t.running = false
-	s.wg.Done()
+	s.crew.add(&s.crew.ours, -1)
 	return true
 }
 
 func (s *Socket) onTimer() {
-	defer s.wg.Done()
+	defer s.crew.add(&s.crew.ours, -1)
 	s.lock()
 	defer s.unlock()
 	t := &s.timers

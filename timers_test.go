@@ -41,7 +41,7 @@ func TestDeadlinesFireInOrderAndAtTheirTime(t *testing.T) {
 				s.timers.stop(&deadlines[i])
 				s.timers.stop(&deadlines[i]) // no harm
 			default: // set anew, earlier or later
-				want[i] = time.Duration(rnd.IntN(int(2 * time.Hour)))
+				want[i] = time.Duration(rnd.Int64N(int64(2 * time.Hour)))
 				s.timers.set(&deadlines[i], s.now()+want[i])
 			}
 		}

@@ -11,8 +11,9 @@ import (
 // A Transport opens connections to a Phoenix endpoint. [WebSocket] returns the
 // default one. A Transport may be used by several sockets at once.
 type Transport interface {
-	// Dial opens a connection. It must return soon after ctx is done, because
-	// Close waits for it, and a Conn that it returned must not depend on ctx.
+	// Dial opens a connection, which must not depend on ctx. It should return
+	// soon after ctx is done: the socket does not wait for it, and closes a Conn
+	// that comes too late, but Done waits.
 	// An HTTP answer that refuses the connection is a *HandshakeError.
 	Dial(ctx context.Context, req *DialRequest) (Conn, error)
 }
@@ -44,6 +45,8 @@ type DialRequest struct {
 	Idle func() bool
 	// Logger is the socket's, or nil.
 	Logger *slog.Logger
+
+	crew *crew // the socket's, or nil
 }
 
 // log logs a record if there is a logger.
@@ -74,7 +77,8 @@ type Conn interface {
 	// certainly not handled, and of the others it is unknown. A Conn that has
 	// another notion of how long a write may take need not heed the deadline.
 	WriteFrames(frames []Frame, deadline time.Time) (n int, err error)
-	// Close ends the connection, and with it ReadFrame and WriteFrames. With
+	// Close ends the connection, and with it ReadFrame and WriteFrames: the socket
+	// makes no other connection before they have returned. With
 	// code 0 it cuts at once; otherwise it takes leave of the server with that
 	// code and reason, until ctx is done.
 	Close(ctx context.Context, code int, reason string) error

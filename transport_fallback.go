@@ -120,17 +120,23 @@ func (f *fallback) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 func (f *fallback) dialPrimary(ctx context.Context, req *DialRequest) (Conn, error) {
 	bound, cancel := context.WithTimeoutCause(ctx, f.bound(ctx), ErrTimeout)
 	defer cancel()
-	c, err := f.primary.Dial(bound, req)
+	c, err := req.dialSoon(bound, func() (Conn, error) {
+		c, err := f.primary.Dial(bound, req)
+		if err != nil {
+			return nil, err
+		}
+		if req.Probe != nil {
+			err = req.Probe(bound, c)
+		} else {
+			err = bound.Err()
+		}
+		if err != nil {
+			_ = c.Close(context.Background(), 0, "") // it is not used
+			return nil, err
+		}
+		return c, nil
+	})
 	if err != nil {
-		return nil, f.withinBound(ctx, bound, err)
-	}
-	if req.Probe != nil {
-		err = req.Probe(bound, c)
-	} else {
-		err = bound.Err()
-	}
-	if err != nil {
-		_ = c.Close(context.Background(), 0, "") // it is not used
 		return nil, f.withinBound(ctx, bound, err)
 	}
 	return c, nil

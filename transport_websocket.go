@@ -109,7 +109,7 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 		return nil, &InputError{Field: "WebSocketOptions.Compression", Reason: fmt.Sprintf("%d is no CompressionMode", t.compression)}
 	}
 	header, host := splitHost(req.Header)
-	d := &wsDialer{ctx: ctx}
+	d := &wsDialer{ctx: ctx, crew: req.crew}
 	client, closeIdle := d.client(req.HTTPClient)
 	defer closeIdle()
 	// What is under way may be deaf to ctx, as a TLS handshake of net/http's is.
@@ -175,8 +175,9 @@ const handshakeBuffer = 2 << 10
 
 // A wsDialer gets beneath the WebSocket library for one dial.
 type wsDialer struct {
-	ctx context.Context //nolint:containedctx // lives as long as the dial whose ctx it is
-	got net.Conn        // what the HTTP transport used, if it tells
+	ctx  context.Context //nolint:containedctx // lives as long as the dial whose ctx it is
+	crew *crew
+	got  net.Conn // what the HTTP transport used, if it tells
 
 	mu     sync.Mutex
 	conns  []net.Conn // of this dial
@@ -330,6 +331,10 @@ type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error
 
 func (d *wsDialer) dial(next dialFunc) dialFunc {
 	return func(_ context.Context, network, addr string) (net.Conn, error) {
+		if d.crew != nil { // net/http does not wait for a dial that does not heed its ctx
+			d.crew.add(&d.crew.users, 1)
+			defer d.crew.add(&d.crew.users, -1)
+		}
 		c, err := next(d.ctx, network, addr)
 		if err != nil {
 			return nil, err

@@ -20,7 +20,7 @@ func (s *Socket) wakeWriter() {
 		return
 	}
 	conn.busy = true
-	s.wg.Go(func() { s.drain(conn) })
+	s.crew.start(func() { s.drain(conn) })
 }
 
 // take makes an outgoing of a call: from now on it counts as sent.
@@ -134,6 +134,16 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 
 // drain writes until nothing is left to write. It holds the writer's token.
 func (s *Socket) drain(conn *connection) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if p := recover(); p != nil {
+			panic(p) // it was no Goexit
+		}
+		s.crew.start(func() { s.writerGone(conn) })
+	}()
 	// A fresh goroutine would run before those that are about to push: yield
 	// once, and take what they have together.
 	runtime.Gosched()
@@ -141,6 +151,7 @@ func (s *Socket) drain(conn *connection) {
 		s.lock()
 		if conn.broken != nil || s.queue.n == 0 && !conn.rest {
 			conn.release()
+			returned = true
 			s.unlock()
 			return
 		}
@@ -148,6 +159,27 @@ func (s *Socket) drain(conn *connection) {
 		s.unlock()
 		s.writeBatch(conn)
 	}
+}
+
+// writerGone is called when the serializer, a hook or a transport has ended the
+// writer's goroutine, as t.FailNow does. What the transport was not given was not
+// sent; trying that again would do the same again.
+func (s *Socket) writerGone(conn *connection) {
+	s.lock()
+	defer s.unlock()
+	for i := range conn.batch {
+		out := &conn.batch[i]
+		switch {
+		case out.cast != nil && out.cast.place == placeDone:
+		case !conn.writing:
+			s.encodeFailed(conn, out, errGoexit)
+		case out.cast != nil:
+			s.castWritten(out.cast, errGoexit)
+		}
+	}
+	conn.batch, conn.writing = nil, false
+	conn.writeFailed(errGoexit)
+	conn.release()
 }
 
 func (s *Socket) takeBatch(conn *connection) {
@@ -203,9 +235,11 @@ func (s *Socket) writeBatch(conn *connection) {
 			tr.FrameOut(f)
 		}
 	}
+	conn.writing = true
 	n, err := conn.c.WriteFrames(frames, time.Now().Add(s.set.WriteTimeout))
 	err = s.told.Load().clean(err) // a push fails with it before the connection is torn down
 	s.lock()
+	conn.writing = false
 	conn.rest = false
 	conn.restWritten(err)
 	s.stats.framesOut += uint64(len(frames))

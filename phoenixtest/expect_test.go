@@ -123,7 +123,7 @@ func TestMatchers(t *testing.T) {
 		"no object":         {phoenixtest.Subset(object{}), phoenixtest.JSON(`null`), `payload: got null, want {}`},
 		"null":              {phoenixtest.Equal(phoenixtest.JSON("null")), phoenixtest.JSON(`null`), ""},
 		"nil":               {phoenixtest.Equal(nil), Payload{}, ""},
-		"exact numbers":     {phoenixtest.Equal(9007199254740993), phoenixtest.JSON(`9007199254740992`), `payload: got 9007199254740992, want 9007199254740993`},
+		"exact numbers":     {phoenixtest.Equal(int64(9007199254740993)), phoenixtest.JSON(`9007199254740992`), `payload: got 9007199254740992, want 9007199254740993`},
 		"exponents":         {phoenixtest.Equal(phoenixtest.JSON("1e3")), phoenixtest.JSON(`1000`), ""},
 		"huge exponents":    {phoenixtest.Equal(phoenixtest.JSON("1e999999999")), phoenixtest.JSON(`1e999999998`), `payload: got 1e999999998, want 1e999999999`},
 		"no number":         {phoenixtest.Equal(1), phoenixtest.JSON(`"1"`), `payload: got "1", want 1`},

@@ -1,0 +1,254 @@
+package phoenix_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/phxgo/phoenix"
+)
+
+// A userConn is a Conn of a user's that does something of its own first.
+type userConn struct {
+	phoenix.Conn
+	read, write, close func()
+}
+
+func (c *userConn) ReadFrame() (phoenix.Frame, error) {
+	f, err := c.Conn.ReadFrame()
+	c.read()
+	return f, err
+}
+
+func (c *userConn) WriteFrames(frames []phoenix.Frame, deadline time.Time) (int, error) {
+	c.write()
+	return c.Conn.WriteFrames(frames, deadline)
+}
+
+func (c *userConn) Close(ctx context.Context, code int, reason string) error {
+	c.close()
+	return c.Conn.Close(ctx, code, reason)
+}
+
+// userTransport is a Transport that is a function.
+type userTransport func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error)
+
+func (f userTransport) Dial(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+	return f(ctx, req)
+}
+
+// handlerFunc is a slog.Handler.
+type handlerFunc func(slog.Record)
+
+func (handlerFunc) Enabled(context.Context, slog.Level) bool        { return true }
+func (f handlerFunc) Handle(_ context.Context, r slog.Record) error { f(r); return nil }
+func (f handlerFunc) WithAttrs([]slog.Attr) slog.Handler            { return f }
+func (f handlerFunc) WithGroup(string) slog.Handler                 { return f }
+func nothing()                                                      {}
+
+// userCode are the places at which a socket calls code of the user's, with f in
+// each of them.
+func (h *harness) userCode(f func()) map[string]*phoenix.SocketOptions {
+	conn := func(c userConn) phoenix.Transport {
+		return userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+			inner, err := h.transport().Dial(ctx, req)
+			if err != nil {
+				return nil, err
+			}
+			c := c
+			c.Conn = inner
+			return &c, nil
+		})
+	}
+	base := h.srv.HTTPClient().Transport.(*http.Transport)
+	dial := base.Clone()
+	dial.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		f()
+		return base.DialContext(ctx, network, addr)
+	}
+	return map[string]*phoenix.SocketOptions{
+		"ParamsFunc":  {ParamsFunc: func(context.Context) (url.Values, error) { f(); return nil, nil }},
+		"AuthToken":   {AuthToken: func(context.Context) (string, error) { f(); return "", nil }},
+		"HeaderFunc":  {HeaderFunc: func(context.Context) (http.Header, error) { f(); return nil, nil }},
+		"DialContext": {HTTPClient: &http.Client{Transport: dial}},
+		"RoundTripper": {HTTPClient: h.over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+			f()
+			return next.RoundTrip(r)
+		})},
+		"Dial": {Transport: userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+			f()
+			return h.transport().Dial(ctx, req)
+		})},
+		"Dial beneath a fallback": {Transport: phoenix.Fallback(userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+			f()
+			return h.transport().Dial(ctx, req)
+		}), nil, nil)},
+		"ReadFrame":   {Transport: conn(userConn{read: f, write: nothing, close: nothing})},
+		"WriteFrames": {Transport: conn(userConn{read: nothing, write: f, close: nothing})},
+		"Close":       {Transport: conn(userConn{read: nothing, write: nothing, close: f})},
+		"Logger": {Logger: slog.New(handlerFunc(func(r slog.Record) {
+			if r.Level > slog.LevelDebug {
+				f()
+			}
+		}))},
+		"ConnectStart": {Trace: &phoenix.Trace{ConnectStart: func(ctx context.Context, _ phoenix.ConnectStartInfo) context.Context { f(); return ctx }}},
+		"ConnectDone":  {Trace: &phoenix.Trace{ConnectDone: func(context.Context, phoenix.ConnectDoneInfo) { f() }}},
+		"JoinStart":    {Trace: &phoenix.Trace{JoinStart: func(ctx context.Context, _ phoenix.JoinStartInfo) context.Context { f(); return ctx }}},
+		"JoinDone":     {Trace: &phoenix.Trace{JoinDone: func(context.Context, phoenix.JoinDoneInfo) { f() }}},
+		"Disconnected": {Trace: &phoenix.Trace{Disconnected: func(error) { f() }}},
+		"Heartbeat":    {Trace: &phoenix.Trace{Heartbeat: func(time.Duration) { f() }}},
+		"FrameIn":      {Trace: &phoenix.Trace{FrameIn: func(phoenix.Frame) { f() }}},
+		"FrameOut":     {Trace: &phoenix.Trace{FrameOut: func(phoenix.Frame) { f() }}},
+		"RetryIf":      {RetryIf: func(error) bool { f(); return true }},
+	}
+}
+
+// userCodeNames are the keys of userCode.
+var userCodeNames = []string{
+	"ParamsFunc", "AuthToken", "HeaderFunc", "DialContext", "RoundTripper", "Dial", "Dial beneath a fallback",
+	"ReadFrame", "WriteFrames", "Close", "Logger", "ConnectStart", "ConnectDone", "JoinStart", "JoinDone",
+	"Disconnected", "Heartbeat", "FrameIn", "FrameOut", "RetryIf",
+}
+
+// Whatever of the user's blocks for ever, each call ends with its ctx, and Close
+// does not wait for it. Done does.
+func TestEverythingEndsWithItsCtxThoughCodeOfTheUsersBlocks(t *testing.T) {
+	for _, name := range userCodeNames {
+		if name == "FrameOut" {
+			continue // it may run on the goroutine of a Push, which it keeps
+		}
+		for _, after := range []string{"from the start", "once connected"} {
+			t.Run(name+" "+after, func(t *testing.T) {
+				overBoth(t, nil, func(t *testing.T, h *harness) {
+					var blocking, blocked atomic.Bool
+					release := make(chan struct{})
+					opts := h.userCode(func() {
+						if blocking.Load() {
+							blocked.Store(true)
+							<-release
+						}
+					})[name]
+					s := h.socket(opts)
+					defer close(release) // before the socket is waited for
+					blocking.Store(after == "from the start")
+					within1s := func(what string, f func(ctx context.Context)) {
+						t.Helper()
+						ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+						defer cancel()
+						start := h.now()
+						f(ctx)
+						if took := h.now() - start; took > time.Second+within {
+							t.Errorf("%s took %v", what, took)
+						}
+					}
+					c := h.channel(s, "room:1", nil)
+					for range 2 {
+						within1s("Connect", func(ctx context.Context) { _ = s.Connect(ctx) })
+						within1s("Join", func(ctx context.Context) { _, _ = c.Join(ctx) })
+						blocking.Store(true)
+						within1s("Push", func(ctx context.Context) { _, _ = c.Push(ctx, "echo", 1) })
+						within1s("Cast", func(ctx context.Context) { _ = c.Cast(ctx, "echo", 1) })
+						within1s("Wait", func(ctx context.Context) { _, _ = c.PushAsync(ctx, "echo", 1).Wait(ctx) })
+						within1s("Ping", func(ctx context.Context) { _, _ = s.Ping(ctx) })
+						within1s("Next", func(ctx context.Context) {
+							sub := c.Subscribe(nil)
+							defer sub.Close()
+							_, _ = sub.Next(ctx)
+						})
+						within1s("Messages", func(ctx context.Context) {
+							for range s.Messages(ctx) { //nolint:revive // there are none
+							}
+						})
+						within1s("Reconnect", func(ctx context.Context) { _ = s.Reconnect(ctx) })
+						within1s("Leave", func(ctx context.Context) { _ = c.Leave(ctx) })
+						within1s("Disconnect", func(ctx context.Context) { _ = s.Disconnect(ctx) })
+					}
+					within1s("Connect", func(ctx context.Context) { _ = s.Connect(ctx) })
+					shut := make(chan struct{})
+					go func() {
+						defer close(shut)
+						within1s("Shutdown", func(ctx context.Context) { _ = s.Shutdown(ctx) })
+					}()
+					time.Sleep(100 * time.Millisecond)
+					before := h.now()
+					_ = s.Close()
+					endsAt(t, "Close", h.now(), before)
+					<-shut
+					endsAt(t, "Shutdown", h.now(), before)
+					// With long poll the goroutine is that of an HTTP transport of the user's.
+					if blocked.Load() && closed(s.Done()) && (name != "DialContext" || !h.polls) {
+						t.Error("Done did not wait")
+					}
+				})
+			})
+		}
+	}
+}
+
+// Code of the user's that ends the goroutine it runs on, as t.FailNow does, wedges
+// nothing: what comes after it works.
+func TestCodeOfTheUsersThatCallsGoexitWedgesNothing(t *testing.T) {
+	for _, name := range userCodeNames {
+		for _, after := range []string{"from the start", "once connected"} {
+			t.Run(name+" "+after, func(t *testing.T) {
+				overBoth(t, nil, func(t *testing.T, h *harness) {
+					var left atomic.Int32
+					opts := h.userCode(func() {
+						if left.Add(-1) >= 0 {
+							runtime.Goexit()
+						}
+					})[name]
+					s := h.socket(opts)
+					if after == "from the start" {
+						left.Store(2)
+					}
+					c := h.channel(s, "room:1", nil)
+					try := func(ctx context.Context) {
+						ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+						defer cancel()
+						done := make(chan struct{})
+						go func() { // a hook on the caller's goroutine ends that
+							defer close(done)
+							_ = s.Connect(ctx)
+							_, _ = c.Join(ctx)
+							_, _ = c.Push(ctx, "echo", 1)
+						}()
+						<-done
+					}
+					try(t.Context())
+					if after == "once connected" {
+						left.Store(2)
+						try(t.Context())
+						for _, conn := range h.srv.Conns() {
+							conn.Cut()
+						}
+						time.Sleep(time.Minute)
+						try(t.Context())
+					}
+					left.Store(0)
+					try(t.Context())
+					if s.State() != phoenix.SocketOpen {
+						t.Errorf("state is %v", s.State())
+					}
+					if _, err := c.Push(t.Context(), "echo", 2); err != nil {
+						t.Errorf("Push = %v", err)
+					}
+					before := h.now()
+					_ = s.Close()
+					endsAt(t, "Close", h.now(), before)
+					synctest.Wait()
+					if !closed(s.Done()) {
+						t.Error("Done is not closed")
+					}
+				})
+			})
+		}
+	}
+}
