@@ -30,8 +30,15 @@ const briefly = 20 * time.Millisecond
 // start runs f in a goroutine of ours.
 func (c *crew) start(f func()) { c.run(&c.ours, f) }
 
-// startUser runs f in a goroutine that runs code of the user's.
-func (c *crew) startUser(f func()) { c.run(&c.users, f) }
+// startUser runs f in a goroutine that runs code of the user's. A nil crew, that of
+// a transport which no socket uses, counts nothing.
+func (c *crew) startUser(f func()) {
+	if c == nil {
+		go f()
+		return
+	}
+	c.run(&c.users, f)
+}
 
 func (c *crew) run(n *int, f func()) {
 	c.add(n, 1)

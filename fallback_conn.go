@@ -90,12 +90,7 @@ type secondaryConn struct {
 func (f *fallback) secondaryConn(c Conn, req *DialRequest, retry time.Time) Conn {
 	ctx, cancel := context.WithCancel(context.Background())
 	sc := &secondaryConn{forwarder: forwarder{c}, f: f, idle: req.Idle, opened: time.Now(), cancel: cancel}
-	look := func() { sc.lookOut(ctx, req.clone(), retry) }
-	if req.crew != nil {
-		req.crew.startUser(look)
-	} else {
-		go look()
-	}
+	req.crew.startUser(func() { sc.lookOut(ctx, req.clone(), retry) })
 	if soft, ok := c.(SoftWriter); ok {
 		return &softSecondaryConn{sc, soft}
 	}

@@ -16,6 +16,7 @@ import (
 // polled; what writes has one POST request at a time, because two could
 // overtake each other.
 type pollConn struct {
+	crew      *crew // the socket's, or nil
 	client    *http.Client
 	closeIdle func()
 	timeout   time.Duration // 0 for none

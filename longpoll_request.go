@@ -177,7 +177,7 @@ func (r *pollRequest) roundTrip(req *http.Request) (*http.Response, error) {
 		err  error
 	}
 	answered, left := make(chan answer), make(chan struct{})
-	go func() {
+	r.c.crew.startUser(func() {
 		a := answer{err: errRoundTripperExit}
 		defer func() {
 			select {
@@ -189,7 +189,7 @@ func (r *pollRequest) roundTrip(req *http.Request) (*http.Response, error) {
 			}
 		}()
 		a.resp, a.err = r.c.client.Do(req) //nolint:bodyclose // by who reads it
-	}()
+	})
 	select {
 	case a := <-answered:
 		return a.resp, a.err
