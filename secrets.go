@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // This file keeps secrets out of errors and logs. A server, a proxy or a library
@@ -27,8 +28,10 @@ const (
 	// cutSecret is the length from which on the beginning of a value is looked for
 	// at the very end of a text, which was perhaps cut there.
 	cutSecret = 6
-	// maxSecrets bounds what is remembered of earlier attempts.
+	// maxSecrets bounds what is looked for, and maxEarlier what of it is remembered
+	// of earlier attempts, the latest first.
 	maxSecrets = 128
+	maxEarlier = 32
 	// maxForeign is the length to which foreign text in an error is cut, in bytes.
 	maxForeign = 200
 )
@@ -36,7 +39,7 @@ const (
 // A secrets is what a server was told and must not be repeated: auth token,
 // params, query, user and headers. A nil one knows nothing.
 type secrets struct {
-	values []string
+	values []*secret
 	shown  string // of the endpoint: what we show anyhow is no secret
 }
 
@@ -64,10 +67,27 @@ func (req *DialRequest) secrets() *secrets {
 	return s
 }
 
+// A secret is one value. The ways in which it may be repeated are made once, and
+// only when there is a text in which to look for them.
+type secret struct {
+	value string
+	once  sync.Once
+	forms []string
+}
+
+func (v *secret) allForms() []string {
+	v.once.Do(func() { v.forms = forms(v.value) })
+	return v.forms
+}
+
+func (s *secrets) has(value string) bool {
+	return slices.ContainsFunc(s.values, func(v *secret) bool { return v.value == value })
+}
+
 func (s *secrets) add(values ...string) {
 	for _, v := range values {
-		if v != "" && len(s.values) < maxSecrets && !slices.Contains(s.values, v) {
-			s.values = append(s.values, v)
+		if v != "" && len(s.values) < maxSecrets && !s.has(v) {
+			s.values = append(s.values, &secret{value: v})
 		}
 	}
 }
@@ -141,8 +161,14 @@ func httpScheme(scheme string) string {
 
 // since returns s with what earlier attempts told the server, who may remember.
 func (s *secrets) since(earlier *secrets) *secrets {
-	if earlier != nil {
-		s.add(earlier.values...)
+	if earlier == nil {
+		return s
+	}
+	most := min(len(s.values)+maxEarlier, maxSecrets)
+	for _, v := range earlier.values {
+		if len(s.values) < most && !s.has(v.value) {
+			s.values = append(s.values, v)
+		}
 	}
 	return s
 }
@@ -198,11 +224,8 @@ func (s *secrets) redact(text string) string {
 	text = bearer.ReplaceAllLiteralString(text, redacted)
 	folded := fold(text)
 	hide := make([]bool, len(text)) // of each byte
-	grams := map[string][]int{}     // where each part of the text stands
-	for i := 0; i+partSecret <= len(folded); i++ {
-		g := folded[i : i+partSecret]
-		grams[g] = append(grams[g], i)
-	}
+	var grams parts
+	grams.of(folded)
 	found := false
 	mark := func(from, n int) {
 		found = true
@@ -211,11 +234,11 @@ func (s *secrets) redact(text string) string {
 		}
 	}
 	for _, v := range s.values {
-		if len(v) < minSecret {
+		if len(v.value) < minSecret {
 			continue
 		}
-		for _, form := range forms(v) {
-			s.find(form, folded, grams, mark)
+		for _, form := range v.allForms() {
+			s.find(form, folded, &grams, mark)
 		}
 	}
 	if !found {
@@ -233,8 +256,37 @@ func (s *secrets) redact(text string) string {
 	return out.String()
 }
 
+// parts finds where each part of a text stands. Most of what is asked for is not
+// there, which the first two bytes tell sooner than a map.
+type parts struct {
+	begins [1 << 16 / 64]uint64
+	at     map[string][]int
+}
+
+func begin(part string) (word int, bit uint64) {
+	n := uint(part[0])<<8 | uint(part[1])
+	return int(n / 64), 1 << (n % 64) //nolint:gosec // below 1024
+}
+
+func (p *parts) of(text string) {
+	p.at = map[string][]int{}
+	for i := 0; i+partSecret <= len(text); i++ {
+		part := text[i : i+partSecret]
+		word, bit := begin(part)
+		p.begins[word] |= bit
+		p.at[part] = append(p.at[part], i)
+	}
+}
+
+func (p *parts) find(part string) []int {
+	if word, bit := begin(part); p.begins[word]&bit == 0 {
+		return nil
+	}
+	return p.at[part]
+}
+
 // find marks where a form of a secret stands in a text.
-func (s *secrets) find(form, text string, grams map[string][]int, mark func(from, n int)) {
+func (s *secrets) find(form, text string, grams *parts, mark func(from, n int)) {
 	if len(form) < minSecret || strings.Contains(s.shown, form) {
 		return
 	}
@@ -250,11 +302,11 @@ func (s *secrets) find(form, text string, grams map[string][]int, mark func(from
 	}
 	for i := 0; i+partSecret <= len(form); i++ {
 		g := form[i : i+partSecret]
-		if at := grams[g]; at != nil && !strings.Contains(s.shown, g) {
+		if at := grams.find(g); at != nil && !strings.Contains(s.shown, g) {
 			for _, from := range at {
 				mark(from, partSecret)
 			}
-			delete(grams, g) // is marked
+			delete(grams.at, g) // is marked
 		}
 	}
 	for n := min(partSecret, len(form)) - 1; n >= cutSecret; n-- {
