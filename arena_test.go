@@ -161,7 +161,7 @@ func TestAQueueHoldsLittleMemoryOfOthers(t *testing.T) {
 		}
 		receive("rare")
 	}
-	held, counted := int(heap()-before), rare.queue.bytes //nolint:gosec // they grow
+	held, counted := int(heap()-before), rare.queue.bytes
 	if rare.Len() != count || counted != count*(110+messageOverhead) {
 		t.Fatalf("%d messages of %d bytes", rare.Len(), counted)
 	}

@@ -50,7 +50,7 @@ type backlog struct {
 
 // own returns the message to queue behind n others, and whether it shares memory.
 func (b *backlog) own(s *Socket, m *Message, n int) (own *Message, shared bool) {
-	others := int(min(s.made-b.made, sharedBytes)) //nolint:gosec // it is small
+	others := int(min(s.made-b.made, sharedBytes))
 	b.made = s.made
 	b.debt = min(max(b.debt+others-4*m.size(), 0), sharedBytes)
 	if b.debt == 0 || n < maxSharing || len(m.Payload.data) > smallPayload {

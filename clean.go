@@ -19,7 +19,7 @@ func (s *secrets) clean(err error) error {
 }
 
 // cleaned also tells whether there was something to clean.
-func (s *secrets) cleaned(err error) (_ error, changed bool) {
+func (s *secrets) cleaned(err error) (_ error, changed bool) { //nolint:revive // the error is the value
 	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
 	case nil:
 		return nil, false
@@ -80,7 +80,7 @@ func (s *secrets) cleaned(err error) (_ error, changed bool) {
 // cleanOther cleans an error of whatever type. Of one that has a secret in it,
 // or text that is not tame, its text is kept and those of its causes that are
 // fit to be seen; errors.Is still finds all of them.
-func (s *secrets) cleanOther(err error) (_ error, changed bool) {
+func (s *secrets) cleanOther(err error) (_ error, changed bool) { //nolint:revive // the error is the value
 	var below []error
 	switch e := err.(type) { //nolint:errorlint // as above
 	case interface{ Unwrap() error }:

@@ -115,7 +115,7 @@ func TestCompressedMessagesArriveAsTheyWereSent(t *testing.T) {
 						}
 					}
 					for i, v := range sent {
-						var payload any = v
+						payload := v
 						if b, ok := v.(phoenix.Binary); ok {
 							payload = phoenixtest.Binary(b)
 						}
@@ -286,7 +286,7 @@ func readAll(t *testing.T, mode phoenix.CompressionMode, frames []byte) (all []s
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context(), 0, "") //nolint:errcheck // nobody is there
+	defer conn.Close(t.Context(), 0, "")
 	for {
 		f, err := conn.ReadFrame()
 		if err != nil {

@@ -152,7 +152,7 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 	cause := conn.broken
 	s.unlock()
 	conn.cut()
-	soon(endedContext, &s.crew, conn.gone)
+	atOnce(conn.gone)
 	if idle != nil {
 		<-idle
 	}

@@ -85,6 +85,11 @@ func soon[T any](ctx context.Context, c *crew, ch <-chan T) (v T, ok bool) {
 	case <-ctx.Done():
 	case <-c.closing:
 	}
+	return atOnce(ch)
+}
+
+// atOnce receives from ch what is there, or comes briefly.
+func atOnce[T any](ch <-chan T) (v T, ok bool) {
 	t := time.NewTimer(briefly)
 	defer t.Stop()
 	select {
@@ -94,13 +99,6 @@ func soon[T any](ctx context.Context, c *crew, ch <-chan T) (v T, ok bool) {
 		return v, false
 	}
 }
-
-// endedContext is for what is waited for only briefly.
-var endedContext = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
 
 func isClosed(ch <-chan struct{}) bool {
 	select {

@@ -3,7 +3,7 @@ package phoenix_test
 import (
 	"bufio"
 	"context"
-	"crypto/sha1" //nolint:gosec // RFC 6455 demands it
+	"crypto/sha1"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -71,7 +71,7 @@ func readRequest(c net.Conn) *http.Request {
 
 // switching is the answer that accepts a WebSocket.
 func switching(r *http.Request) string {
-	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // as above
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return fmt.Sprintf("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n",
 		base64.StdEncoding.EncodeToString(sum[:]))
 }
@@ -93,7 +93,7 @@ func (p peer) listen(t *testing.T) *http.Transport {
 				return
 			}
 			go func() {
-				defer c.Close() //nolint:errcheck // nobody is there
+				defer c.Close()
 				p(c, gone)
 			}()
 		}

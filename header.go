@@ -13,7 +13,7 @@ import (
 // be lost, is refused.
 
 // ownHeaders are set by the transports, or by net/http beneath them.
-var ownHeaders = map[string]string{
+var ownHeaders = map[string]string{ //nolint:gosec,gochecknoglobals // names; never changed
 	"Sec-Websocket-Protocol":   "it carries the auth token: set AuthToken",
 	"X-Phoenix-Authtoken":      "set AuthToken",
 	"X-Phoenix-Longpoll-Token": "the server gives it",

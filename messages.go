@@ -36,16 +36,16 @@ func (sub *Subscription) All(ctx context.Context) iter.Seq2[*Message, error] {
 
 // next returns what Next does, and whether the subscription goes on. If not, the
 // error is nil where there is nothing to tell.
-func (sub *Subscription) next(ctx context.Context) (m *Message, err error, ok bool) { //nolint:revive,staticcheck // as an iterator's pair
+func (sub *Subscription) next(ctx context.Context) (m *Message, err error, ok bool) { //nolint:revive // as an iterator's pair
 	if ctx.Err() != nil {
-		return nil, nil, false
+		return nil, nil, false //nolint:nilerr // the end of ctx is no error of the loop
 	}
 	m, err = sub.Next(ctx)
 	switch {
 	case m != nil || inBand(err):
 		return m, err, true
 	case ctx.Err() != nil || err == ErrChannelClosed || err == ErrClosed: //nolint:errorlint // with a cause it is worth telling
-		return nil, nil, false
+		return nil, nil, false //nolint:nilerr // as above
 	}
 	return nil, err, false
 }

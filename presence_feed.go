@@ -230,7 +230,7 @@ func (f *presenceFeed) unstate(in presenceInput) {
 			return
 		}
 		early = append(early, next.msg)
-		f.ready.pop()
+		_, _, _ = f.ready.pop() // which is next
 	}
 	if f.err != nil || in.gen != f.gen {
 		return

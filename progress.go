@@ -161,11 +161,11 @@ func asProxyRefusal(client *http.Client, u *url.URL, err error) error {
 	}
 	tr, ok := client.Transport.(*http.Transport)
 	if u.Scheme != "https" || errors.Unwrap(err) != nil || !ok || tr.Proxy == nil {
-		return nil
+		return nil //nolint:nilerr // it is no proxy's
 	}
 	proxy, perr := tr.Proxy(&http.Request{URL: u, Host: u.Host, Header: http.Header{}})
 	if perr != nil || proxy == nil {
-		return nil
+		return nil //nolint:nilerr // as above
 	}
 	for status := http.StatusBadRequest; status <= http.StatusNetworkAuthenticationRequired; status++ {
 		if text := http.StatusText(status); text != "" && text == err.Error() {

@@ -102,7 +102,7 @@ func (q *queue[T]) join(m *mark, next mark) {
 
 // pop takes the next value, or, in its place, the error that tells what is missing
 // there.
-func (q *queue[T]) pop() (v T, missing error, ok bool) {
+func (q *queue[T]) pop() (v T, missing error, ok bool) { //nolint:revive // the error is a value
 	if q.front.empty() {
 		next, ok := q.items.pop()
 		if next.mark == nil {

@@ -79,7 +79,7 @@ func walkError(t *testing.T, err error) {
 		}
 	}
 	walkFields(t, fmt.Sprintf("%T", err), reflect.ValueOf(err), 0)
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
 	case interface{ Unwrap() error }:
 		walkError(t, e.Unwrap())
 	case interface{ Unwrap() []error }:
@@ -95,7 +95,7 @@ func walkFields(t *testing.T, where string, v reflect.Value, depth int) {
 	if depth > 6 || !v.IsValid() {
 		return
 	}
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // the others hold no text
 	case reflect.Pointer, reflect.Interface:
 		walkFields(t, where, v.Elem(), depth+1)
 	case reflect.String:

@@ -269,8 +269,12 @@ func TestBinaryRepliesPassThroughASerializerOfTheUsers(t *testing.T) {
 
 // An object is a message of vsn 3.0.0, in which both sides speak.
 type object struct {
-	JoinRef, Ref, Topic, Event, Status string
-	Payload                            json.RawMessage
+	JoinRef string          `json:"join_ref"`
+	Ref     string          `json:"ref"`
+	Topic   string          `json:"topic"`
+	Event   string          `json:"event"`
+	Status  string          `json:"status"`
+	Payload json.RawMessage `json:"payload"`
 }
 
 type objectClient struct{}

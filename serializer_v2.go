@@ -135,12 +135,10 @@ func (e *envelope) readV2(f Frame) error {
 	var err error
 	if f.Binary {
 		err = e.readBinary(f.Data)
-	} else {
-		if !e.readArray(f.Data) || e.splitReply() != nil {
-			*e = envelope{}
-			if err = e.readArraySlow(f.Data); err == nil {
-				err = e.splitReply()
-			}
+	} else if !e.readArray(f.Data) || e.splitReply() != nil {
+		*e = envelope{}
+		if err = e.readArraySlow(f.Data); err == nil {
+			err = e.splitReply()
 		}
 	}
 	if err != nil {

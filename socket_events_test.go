@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"syscall"
@@ -225,7 +226,7 @@ func TestStatsTellTheLifeOfTheConnection(t *testing.T) {
 		h.sleepUntil(2 * time.Minute)
 		st := s.Stats()
 		var he *phoenix.HandshakeError
-		if !errors.As(st.LastError, &he) || he.StatusCode != 503 {
+		if !errors.As(st.LastError, &he) || he.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("the last error is %v", st.LastError)
 		}
 		if js, err := json.Marshal(st); err != nil || !strings.Contains(string(js), `503 Service Unavailable`) || !strings.Contains(string(js), `"Reconnects":1`) {

@@ -325,11 +325,11 @@ func (h *harness) slowly(slow <-chan struct{}, step time.Duration) *http.Transpo
 				return
 			}
 			go func() {
-				defer c.Close() //nolint:errcheck // the other end has gone
+				defer c.Close()
 				_, _ = io.Copy(c, next)
 			}()
 			go func() {
-				defer next.Close() //nolint:errcheck // as above
+				defer next.Close()
 				buf := make([]byte, 300)
 				for err := error(nil); err == nil; {
 					var n int
@@ -378,9 +378,10 @@ func TestAWriteWithoutProgressIsGivenUp(t *testing.T) {
 	for name, client := range clients {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, smallBuffer, func(t *testing.T, h *harness) {
+				base := h.srv.HTTPClient().Transport.(*http.Transport) //nolint:forcetypeassert // as documented
 				s := h.connected(&phoenix.SocketOptions{
 					WriteTimeout: 5 * time.Second, Timeout: -1,
-					HTTPClient: client(h.srv.HTTPClient().Transport.(*http.Transport)),
+					HTTPClient: client(base),
 				})
 				conn := h.accept()
 				c := h.joined(s, "room:1", nil)

@@ -89,7 +89,7 @@ func (s *Socket) runTell(tell []func()) {
 		defer close(told)
 		runAll(tell)
 	})
-	soon(endedContext, &s.crew, told)
+	atOnce(told)
 }
 
 // runAll runs all of fs, whatever one of them does.

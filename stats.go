@@ -66,7 +66,7 @@ func (st SocketStats) MarshalJSON() ([]byte, error) {
 	if st.LastError != nil {
 		last = st.LastError.Error()
 	}
-	return json.Marshal(struct {
+	return json.Marshal(struct { //nolint:musttag // the names of the fields are the keys
 		fields
 		LastError string
 	}{fields(st), last})

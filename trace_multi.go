@@ -63,7 +63,7 @@ func starts[I any](m *multiTrace, of func(*Trace) startHook[I]) func(context.Con
 		own := make([]context.Context, len(hooks))
 		for i, hook := range hooks {
 			if hook != nil {
-				ctx = begun(ctx, hook(ctx, info))
+				ctx = begun(ctx, hook(ctx, info)) //nolint:fatcontext // each hook gets the ctx of the one before
 			}
 			own[i] = ctx
 		}

@@ -88,6 +88,7 @@ type webSocket struct {
 // its own.
 func (t webSocket) compress(opts *websocket.DialOptions) {
 	switch t.compression {
+	case CompressionOff:
 	case CompressionContextTakeover:
 		opts.CompressionMode = websocket.CompressionContextTakeover
 	case CompressionNoContextTakeover:

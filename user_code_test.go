@@ -67,7 +67,7 @@ func (h *harness) userCode(f func()) map[string]*phoenix.SocketOptions {
 			return &c, nil
 		})
 	}
-	base := h.srv.HTTPClient().Transport.(*http.Transport)
+	base := h.srv.HTTPClient().Transport.(*http.Transport) //nolint:forcetypeassert // as documented
 	dial := base.Clone()
 	dial.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		f()
@@ -163,7 +163,7 @@ func TestEverythingEndsWithItsCtxThoughCodeOfTheUsersBlocks(t *testing.T) {
 							_, _ = sub.Next(ctx)
 						})
 						within1s("Messages", func(ctx context.Context) {
-							for range s.Messages(ctx) { //nolint:revive // there are none
+							for range s.Messages(ctx) {
 							}
 						})
 						within1s("Reconnect", func(ctx context.Context) { _ = s.Reconnect(ctx) })

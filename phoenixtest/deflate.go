@@ -154,7 +154,7 @@ func (i *inflater) message(data []byte, maxFrame int) ([]byte, error) {
 	src := io.MultiReader(bytes.NewReader(data), strings.NewReader(inflateTail))
 	if i.r == nil {
 		i.r = flate.NewReaderDict(src, i.window)
-	} else if err := i.r.(flate.Resetter).Reset(src, i.window); err != nil { //nolint:forcetypeassert // as documented
+	} else if err := i.r.(flate.Resetter).Reset(src, i.window); err != nil { //nolint:errcheck,forcetypeassert // as documented
 		return nil, err
 	}
 	message, err := io.ReadAll(io.LimitReader(i.r, int64(limit)+1))
