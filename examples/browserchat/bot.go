@@ -42,7 +42,6 @@ func startBot(ctx context.Context, server backend, think time.Duration) (*bot, e
 func (b *bot) enter(ctx context.Context, server backend) (err error) {
 	b.socket, err = phoenix.NewSocket(server.url, &phoenix.SocketOptions{
 		HTTPClient: server.client,
-		Logger:     server.log,
 		// So impatient are only those who know that the server is on this machine.
 		ReconnectBackoff: phoenix.Steps(100*time.Millisecond, 250*time.Millisecond, 500*time.Millisecond),
 	})

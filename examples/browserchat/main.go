@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -55,7 +54,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		*addr = "127.0.0.1:0"
 	}
 
-	server := backend{url: *url, log: slog.New(slog.NewTextHandler(stderr, nil))}
+	server := backend{url: *url}
 	if *url == "" {
 		room, failure := openRoom(phoenixtest.Options{Network: phoenixtest.TCP})
 		if failure != nil {

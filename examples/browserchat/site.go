@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"log"
-	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -25,7 +24,6 @@ type backend struct {
 	url    string       // of its socket
 	client *http.Client // that reaches it, or nil for the default
 	cut    func(d time.Duration)
-	log    *slog.Logger // of the bot's socket, or nil
 }
 
 // backend returns the room as the page and the bot see it.

@@ -1,14 +1,4 @@
-// Command chat is a small chat over Phoenix Channels.
-//
-//	go run ./examples/chat
-//
-// starts a Phoenix server inside the program, with a bot in its room, and lets
-// you talk in the terminal. Without a terminal it plays a conversation of two
-// people, in the middle of which the server goes away for a while.
-//
-//	go run ./examples/chat -url ws://localhost:4000/socket -name ann
-//
-// talks to a Phoenix server; README.md has the few lines of Elixir for it.
+// Command chat is a small chat in the terminal. README.md says how to run it.
 package main
 
 import (
@@ -16,85 +6,177 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"log"
-	"os"
-	"os/signal"
+	"iter"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/examples/internal/demo"
+	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
-	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "chat:", err)
-		os.Exit(1)
-	}
+var (
+	name  = flag.String("name", "guest", "your `name`")
+	topic = flag.String("topic", "room:lobby", "`topic` of the room")
+)
+
+func main() { demo.Main(example) }
+
+// A shout is the payload of the room's event "shout".
+type shout struct {
+	Name string `json:"name"`
+	Body string `json:"body"`
 }
 
-// config is what the flags say.
-type config struct {
-	url    string
-	topic  string
-	name   string
-	token  string
-	frames *log.Logger // gets every frame
-}
+// run enters the room, says there what is typed, and leaves.
+func run(ctx context.Context, app *demo.App) error {
+	if app.Server != nil {
+		bot, err := startBot(ctx, app)
+		if err != nil {
+			return err
+		}
+		defer bot.Close() //nolint:errcheck // it ends with the program
+	}
 
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	cfg := config{frames: log.New(io.Discard, "", 0)}
-	flags := flag.NewFlagSet("chat", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.StringVar(&cfg.url, "url", "", "`endpoint` of a Phoenix server, such as ws://localhost:4000/socket (default: a server of its own)")
-	flags.StringVar(&cfg.token, "token", "", "auth `token` for the server of -url")
-	flags.StringVar(&cfg.topic, "topic", "room:lobby", "`topic` of the room")
-	flags.StringVar(&cfg.name, "name", "guest", "your `name`")
-	verbose := flags.Bool("v", false, "show the frames on the standard error")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	if *verbose {
-		cfg.frames.SetOutput(stderr)
-	}
-	if cfg.url == "" {
-		return embedded(ctx, cfg, stdin, stdout)
-	}
-	return talk(ctx, cfg, cfg.options(), nil, stdin, stdout)
-}
-
-// options are those for the server of -url.
-func (cfg config) options() phoenix.SocketOptions {
-	return phoenix.SocketOptions{
-		// It is asked again before every attempt to connect, so that it can
-		// return a fresh token where tokens expire. "" sends none.
-		AuthToken: func(context.Context) (string, error) { return cfg.token, nil },
-	}
-}
-
-// embedded runs the chat on a server inside the program.
-func embedded(ctx context.Context, cfg config, stdin io.Reader, stdout io.Writer) (err error) {
-	srv, err := startServer()
+	socket, err := phoenix.NewSocket(app.URL, app.SocketOptions())
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, srv.Close()) }()
-
-	cfg.url = srv.URL()
-	bot, err := startBot(ctx, cfg, srv.optionsFor("bot"))
+	defer socket.Close() //nolint:errcheck // after an error, which counts more
+	room, err := socket.Channel(*topic, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, bot.leave(ctx)) }()
-
-	if !isTerminal(stdin) {
-		return play(ctx, cfg, srv, bot, stdout)
+	// Both before the join, to miss nothing. They end when the room is left.
+	stay := context.WithoutCancel(ctx)
+	shouts := room.Subscribe(&phoenix.SubscribeOptions{Events: []string{"shout"}})
+	events := room.Events(stay)
+	if err := enter(ctx, socket, room); err != nil {
+		return err
 	}
-	fmt.Fprintln(stdout, `Say something, or ask "@bot will it scale?". /down takes the server away,`)
-	fmt.Fprintln(stdout, `and /up brings it back. /quit leaves, and so does Ctrl-C.`)
-	commands := map[string]func(){"/down": srv.Down, "/up": srv.Up}
-	return talk(ctx, cfg, srv.optionsFor(cfg.name), commands, stdin, stdout)
+	app.Printf("* joined %s", *topic)
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	var loops sync.WaitGroup
+	loops.Go(func() {
+		hear(app, phoenix.MessagesFor[shout](stay, shouts))
+		cancel(errClosed) // if that was not us
+	})
+	loops.Go(func() { watch(app, events) })
+
+	for line := range app.Lines(ctx) {
+		// The room broadcasts a shout, to its author too, and does not reply. So
+		// this is a Cast: what has arrived comes back and is shown like the rest.
+		// During an outage it waits, in order, for up to ten seconds.
+		if err := room.Cast(ctx, "shout", shout{*name, line}); err != nil {
+			app.Printf("! not sent: %v", err)
+		}
+	}
+	switch err = context.Cause(ctx); {
+	case errors.Is(err, context.Canceled): // by Ctrl-C
+		err = nil
+	case err == nil:
+		// Stay until the last line has come back. The channel takes one event after
+		// the other, so it replies to this one after it has broadcast all of them.
+		_, err = room.Push(ctx, "ping", map[string]any{})
+	}
+	err = errors.Join(err, demo.Leave(ctx, socket))
+	loops.Wait()
+	app.Printf("* left %s", *topic)
+	return err
+}
+
+var errClosed = errors.New("the server has closed the room")
+
+// enter connects and joins. From then on the client stays in the room, through lost
+// connections, until it leaves.
+func enter(ctx context.Context, socket *phoenix.Socket, room *phoenix.Channel) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := socket.Connect(ctx); err != nil {
+		return err
+	}
+	_, err := room.Join(ctx)
+	return err
+}
+
+// hear shows what is said, and where something may be missing.
+func hear(app *demo.App, shouts iter.Seq2[shout, error]) {
+	for s, err := range shouts {
+		var gap *phoenix.GapError
+		switch {
+		case errors.As(err, &gap):
+			app.Printf("* back; you may have missed something")
+		case err != nil:
+			app.Printf("! %v", err)
+		default:
+			app.Printf("%s: %s", s.Name, s.Body)
+		}
+	}
+}
+
+// watch tells of an outage when it begins; the subscription tells of its end.
+func watch(app *demo.App, events iter.Seq[phoenix.ChannelEvent]) {
+	for ev := range events {
+		if ev.State == phoenix.ChannelErrored {
+			app.Printf("* away; what you type now waits")
+		}
+	}
+}
+
+// startBot lets a bot into the room. It answers what begins with @bot.
+func startBot(ctx context.Context, app *demo.App) (*phoenix.Socket, error) {
+	socket, err := phoenix.NewSocket(app.URL, app.SocketOptions())
+	if err != nil {
+		return nil, err
+	}
+	room, err := socket.Channel(*topic, nil)
+	if err != nil {
+		return nil, err
+	}
+	// A function instead of a loop: it is called with one message after the other.
+	room.On("shout", func(m *phoenix.Message) {
+		var s shout
+		if err := m.Decode(&s); err != nil || !strings.HasPrefix(s.Body, "@bot") {
+			return
+		}
+		if err := room.Cast(ctx, "shout", shout{"bot", answer(s)}); err != nil {
+			app.Printf("! the bot: %v", err)
+		}
+	})
+	if err := enter(ctx, socket, room); err != nil {
+		return nil, errors.Join(err, socket.Close())
+	}
+	return socket, nil
+}
+
+// answer knows everything.
+func answer(s shout) string {
+	wisdom := []string{"yes, in all its processes", "let it crash", "ask its supervisor", "at most once"}
+	return fmt.Sprintf("%s, %s.", s.Name, wisdom[len(s.Body)%len(wisdom)])
+}
+
+var example = demo.Example{
+	Run: run,
+	// The channel that mix phx.gen.channel Room generates.
+	Serve: func(app *demo.App) {
+		app.Server.Handle("room:*", phoenixtest.Channel{Events: phoenixtest.Events{
+			"ping": func(_ *phoenixtest.Context, payload phoenixtest.Payload) phoenixtest.Reply {
+				return phoenixtest.OK(payload)
+			},
+			"shout": func(c *phoenixtest.Context, payload phoenixtest.Payload) phoenixtest.Reply {
+				c.Broadcast("shout", payload)
+				return phoenixtest.NoReply()
+			},
+		}})
+	},
+	Script: []demo.Step{
+		{Type: "Hello!", Until: "guest: Hello!"},
+		{Type: "@bot Will it scale?", Until: "bot: guest, at most once."},
+		{Type: "/down", Until: "* away"},
+		{Type: "Is anything lost?"},
+		{Type: "/up", Until: "* back"},
+		{Until: "guest: Is anything lost?"},
+	},
 }
