@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/examples/internal/demo"
 )
 
 // thinkingTime is how long the bot seems to type.
@@ -40,11 +41,7 @@ func startBot(ctx context.Context, server backend, think time.Duration) (*bot, e
 }
 
 func (b *bot) enter(ctx context.Context, server backend) (err error) {
-	b.socket, err = phoenix.NewSocket(server.url, &phoenix.SocketOptions{
-		HTTPClient: server.client,
-		// So impatient are only those who know that the server is on this machine.
-		ReconnectBackoff: phoenix.Steps(100*time.Millisecond, 250*time.Millisecond, 500*time.Millisecond),
-	})
+	b.socket, err = phoenix.NewSocket(server.url, server.opts)
 	if err != nil {
 		return err
 	}
@@ -61,16 +58,8 @@ func (b *bot) enter(ctx context.Context, server backend) (err error) {
 	present.OnJoin(func(c phoenix.PresenceChange[person]) { b.greet(ctx, c.After) })
 	go b.watch(ctx, b.channel.Events(ctx))
 
-	entering, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	err = b.socket.Connect(entering)
-	if err == nil {
-		_, err = b.channel.Join(entering)
-	}
-	if err != nil {
-		return errors.Join(err, b.socket.Close())
-	}
-	return nil
+	_, err = demo.Enter(ctx, b.channel)
+	return err
 }
 
 // params are asked for before every join: what was said after the last message

@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/hex"
 	"io"
 	"io/fs"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -17,15 +19,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/examples/internal/demo"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
 // TestSelfCheck runs the program as it runs without a terminal, on real sockets.
 func TestSelfCheck(t *testing.T) {
 	t.Parallel()
-	var stdout, stderr strings.Builder
-	if err := run(t.Context(), nil, strings.NewReader(""), &stdout, &stderr); err != nil {
-		t.Fatalf("run: %v; it has printed:\n%s%s", err, &stdout, &stderr)
+	var stdout strings.Builder
+	if err := example.Exec(t.Context(), demo.Config{Stdout: &stdout}); err != nil {
+		t.Fatalf("%v; it has printed:\n%s", err, &stdout)
 	}
 	for _, want := range []string{"the page is there\n", "Gopher: Welcome, Visitor!", "Gopher: I was away for 3."} {
 		if !strings.Contains(stdout.String(), want) {
@@ -93,7 +96,7 @@ func TestCut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(t)
-		bot, err := startBot(t.Context(), r.backend(), thinkingTime)
+		bot, err := startBot(t.Context(), backendOf(r), thinkingTime)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,12 +148,7 @@ func TestRefusals(t *testing.T) {
 // TestSite makes sure that the page has all it asks for, and asks nobody else.
 func TestSite(t *testing.T) {
 	t.Parallel()
-	r, err := openRoom(phoenixtest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.close()
-	site, err := newSite(r.backend(), time.Millisecond)
+	site, err := newSite(backendOf(newRoom(t)), time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,31 +186,83 @@ func TestSite(t *testing.T) {
 	}
 }
 
-func TestUsage(t *testing.T) {
+// TestServerIsNotThere prints what is wrong at once, and ends.
+func TestServerIsNotThere(t *testing.T) {
 	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
 	var stderr strings.Builder
-	if err := run(t.Context(), []string{"-h"}, strings.NewReader(""), io.Discard, &stderr); err == nil {
-		t.Error("run -h: no error")
+	err := example.Exec(ctx, demo.Config{URL: "ws://127.0.0.1:1/socket", Stderr: &stderr})
+	if err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("got error %v, want one that says why", err)
 	}
-	if !strings.Contains(stderr.String(), "-addr address") {
-		t.Errorf("run -h prints:\n%s", &stderr)
+	if !strings.Contains(stderr.String(), "connection refused") {
+		t.Errorf("standard error: %q", &stderr)
 	}
+}
+
+// TestTextCanBeRead makes sure that text and what is behind it differ by 4.5 to 1,
+// as WCAG 2 wants it, in either mode.
+func TestTextCanBeRead(t *testing.T) {
+	t.Parallel()
+	css, err := web.ReadFile("web/style.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	colours := map[string][2]string{"white": {"ffffff", "ffffff"}}
+	for _, m := range regexp.MustCompile(`--(\w[\w-]*): light-dark\(#(\w{6}), #(\w{6})\)`).FindAllStringSubmatch(string(css), -1) {
+		colours[m[1]] = [2]string{m[2], m[3]}
+	}
+	for text, behind := range map[string][]string{
+		"text": {"page", "panel", "bubble", "bg"}, "soft": {"page", "panel"}, "faint": {"page", "panel"},
+		"good": {"page"}, "warn": {"page", "panel"}, "bad": {"page", "panel"}, "white": {"mine", "mine-deep"},
+	} {
+		for _, back := range behind {
+			for mode, name := range []string{"light", "dark"} {
+				if ratio := contrast(t, colours[text][mode], colours[back][mode]); ratio < 4.5 {
+					t.Errorf("%s mode: %s on %s has a contrast of %.2f to 1, want 4.5", name, text, back, ratio)
+				}
+			}
+		}
+	}
+}
+
+// contrast returns the ratio of the luminance of two colours.
+func contrast(t *testing.T, a, b string) float64 {
+	t.Helper()
+	luminance := func(colour string) float64 {
+		rgb, err := hex.DecodeString(colour)
+		if err != nil || len(rgb) != 3 {
+			t.Fatalf("no colour: %q", colour)
+		}
+		sum := 0.0
+		for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+			c := float64(rgb[i]) / 255
+			if c <= 0.04045 {
+				c /= 12.92
+			} else {
+				c = math.Pow((c+0.055)/1.055, 2.4)
+			}
+			sum += weight * c
+		}
+		return sum + 0.05
+	}
+	la, lb := luminance(a), luminance(b)
+	return max(la, lb) / min(la, lb)
 }
 
 // TestURL runs the page and the bot against a server that is not the program's own.
 func TestURL(t *testing.T) {
 	t.Parallel()
-	elsewhere, err := openRoom(phoenixtest.Options{Network: phoenixtest.TCP, Path: "/live"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer elsewhere.close()
+	elsewhere := phoenixtest.NewServer(t, &phoenixtest.Options{Network: phoenixtest.TCP, Path: "/live"})
+	serveRoom(elsewhere)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out, stdout := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		done <- run(ctx, []string{"-url", elsewhere.URL(), "-addr", "127.0.0.1:0"}, strings.NewReader(""), stdout, io.Discard)
+		done <- demo.Example{Run: func(ctx context.Context, app *demo.App) error { return run(ctx, app, "127.0.0.1:0") }}.
+			Exec(ctx, demo.Config{URL: elsewhere.URL(), Stdout: stdout})
 		stdout.Close()
 	}()
 	line, err := bufio.NewReader(out).ReadString('\n')
@@ -261,16 +311,13 @@ func TestURL(t *testing.T) {
 }
 
 func newRoom(t *testing.T) *room {
-	r, err := openRoom(phoenixtest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.close(); err != nil {
-			t.Error(err)
-		}
-	})
+	r := serveRoom(phoenixtest.NewServer(t, nil))
+	t.Cleanup(r.close)
 	return r
+}
+
+func backendOf(r *room) backend {
+	return backend{url: r.URL(), cut: r.cut, opts: &phoenix.SocketOptions{HTTPClient: r.HTTPClient()}}
 }
 
 func channelOf(t *testing.T, r *room, who person) *phoenix.Channel {

@@ -4,29 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/examples/internal/demo"
 )
 
 // selfCheck does what somebody with a browser would: it fetches the page, enters
 // the room at the page's address, asks the bot, and presses the button. It prints
 // what it sees, and fails if that is not what is to be seen.
-func selfCheck(ctx context.Context, url string, stdout io.Writer) (err error) {
+func selfCheck(ctx context.Context, app *demo.App, url string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 
 	if err := fetch(ctx, http.MethodGet, url); err != nil {
 		return err
 	}
-	fmt.Fprintln(stdout, "the page is there")
+	app.Printf("the page is there")
 
-	socket, err := phoenix.NewSocket(strings.Replace(url, "http", "ws", 1)+"/socket", &phoenix.SocketOptions{
-		ReconnectBackoff: phoenix.Steps(250 * time.Millisecond),
-	})
+	socket, err := phoenix.NewSocket(url+"/socket", app.SocketOptions())
 	if err != nil {
 		return err
 	}
@@ -39,19 +37,16 @@ func selfCheck(ctx context.Context, url string, stdout io.Writer) (err error) {
 	}
 	// What was said while one was away comes with the history, after the rejoin.
 	sub := channel.Subscribe(&phoenix.SubscribeOptions{Events: []string{"message", "history"}})
-	if err := socket.Connect(ctx); err != nil {
-		return err
-	}
-	if _, err := channel.Join(ctx); err != nil {
+	if _, err := demo.Enter(ctx, channel); err != nil {
 		return err
 	}
 	steps := []step{
-		{"Welcome, Visitor!", func() error { return say(ctx, channel, stdout, "@bot will it scale?") }},
+		{"Welcome, Visitor!", func() error { return say(ctx, app, channel, "@bot will it scale?") }},
 		{"Visitor, ", func() error {
-			fmt.Fprintln(stdout, "the server goes away")
+			app.Printf("the server goes away")
 			return fetch(ctx, http.MethodPost, url+"/cut")
 		}},
-		{"I was away for", func() error { return say(ctx, channel, stdout, "@bot is anything lost?") }},
+		{"I was away for", func() error { return say(ctx, app, channel, "@bot is anything lost?") }},
 		{"Visitor, ", func() error { return nil }},
 	}
 	seen := 0
@@ -71,7 +66,7 @@ func selfCheck(ctx context.Context, url string, stdout io.Writer) (err error) {
 				continue
 			}
 			seen = one.Seq
-			if err := steps[0].take(one, stdout); err != nil {
+			if err := steps[0].take(app, one); err != nil {
 				return err
 			}
 			if steps = steps[1:]; len(steps) == 0 {
@@ -88,18 +83,18 @@ type step struct {
 	then func() error
 }
 
-func (s step) take(m message, stdout io.Writer) error {
+func (s step) take(app *demo.App, m message) error {
 	if !strings.HasPrefix(m.Body, s.want) {
 		return fmt.Errorf("%s said %q where %q was to come", m.From.Name, m.Body, s.want)
 	}
-	fmt.Fprintf(stdout, "%s: %s\n", m.From.Name, m.Body)
+	app.Printf("%s: %s", m.From.Name, m.Body)
 	return s.then()
 }
 
-func say(ctx context.Context, channel *phoenix.Channel, stdout io.Writer, body string) error {
+func say(ctx context.Context, app *demo.App, channel *phoenix.Channel, body string) error {
 	m, err := phoenix.PushFor[message](ctx, channel, "say", map[string]string{"body": body})
 	if err == nil {
-		fmt.Fprintf(stdout, "%s: %s\n", m.From.Name, m.Body)
+		app.Printf("%s: %s", m.From.Name, m.Body)
 	}
 	return err
 }

@@ -48,13 +48,10 @@ type room struct {
 	closed  bool
 }
 
-func openRoom(opts phoenixtest.Options) (*room, error) {
-	r := &room{}
-	var err error
-	if r.Server, err = phoenixtest.Start(&opts); err != nil {
-		return nil, err
-	}
-	r.Handle(topic, phoenixtest.Channel{
+// serveRoom opens the room on a server.
+func serveRoom(srv *phoenixtest.Server) *room {
+	r := &room{Server: srv}
+	srv.Handle(topic, phoenixtest.Channel{
 		Join: r.join,
 		Events: phoenixtest.Events{
 			"say":    r.say,
@@ -62,17 +59,17 @@ func openRoom(opts phoenixtest.Options) (*room, error) {
 			"rename": rename,
 		},
 	})
-	return r, nil
+	return r
 }
 
-func (r *room) close() error {
+// close ends an outage, and any more of them.
+func (r *room) close() {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.closed = true
 	if r.outage != nil {
 		r.outage.Stop()
 	}
-	r.mu.Unlock()
-	return r.Close()
 }
 
 // join is the channel's join/3.

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/phxgo/phoenix"
 )
 
 //go:embed web
@@ -21,21 +23,16 @@ const outageTime = 3 * time.Second
 
 // A backend is the Phoenix server that the page and the bot talk to.
 type backend struct {
-	url    string       // of its socket
-	client *http.Client // that reaches it, or nil for the default
-	cut    func(d time.Duration)
-}
-
-// backend returns the room as the page and the bot see it.
-func (r *room) backend() backend {
-	return backend{url: r.URL(), client: r.HTTPClient(), cut: r.cut}
+	url  string // of its socket
+	opts *phoenix.SocketOptions
+	cut  func(d time.Duration) // nil if the server is somebody else's
 }
 
 // newSite serves the page, its button, and under the same address the Phoenix
 // server, so that the page works wherever it is reached from. A server that cannot
 // be cut off has no button.
 func newSite(b backend, outage time.Duration) (http.Handler, error) {
-	phoenix, err := phoenixProxy(b)
+	proxy, err := phoenixProxy(b)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +51,7 @@ func newSite(b backend, outage time.Duration) (http.Handler, error) {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(map[string]int64{"back_in_ms": outage.Milliseconds()}) //nolint:errcheck,errchkjson,gosec // the page does not wait for it
 	})
-	mux.Handle("/socket/", phoenix)
+	mux.Handle("/socket/", proxy)
 	// Pages of others must not press the button, and this one loads nothing of theirs.
 	protected := http.NewCrossOriginProtection().Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -82,8 +79,8 @@ func phoenixProxy(b backend) (http.Handler, error) {
 		// That the server is away now and then is the point.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
-	if b.client != nil {
-		proxy.Transport = b.client.Transport
+	if b.opts.HTTPClient != nil {
+		proxy.Transport = b.opts.HTTPClient.Transport
 	}
 	return proxy, nil
 }
