@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -58,6 +59,22 @@ func TestPipedInputIsEchoedToTheLastLine(t *testing.T) {
 	if diff := cmp.Diff(want, stdout.String()); diff != "" {
 		t.Errorf("output (-want +got):\n%s", diff)
 	}
+}
+
+// TestLongOutage tells that a line was not delivered.
+func TestLongOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ex := example
+		ex.Script = []demo.Step{{Type: "/down", Until: "* away"}, {Type: "Hello?", Until: "! not delivered"}, {Type: "/up", Until: "* back"}}
+		start := time.Now()
+		if err := ex.Exec(t.Context(), demo.Config{}); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took < 10*time.Second || took > 11*time.Second {
+			t.Errorf("it took %v, want about 10 s", took)
+		}
+	})
 }
 
 func TestEnds(t *testing.T) {

@@ -39,7 +39,13 @@ func run(ctx context.Context, app *demo.App) error {
 		defer bot.Close() //nolint:errcheck // it ends with the program
 	}
 
-	socket, err := phoenix.NewSocket(app.URL, app.SocketOptions())
+	opts := app.SocketOptions()
+	opts.Trace = &phoenix.Trace{PushDone: func(_ context.Context, push phoenix.PushDoneInfo) {
+		if push.Err != nil { // too long an outage, for example
+			app.Printf("! not delivered: %v", push.Err)
+		}
+	}}
+	socket, err := phoenix.NewSocket(app.URL, opts)
 	if err != nil {
 		return err
 	}
@@ -69,9 +75,8 @@ func run(ctx context.Context, app *demo.App) error {
 		// The room broadcasts a shout, to its author too, and does not reply. So
 		// this is a Cast: what has arrived comes back and is shown like the rest.
 		// During an outage it waits, in order, for up to ten seconds.
-		if err := room.Cast(ctx, "shout", shout{*name, line}); err != nil {
-			app.Printf("! not sent: %v", err)
-		}
+		// PushDone tells of one that could not be sent.
+		_ = room.Cast(ctx, "shout", shout{*name, line})
 	}
 	switch err = context.Cause(ctx); {
 	case errors.Is(err, context.Canceled): // by Ctrl-C

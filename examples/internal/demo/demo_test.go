@@ -40,8 +40,8 @@ func TestLines(t *testing.T) {
 		"elsewhere":       {demo.Config{URL: "ws://example.com/socket"}, script, "", ""},
 		"commands":        {demo.Config{Stdin: strings.NewReader("/down\n/up\n/down 1m\n/down soon\n")}, nil, "! for how long? /down 2s\n", ""},
 		"not ours":        {demo.Config{URL: "ws://example.com/socket", Stdin: strings.NewReader("/down\n")}, nil, "echo /down\n", ""},
-		"a line is late":  {demo.Config{}, []demo.Step{{Type: "a", Until: "b"}}, "> a\necho a\n", `script: no line with "b" within 10s`},
-		"a line is typed": {demo.Config{}, []demo.Step{{Type: "a", Until: "> a"}}, "> a\necho a\n", `script: no line with "> a" within 10s`},
+		"a line is late":  {demo.Config{}, []demo.Step{{Type: "a", Until: "b"}}, "> a\necho a\n", `script: no line with "b" within 15s`},
+		"a line is typed": {demo.Config{}, []demo.Step{{Type: "a", Until: "> a"}}, "> a\necho a\n", `script: no line with "> a" within 15s`},
 		"a step fails": {demo.Config{}, []demo.Step{
 			{Do: func(context.Context, *demo.App) error { return failing }}, {Type: "a"},
 		}, "", "failing"},

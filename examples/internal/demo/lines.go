@@ -20,7 +20,7 @@ type Step struct {
 }
 
 // patience is how long a script waits for a line.
-const patience = 10 * time.Second
+const patience = 15 * time.Second
 
 // Lines returns what is typed, line by line, until the end of the standard input,
 // a line "/quit", or the end of ctx. It may be called once.

@@ -35,7 +35,7 @@ var stage []byte
 func main() {
 	out := flag.String("o", "docs/img/browserchat.png", "the `file` to write")
 	width := flag.Int("width", 1120, "of the window, in CSS `pixels`")
-	height := flag.Int("height", 720, "of the window, in CSS `pixels`")
+	height := flag.Int("height", 760, "of the window, in CSS `pixels`")
 	scale := flag.Float64("scale", 1.25, "how many pixels a CSS pixel has")
 	dark := flag.Bool("dark", false, "the dark mode")
 	flag.Parse()
