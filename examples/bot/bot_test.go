@@ -225,7 +225,7 @@ func TestSignals(t *testing.T) {
 		}},
 	})
 	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-url", srv.URL(), "-grace", "100ms") //nolint:gosec // our own test binary
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-url", srv.URL(), "-grace", "100ms")
 		cmd.Env = append(os.Environ(), asBot+"=1")
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr

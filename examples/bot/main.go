@@ -49,7 +49,7 @@ type bot struct {
 func run(ctx context.Context, app *demo.App) (err error) {
 	b := &bot{Logger: slog.New(slog.NewTextHandler(app.Stderr, nil))}
 	opts := app.SocketOptions()
-	opts.Logger, opts.Trace = b.With("component", "phoenix"), b.trace()
+	opts.Logger, opts.Trace = b.With(slog.String("component", "phoenix")), b.trace()
 	if b.socket, err = phoenix.NewSocket(app.URL, opts); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func run(ctx context.Context, app *demo.App) (err error) {
 
 	<-ctx.Done()
 	cause := context.Cause(ctx)
-	b.Info("ending", "cause", cause)
+	b.InfoContext(ctx, "ending", slog.Any("cause", cause))
 	defer time.AfterFunc(*grace, abort).Stop()
 	parts.Wait() // replies to what was asked before are said
 	// The socket sends what still waits, and leaves: the server sees no outage.
@@ -116,7 +116,7 @@ func run(ctx context.Context, app *demo.App) (err error) {
 func (b *bot) listen(ctx, work context.Context, heard *phoenix.Subscription) error {
 	for l, err := range phoenix.MessagesFor[line](ctx, heard) {
 		if err != nil { // after an outage, or when there were too many
-			b.Warn("lines may have been missed", "err", err)
+			b.WarnContext(ctx, "lines may have been missed", slog.Any("err", err))
 		}
 		if err != nil || l.Body != "!roll" {
 			continue
@@ -125,7 +125,7 @@ func (b *bot) listen(ctx, work context.Context, heard *phoenix.Subscription) err
 		reply := line{"bot", fmt.Sprintf("%s rolled %d.", l.From, 1+rand.IntN(6))}
 		if _, err := b.room.Push(work, "say", reply); err != nil {
 			// A bot that repeats itself is worse than a silent one.
-			b.Warn("not said", "err", err, "certainly", phoenix.SafeToRetry(err))
+			b.WarnContext(ctx, "not said", slog.Any("err", err), slog.Bool("certainly", phoenix.SafeToRetry(err)))
 		}
 	}
 	return errors.New("the server has closed the room") // or ctx is done, and has a cause

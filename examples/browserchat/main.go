@@ -72,6 +72,8 @@ func run(ctx context.Context, app *demo.App, addr string) (err error) {
 		}
 	}
 	err = errors.Join(err, web.Close()) // Shutdown would wait for pages that are open
-	<-served
+	if failure := <-served; !errors.Is(failure, http.ErrServerClosed) {
+		err = errors.Join(err, failure)
+	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/phxgo/phoenix"
@@ -143,7 +144,7 @@ func crashed(err error) bool {
 	case errors.As(err, &closed):
 		return closed.Code == 1011 // Phoenix could not decode the push, or encode the reply
 	case errors.As(err, &polled):
-		return polled.StatusCode == 408 || polled.StatusCode == 500 // the same over long poll
+		return polled.StatusCode == http.StatusRequestTimeout || polled.StatusCode == http.StatusInternalServerError // the same over long poll
 	}
 	return errors.Is(err, phoenix.ErrChannelCrashed)
 }
@@ -192,8 +193,8 @@ var example = demo.Example{
 		})
 	},
 	Script: []demo.Step{
-		{Type: "Hello!", Until: "* published"},
+		{Type: "Hello!", Until: ": Hello!"},
 		{Type: "/down 1s"},
-		{Type: "This waits for the server.", Until: "* published"},
+		{Type: "This waits for the server.", Until: ": This waits"},
 	},
 }

@@ -97,7 +97,7 @@ func startExample(ctx context.Context, binary string) (page string, stop func() 
 	if text, err := build.CombinedOutput(); err != nil {
 		return "", nil, fmt.Errorf("go build: %w\n%s", err, text)
 	}
-	example := exec.CommandContext(ctx, binary, "-serve", "-addr", "127.0.0.1:0") //nolint:gosec // the tool's own arguments
+	example := exec.CommandContext(ctx, binary, "-serve", "-addr", "127.0.0.1:0")
 	example.Stderr = os.Stderr
 	stdout, err := example.StdoutPipe()
 	if err == nil {
