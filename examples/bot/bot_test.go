@@ -208,24 +208,36 @@ func TestEndsByItself(t *testing.T) {
 	}
 }
 
-// TestSignals runs the program, and ends it as systemd and Kubernetes do. Its server
-// never replies, so that it has to give up.
+// TestSignals runs the program, and ends it as systemd and Kubernetes do: at once if
+// nothing is under way, and at the end of the grace if a reply does not come.
 func TestSignals(t *testing.T) {
 	t.Parallel()
-	srv := phoenixtest.NewServer(t, &phoenixtest.Options{Network: phoenixtest.TCP})
-	asked := make(chan struct{}, 10)
-	srv.Handle("room:*", phoenixtest.Channel{
-		Join: func(c *phoenixtest.Context, _ phoenixtest.Payload) phoenixtest.Reply {
-			c.Send(func(c *phoenixtest.Context) { c.Push("line", line{"ann", "!roll"}) })
-			return phoenixtest.OK(nil)
-		},
-		Events: phoenixtest.Events{"say": func(*phoenixtest.Context, phoenixtest.Payload) phoenixtest.Reply {
-			asked <- struct{}{}
-			return phoenixtest.NoReply()
-		}},
-	})
-	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-url", srv.URL(), "-grace", "100ms")
+	for _, tt := range []struct {
+		sig   os.Signal
+		reply phoenixtest.Reply
+		want  string
+	}{
+		{syscall.SIGTERM, phoenixtest.OK(nil), ""},
+		{os.Interrupt, phoenixtest.OK(nil), ""},
+		{syscall.SIGTERM, phoenixtest.NoReply(), "error: the bot could not end in peace within 100ms"},
+	} {
+		srv := phoenixtest.NewServer(t, &phoenixtest.Options{Network: phoenixtest.TCP})
+		asked := make(chan struct{}, 10)
+		srv.Handle("room:*", phoenixtest.Channel{
+			Join: func(c *phoenixtest.Context, _ phoenixtest.Payload) phoenixtest.Reply {
+				c.Send(func(c *phoenixtest.Context) { c.Push("line", line{"ann", "!roll"}) })
+				return phoenixtest.OK(nil)
+			},
+			Events: phoenixtest.Events{"say": func(*phoenixtest.Context, phoenixtest.Payload) phoenixtest.Reply {
+				asked <- struct{}{}
+				return tt.reply
+			}},
+		})
+		args := []string{"-url", srv.URL()}
+		if tt.want != "" {
+			args = append(args, "-grace", "100ms")
+		}
+		cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 		cmd.Env = append(os.Environ(), asBot+"=1")
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
@@ -233,11 +245,11 @@ func TestSignals(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-asked
-		if err := cmd.Process.Signal(sig); err != nil {
+		if err := cmd.Process.Signal(tt.sig); err != nil {
 			t.Error(err)
 		}
-		if err := cmd.Wait(); err == nil || !strings.Contains(stderr.String(), "error: the bot could not end in peace within 100ms") {
-			t.Errorf("%v: %v, and the log is:\n%s", sig, err, &stderr)
+		if err := cmd.Wait(); (err == nil) != (tt.want == "") || !strings.Contains(stderr.String(), tt.want) {
+			t.Errorf("%v: %v, and the log is:\n%s", tt.sig, err, &stderr)
 		}
 	}
 }
