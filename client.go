@@ -42,7 +42,6 @@ func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {
 		set.Logger = set.Logger.With(slog.String("endpoint", displayURL(u)))
 	}
 	s := &Socket{
-		crew:     newCrew(),
 		endpoint: u,
 		set:      set,
 		born:     time.Now(),

@@ -132,7 +132,7 @@ func (s *Socket) Close() error {
 		s.closeLocked()
 	}
 	s.unlock()
-	soon(context.Background(), &s.crew, s.crew.idle)
+	soon(context.Background(), &s.crew, s.crew.await(&s.crew.idle))
 	return nil
 }
 
@@ -177,4 +177,4 @@ func (s *Socket) closeLocked() {
 
 // Done returns a channel that is closed when the socket was closed and nothing
 // of it runs any more, the user's callbacks included.
-func (s *Socket) Done() <-chan struct{} { return s.crew.done }
+func (s *Socket) Done() <-chan struct{} { return s.crew.await(&s.crew.done) }

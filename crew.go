@@ -13,13 +13,43 @@ type crew struct {
 	mu      sync.Mutex
 	ours    int
 	users   int
-	closing chan struct{} // closed by end
-	idle    chan struct{} // closed when ours have ended after that
-	done    chan struct{} // closed when all have
+	closing signal // end was called
+	idle    signal // ours have ended after that
+	done    signal // all have
 }
 
-func newCrew() crew {
-	return crew{closing: make(chan struct{}), idle: make(chan struct{}), done: make(chan struct{})}
+// A signal is a channel that is closed once. It is made when somebody asks for it:
+// most sockets never need one.
+type signal struct {
+	ch   chan struct{}
+	sent bool
+}
+
+func (s *signal) send() {
+	if s.sent {
+		return
+	}
+	s.sent = true
+	if s.ch != nil {
+		close(s.ch)
+	}
+}
+
+func (s *signal) wait() <-chan struct{} {
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+		if s.sent {
+			close(s.ch)
+		}
+	}
+	return s.ch
+}
+
+// await returns the channel of one of the crew's signals.
+func (c *crew) await(s *signal) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return s.wait()
 }
 
 // briefly is how long something of ours is waited for when its ctx is done, or
@@ -55,16 +85,14 @@ func (c *crew) add(n *int, delta int) {
 	c.tell()
 }
 
-// tell closes the channels whose time has come. mu is held.
+// tell sends the signals whose time has come. mu is held.
 func (c *crew) tell() {
-	if !isClosed(c.closing) || c.ours > 0 {
+	if !c.closing.sent || c.ours > 0 {
 		return
 	}
-	if !isClosed(c.idle) {
-		close(c.idle)
-	}
-	if c.users == 0 && !isClosed(c.done) {
-		close(c.done)
+	c.idle.send()
+	if c.users == 0 {
+		c.done.send()
 	}
 }
 
@@ -72,7 +100,7 @@ func (c *crew) tell() {
 func (c *crew) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	close(c.closing)
+	c.closing.send()
 	c.tell()
 }
 
@@ -83,7 +111,7 @@ func soon[T any](ctx context.Context, c *crew, ch <-chan T) (v T, ok bool) {
 	case v = <-ch:
 		return v, true
 	case <-ctx.Done():
-	case <-c.closing:
+	case <-c.await(&c.closing):
 	}
 	return atOnce(ch)
 }
@@ -97,14 +125,5 @@ func atOnce[T any](ch <-chan T) (v T, ok bool) {
 		return v, true
 	case <-t.C:
 		return v, false
-	}
-}
-
-func isClosed(ch <-chan struct{}) bool {
-	select {
-	case <-ch:
-		return true
-	default:
-		return false
 	}
 }

@@ -84,12 +84,11 @@ func (req *DialRequest) dialSoon(ctx context.Context, dial func() (Conn, error))
 		err error
 	}
 	dialed, abandoned := make(chan result), make(chan struct{})
-	crew := req.crew
-	if crew == nil { // somebody else's transport calls ours
-		own := newCrew()
-		crew = &own
+	own := req.crew
+	if own == nil { // somebody else's transport calls ours
+		own = &crew{}
 	}
-	crew.startUser(func() {
+	own.startUser(func() {
 		res := result{err: errGoexit}
 		defer func() {
 			select {
@@ -102,7 +101,7 @@ func (req *DialRequest) dialSoon(ctx context.Context, dial func() (Conn, error))
 		}()
 		res.c, res.err = dial()
 	})
-	res, ok := soon(ctx, crew, dialed)
+	res, ok := soon(ctx, own, dialed)
 	if !ok {
 		close(abandoned)
 		return nil, cmp.Or(ctx.Err(), ErrClosed)
@@ -199,6 +198,9 @@ func (s *Socket) askProviders(ctx context.Context) (*DialRequest, error) {
 func (s *Socket) newDialRequest(params url.Values, header http.Header, token string) *DialRequest {
 	u := *s.endpoint
 	query := cloneValues(s.set.query)
+	if query == nil {
+		query = url.Values{}
+	}
 	maps.Copy(query, params) // which win
 	// A missing vsn would silently mean protocol 1.0.0.
 	query.Set("vsn", s.set.vsn)

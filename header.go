@@ -106,6 +106,9 @@ func checkParams(field string, params url.Values, vsn string) error {
 
 // parseQuery parses a query as a Phoenix server does: only "&" separates pairs.
 func parseQuery(query string) (url.Values, error) {
+	if query == "" {
+		return nil, nil
+	}
 	values := url.Values{}
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair == "" {

@@ -99,13 +99,15 @@ func (s *secrets) add(values ...string) {
 }
 
 func (s *secrets) addQuery(query string) {
-	s.add(query)
 	for pair := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(pair, "=")
 		if decoded, err := url.QueryUnescape(value); err == nil {
 			value = decoded
 		}
-		s.add(pair, value)
+		if name == "vsn" {
+			continue // everybody knows it
+		}
+		s.add(query, pair, value)
 		if decoded, err := url.QueryUnescape(name); err == nil && value != "" {
 			s.add(decoded + "=" + value)
 		}
