@@ -18,12 +18,12 @@ func (s *Socket) Suspend(d time.Duration) {
 	s.wall = func() time.Time { return wall().Add(d) }
 }
 
-// SkipLate lets d pass as Skip does if the next timer is due within a millisecond,
+// SkipLate lets d pass as Skip does if the next timer is due within two milliseconds,
 // so that it fires late.
 func (s *Socket) SkipLate(d time.Duration) {
-	s.lock()
-	defer s.unlock()
-	if t := &s.timers; t.running && t.armed-s.now() <= time.Millisecond && t.armed >= s.now() {
+	s.mu.Lock() // unlock would arm the timer anew
+	defer s.mu.Unlock()
+	if t := &s.timers; t.running && t.armed-s.now() < 2*time.Millisecond && t.armed >= s.now() {
 		s.born = s.born.Add(-d)
 	}
 }

@@ -83,7 +83,7 @@ func TestADeadlineIsNotPutOffForEverWhereEveryTimerIsLate(t *testing.T) {
 				if _, err := push.Wait(t.Context()); !errors.Is(err, phoenix.ErrTimeout) {
 					t.Errorf("Push = %v, want ErrTimeout", err)
 				}
-				if took := h.now() - start; took < 2*time.Second-30*time.Millisecond || took > 3*time.Second {
+				if took := h.now() - start; took < 2*time.Second-30*time.Millisecond || took > 3*time.Second+10*time.Millisecond {
 					t.Errorf("Push took %v, want 2 s and graces of 1 s at most", took)
 				}
 				return
