@@ -14,7 +14,6 @@ import (
 
 // ownHeaders are set by the transports, or by net/http beneath them.
 var ownHeaders = map[string]string{ //nolint:gosec,gochecknoglobals // names; never changed
-	"Sec-Websocket-Protocol":   "it carries the auth token: set AuthToken",
 	"X-Phoenix-Authtoken":      "set AuthToken",
 	"X-Phoenix-Longpoll-Token": "the server gives it",
 	"Sec-Websocket-Key":        "", "Sec-Websocket-Version": "", "Sec-Websocket-Extensions": "", "Sec-Websocket-Accept": "",
@@ -50,6 +49,12 @@ func checkHeader(field string, h http.Header) (http.Header, error) {
 		}
 		clean[name] = append(clean[name], values...)
 	}
+	_, subprotocols := splitSubprotocols(clean)
+	for _, name := range subprotocols {
+		if !isToken(name) {
+			return bad(headerSubprotocol + " needs names with commas between them")
+		}
+	}
 	if host, ok := clean["Host"]; ok && (len(host) != 1 || !isHost(host[0])) {
 		return bad("Host needs one value, a host name with or without a port")
 	}
@@ -81,6 +86,25 @@ func splitHost(h http.Header) (rest http.Header, host string) {
 		h.Del("Host")
 	}
 	return h, host
+}
+
+// headerSubprotocol has the subprotocols that a WebSocket offers. The auth token
+// travels among them.
+const headerSubprotocol = "Sec-Websocket-Protocol"
+
+// splitSubprotocols takes the subprotocols out of a header: the WebSocket library
+// wants them elsewhere, to check what the server selects.
+func splitSubprotocols(h http.Header) (rest http.Header, subprotocols []string) {
+	values := h.Values(headerSubprotocol)
+	if len(values) == 0 {
+		return h, nil
+	}
+	for name := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		subprotocols = append(subprotocols, strings.TrimSpace(name))
+	}
+	h = h.Clone()
+	h.Del(headerSubprotocol)
+	return h, subprotocols
 }
 
 // checkParams refuses params that the server would not understand, or that

@@ -90,10 +90,10 @@ func TestHeadersThatCannotBeSentAreRefused(t *testing.T) {
 	bad := map[string]string{
 		"": "1", "X Space": "1", "X-Ümlaut": "1", "X:Colon": "1", "X-Line\n": "1",
 		"X-Break": "hunter2\r\nX-Other: 1", "X-Feed": "hunter2\n", "X-Null": "hunter2\x00", "X-Delete": "hunter2\x7f",
-		"Host": "hunter2/path",
+		"Host": "hunter2/path", "Sec-WebSocket-Protocol": "hunter2,",
 	}
 	for _, name := range []string{
-		"Sec-WebSocket-Protocol", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Extensions", "sec-websocket-accept",
+		"Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Extensions", "sec-websocket-accept",
 		"Upgrade", "Connection", "Keep-Alive", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Content-Length",
 		"Content-Type", "Content-Encoding", "Accept-Encoding", "Expect", "Proxy-Authorization",
 		"X-Phoenix-AuthToken", "X-Phoenix-Longpoll-Token", "Idempotency-Key", "x-idempotency-key",
@@ -137,6 +137,35 @@ func TestHostAndOtherHeadersOfTheUsersArrive(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A server may want a subprotocol of its own beside the auth token.
+func TestSubprotocolsOfTheUsersAreOfferedBesideTheAuthToken(t *testing.T) {
+	for _, token := range []string{"", "t"} {
+		t.Run("token "+token, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				var offered recorder[string]
+				s := h.socket(&phoenix.SocketOptions{
+					Header:    http.Header{"Sec-WebSocket-Protocol": {"app.v1, app.v2"}},
+					AuthToken: func(context.Context) (string, error) { return token, nil },
+					HTTPClient: h.over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+						offered.add(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","))
+						return next.RoundTrip(r)
+					}),
+				})
+				if err := s.Connect(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				want := "app.v1,app.v2"
+				if token != "" {
+					want = "phoenix,base64url.bearer.phx.dA," + want
+				}
+				if got := offered.list()[0]; got != want {
+					t.Errorf("offered %q, want %q", got, want)
+				}
+			})
+		})
+	}
 }
 
 func TestTheUserOfTheEndpointIsBasicAuthOrRefused(t *testing.T) {

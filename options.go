@@ -55,8 +55,9 @@ type SocketOptions struct {
 	// (auth_token: true, Phoenix 1.8). "" sends none. Errors as in ParamsFunc.
 	AuthToken func(ctx context.Context) (string, error)
 	// Header goes into the HTTP requests. connect/3 sees only headers that begin
-	// with "x-". No Origin header is sent unless it is here. A Host works. What the
-	// transports set themselves (Upgrade, Sec-WebSocket-Protocol, Content-Type and
+	// with "x-". No Origin header is sent unless it is here. A Host works, and so
+	// does a Sec-WebSocket-Protocol, beside the one of AuthToken. What the
+	// transports set themselves (Upgrade, Sec-WebSocket-Key, Content-Type and
 	// so on) and what HTTP cannot carry is refused with an *InputError.
 	Header http.Header
 	// HeaderFunc is asked for the header before every attempt to connect,

@@ -116,9 +116,9 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	// What is under way may be deaf to ctx, as a TLS handshake of net/http's is.
 	stop := context.AfterFunc(ctx, d.giveUp)
 
-	var subprotocols []string
+	header, subprotocols := splitSubprotocols(header)
 	if req.AuthToken != "" {
-		subprotocols = []string{"phoenix", authTokenPrefix + base64.RawStdEncoding.EncodeToString([]byte(req.AuthToken))}
+		subprotocols = append([]string{"phoenix", authTokenPrefix + base64.RawStdEncoding.EncodeToString([]byte(req.AuthToken))}, subprotocols...)
 	}
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { d.got = info.Conn }}
 	dialOpts := &websocket.DialOptions{
