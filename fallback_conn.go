@@ -90,7 +90,8 @@ type secondaryConn struct {
 func (f *fallback) secondaryConn(c Conn, req *DialRequest, retry time.Time) Conn {
 	ctx, cancel := context.WithCancel(context.Background())
 	sc := &secondaryConn{forwarder: forwarder{c}, f: f, idle: req.Idle, opened: time.Now(), cancel: cancel}
-	req.crew.startUser(func() { sc.lookOut(ctx, req.clone(), retry) })
+	mine := req.clone() // the caller may change its own when Dial has returned
+	req.crew.startUser(func() { sc.lookOut(ctx, mine, retry) })
 	if soft, ok := c.(SoftWriter); ok {
 		return &softSecondaryConn{sc, soft}
 	}
