@@ -247,7 +247,7 @@ func TestAsErrors(t *testing.T) {
 		"big, no uint64":          {as[uint64](bigInt("18446744073709551616")), "data: an integer that does not fit in uint64"},
 		"big, no float":           {as[float64](bigInt("9223372036854775808")), "data: an integer that does not fit in float64"},
 		"an int, no float":        {as[float64](int64(1)<<53 + 1), "data: an integer that does not fit in float64"},
-		"largest int, no float":   {as[float64](math.MaxInt64), "data: an integer that does not fit in float64"},
+		"largest int, no float":   {as[float64](int64(math.MaxInt64)), "data: an integer that does not fit in float64"},
 		"large, no float32":       {as[float32](1e300), "data: a float that does not fit in float32"},
 		"a float, no big":         {as[*big.Int](1.5), "data: a float where big.Int is wanted"},
 		"a tuple, no list":        {as[[]any](token.Tuple{}), "data: a tuple where []interface {} is wanted"},
