@@ -60,6 +60,7 @@ func TestAChannelsLifeOverV1(t *testing.T) {
 		h.srv.Broadcast("room:1", "news", nil)
 		h.at(0)
 		time.Sleep(time.Hour) // 120 heartbeats
+		synctest.Wait()
 		if got := s.Stats(); got.Connects != 1 || got.Orphans != 1 || got.ProtocolErrors != 0 || got.InFlight != 0 {
 			t.Errorf("Stats = %+v, want one orphan, the reply to the cast", got)
 		}
