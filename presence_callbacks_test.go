@@ -245,6 +245,7 @@ func TestPresenceSnapshotsAreTheLatest(t *testing.T) {
 		h.state(onlyU1)
 		h.diff(onlyU2, nobody)
 		close(release)
+		synctest.Wait()
 		h.diff(nobody, onlyU2)
 		h.diff(nobody, onlyU2) // changes nothing
 		h.rejoin(c)
