@@ -444,6 +444,7 @@ func TestARefusalByAProxyIsAHandshakeErrorWithoutCredentials(t *testing.T) {
 				}
 				walkError(t, err)
 				_ = s.Close()
+				<-s.Done() // Close does not wait for the logger
 				wantNoEcho(t, "the log", out.String())
 				for _, secret := range []string{base64.StdEncoding.EncodeToString([]byte("proxyuser:" + echoKnown))} {
 					if strings.Contains(fmt.Sprintf("%v %+v %v", err, he.Header, out.String()), secret) {
