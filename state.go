@@ -39,6 +39,8 @@ type Socket struct {
 	freeN    int
 	after    []func() // to be run after the unlock: first what is ours
 	tell     []func() // and then what may be code of the user's
+	tells    []func() // what the goroutine that tells has still to run
+	telling  bool     // it is there
 	watchers []*watcher[SocketEvent]
 	strays   map[*Channel]struct{} // not registered, but perhaps with somebody who waits for something
 	taps     []*Subscription
@@ -69,41 +71,49 @@ func (s *Socket) unlock() {
 	s.wakeWriter()
 	s.armTimer()
 	s.checkDrained()
-	after, tell := s.after, s.tell
-	s.after, s.tell = nil, nil
+	after := s.after
+	s.after = nil
+	told := s.startTelling()
 	s.mu.Unlock()
 	for _, f := range after {
 		f()
 	}
-	if len(tell) > 0 {
-		s.runTell(tell)
+	if told != nil {
+		atOnce(told)
 	}
 }
 
-// runTell runs code of the user's, in a goroutine of its own: it may end that, as
-// t.FailNow does, or keep it. It is waited for so that it runs in order, but only
-// briefly: the call that it is told of must end with its ctx.
-func (s *Socket) runTell(tell []func()) {
+// startTelling has a goroutine run what tellLater was given, in order: it is code of
+// the user's, which may end its goroutine, as t.FailNow does, or keep it. What it
+// returns is closed when all has run. That is waited for, but only briefly: the
+// call that it is told of must end with its ctx.
+func (s *Socket) startTelling() <-chan struct{} {
+	if len(s.tell) == 0 {
+		return nil
+	}
 	told := make(chan struct{})
-	s.goUser(func() {
-		defer close(told)
-		runAll(tell)
-	})
-	atOnce(told)
+	s.tells = append(append(s.tells, s.tell...), func() { close(told) })
+	s.tell = nil
+	if !s.telling {
+		s.telling = true
+		s.goSteps(s.tellNext)
+	}
+	return told
 }
 
-// runAll runs all of fs, whatever one of them does.
-func runAll(fs []func()) {
-	n := 0
-	defer func() {
-		if n < len(fs) {
-			runAll(fs[n:])
-		}
-	}()
-	for n < len(fs) {
-		n++
-		fs[n-1]()
+// tellNext runs the next function; false: there is none.
+func (s *Socket) tellNext() bool {
+	s.mu.Lock()
+	if len(s.tells) == 0 {
+		s.tells, s.telling = nil, false
+		s.mu.Unlock()
+		return false
 	}
+	f := s.tells[0]
+	s.tells = s.tells[1:]
+	s.mu.Unlock()
+	f()
+	return true
 }
 
 // later has f run after the unlock. It is ours, and does not block.
