@@ -98,6 +98,7 @@ func TestAReconnectOfManyChannelsLogsAFewLines(t *testing.T) {
 		for i := range 100 {
 			h.joined(s, fmt.Sprint("room:", i), nil)
 		}
+		synctest.Wait()
 		joined := len(log.list())
 		if err := s.Reconnect(t.Context()); err != nil {
 			t.Fatal(err)
