@@ -33,22 +33,23 @@ func newCallbacks(opts *ChannelOptions) *callbacks {
 	return &callbacks{queue: queue[callback]{limit: orLimits(opts.CallbackLimit, opts.CallbackLimitBytes)}}
 }
 
-// On calls fn with each message of an event, until off is called. All
-// functions of a channel are called one at a time, in the order in which the
-// messages came, on a goroutine of their own: they may block, push and wait for
-// the reply, leave, or close the socket. Calls that still wait when off, Leave or
-// Close is called are dropped at once. A call that was taken from the queue before
-// is not waited for, so that fn may be at work, or just begin, when they return;
-// [Socket.Done] waits for it.
+// On calls fn for each message of the event, until off is called. All functions
+// of a channel are called one at a time, in the order in which the messages came,
+// on a goroutine of their own. So they may block, push and wait for the reply,
+// leave the channel, or close the socket.
 //
-// The protocol's own events come too: EventError and EventClose when the server
-// sends them, in their place among the messages, and EventReply with each reply.
-// They are not called for a lost connection, or for one's own Leave: see
-// [Channel.Events] for those.
+// When off, Leave or Close is called, calls that still wait are dropped at once.
+// A call that has just begun is not waited for: fn may still run, or even start,
+// after off has returned. Socket.Done waits for it.
 //
-// At most ChannelOptions.CallbackLimit calls wait, and CallbackLimitBytes; beyond
-// that the oldest are dropped. ChannelOptions.OnMissed is told so in place, and
-// Stats, Trace and the Logger tell it too.
+// fn also gets the protocol's own events if you name them: EventError and
+// EventClose when the server sends them, in their place among the messages, and
+// EventReply for each reply. A lost connection and your own Leave send no such
+// event: see [Channel.Events] for those.
+//
+// At most ChannelOptions.CallbackLimit calls and CallbackLimitBytes bytes wait.
+// Beyond that the oldest calls are dropped. ChannelOptions.OnMissed is called in
+// their place, and Stats, Trace and the Logger report them, too.
 func (c *Channel) On(event string, fn func(*Message)) (off func()) {
 	h := &handler{event: event, fn: fn}
 	s := c.socket

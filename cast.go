@@ -4,16 +4,18 @@ import (
 	"context"
 )
 
-// Cast sends an event for which no reply is awaited: the right way to push to a
-// handler that returns :noreply. It returns nil when the message is queued,
-// which does not say that it arrived, or even left: a later loss shows in Stats
-// and Trace only. While the channel is not joined a cast waits as a push does,
-// for the channel's Timeout at most.
+// Cast sends an event without waiting for a reply. Use it for events that the
+// server answers with :noreply.
 //
-// Any error is a *PushError with Sent false: it wraps ErrQueueFull if the buffer
-// of the channel or the queue of the socket is full, or what Push would wrap. ctx
-// bounds nothing but the call, which does not block, but for about a millisecond
-// if the network is stuck.
+// Cast returns nil once the message is queued. That does not mean that it has
+// arrived, or has even left: only Stats and Trace show a later loss. While the
+// channel is not joined, a cast waits as a push does, for the channel's Timeout
+// at most.
+//
+// An error is always a *PushError with Sent false. It wraps ErrQueueFull if the
+// buffer of the channel or the queue of the socket is full, or any cause that
+// Push would wrap. ctx bounds only the call. Cast does not block, except for
+// about a millisecond if the network is stuck.
 func (c *Channel) Cast(ctx context.Context, event string, payload any) error {
 	enc, err := c.prepare(event, payload)
 	finished := func(*Reply, error) {}

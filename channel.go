@@ -14,14 +14,14 @@ type ChannelState int
 
 // The states of a channel, as in phoenix.js.
 const (
-	// ChannelClosed: not joined, and nothing is being done about it.
+	// ChannelClosed: the channel is not joined, and does not try to join.
 	ChannelClosed ChannelState = iota
 	// ChannelJoining: a join was sent, or waits for the connection.
 	ChannelJoining
 	// ChannelJoined: messages come in and pushes go out.
 	ChannelJoined
-	// ChannelErrored: the channel was lost, and will be rejoined, at the latest
-	// when there is a connection again.
+	// ChannelErrored: the channel was lost and will rejoin, at the latest when
+	// there is a connection again.
 	ChannelErrored
 	// ChannelLeaving: Leave waits for the server.
 	ChannelLeaving
@@ -46,35 +46,35 @@ func (st ChannelState) String() string {
 // A ChannelEvent is a change of a channel's state.
 type ChannelEvent struct {
 	State ChannelState
-	// Rejoin says that the channel had been joined before.
+	// Rejoin says that the channel was joined before.
 	Rejoin bool
-	// Reply is the server's reply to the join, when joined, or to the join
-	// that it refused.
+	// Reply is the server's reply to the join, whether it accepted or refused it.
 	Reply *Reply
-	// Err is why the channel is errored or closed; ErrClosedByServer after a
-	// phx_close, and nil if it was left, or not joined yet.
+	// Err is why the channel is errored or closed. It is ErrClosedByServer after a
+	// phx_close, and nil if the channel was left or was never joined.
 	Err error
-	// Attempt is the number of the attempt to join, from 1 since the channel
-	// was last joined; when errored, of the one that failed, or 0.
+	// Attempt is the number of the attempt to join, counted from 1 since the
+	// channel was last joined. In ChannelErrored it is the attempt that failed, or
+	// 0 if none did.
 	Attempt int
-	// RetryAt is the time of the next attempt to join, when errored. It is
-	// zero while there is no connection: then it is when there is one.
+	// RetryAt is the time of the next attempt to join, in ChannelErrored. It is
+	// zero while there is no connection: the channel then rejoins on the next one.
 	RetryAt time.Time
-	// Missed is how many events before this one were dropped because the
-	// consumer was slow.
+	// Missed is how many events before this one were dropped because the consumer
+	// was slow.
 	Missed int
 }
 
 // A Channel is a topic on a socket. Make one with [Socket.Channel]. All its
 // methods are safe for concurrent use.
 //
-// Once joined, a channel rejoins by itself after a lost connection and after a
-// crash of its process on the server, until it is left or the server closes it.
+// Once joined, a channel rejoins after a lost connection and after a crash of its
+// process on the server, until it is left or the server closes it.
 //
-// Parts of a program that want the same topic share its channel, which
-// [Socket.Lookup] finds: Join returns ErrAlreadyJoined to all but the first, and
-// each has subscriptions of its own. Leave is for all of them: let the last one
-// call it.
+// A socket has one channel for a topic. Parts of a program that need the same
+// topic share the channel: find it with [Socket.Lookup]. The first Join joins it,
+// and the others return ErrAlreadyJoined. Each part makes its own subscriptions.
+// Leave ends the channel for all of them, so let the last part call it.
 type Channel struct {
 	socket *Socket
 	topic  string
@@ -191,42 +191,49 @@ func (c *Channel) encode(event string, payload any) (encoded, error) {
 	return enc, nil
 }
 
-// Topic returns the topic.
+// Topic returns the topic of the channel.
 func (c *Channel) Topic() string { return c.topic }
 
 // Socket returns the socket that the channel belongs to.
 func (c *Channel) Socket() *Socket { return c.socket }
 
-// State returns the state of the channel now.
+// State returns the current state of the channel.
 func (c *Channel) State() ChannelState {
 	c.socket.lock()
 	defer c.socket.unlock()
 	return c.state
 }
 
-// Join joins the channel and returns the server's reply. It waits for the
-// connection if there is none at the moment, and joins again if the connection
-// breaks before the reply. After it returned nil the channel rejoins by itself
-// after every loss, until it is left, or the server closes it (see
-// ChannelOptions.RejoinOnClose), or RetryIf or RejoinBackoff give it up.
+// Join joins the channel and returns the server's reply. If there is no
+// connection at the moment, Join waits for one. If the connection breaks before
+// the reply, Join joins again on the next connection. After Join has returned
+// nil, the channel rejoins after every loss until it is left, until the server
+// closes it (see ChannelOptions.RejoinOnClose), or until RetryIf or RejoinBackoff
+// gives up.
 //
-// A refusal is final: Join returns the reply and a *ReplyError. An attempt that
-// is not answered within the channel's Timeout is given up (phx_leave is sent)
-// and, if ctx has a deadline, repeated after RejoinBackoff until then; without a
-// deadline Join returns ErrTimeout. When ctx ends, Join returns its error, and
-// that of the last attempt. The Timeout runs from when the join is first sent,
-// also through the loss of the connection. Until then, without a deadline in ctx,
-// Join waits for a lost connection for as long as the outage lasts. After any
-// error the channel is closed, the topic is free for another channel, and Join
-// may be called again.
+// If the server refuses the join, Join returns the reply and a *ReplyError, and
+// does not try again. If the server does not answer within the channel's Timeout,
+// Join gives up this attempt and sends phx_leave. With a deadline in ctx it then
+// tries again after RejoinBackoff, until the deadline. Without a deadline it
+// returns ErrTimeout. When ctx ends, Join returns the error of ctx together with
+// the error of the last attempt.
 //
-// It returns ErrNotConnected if Connect was not called, and, with the cause, if
-// the socket gave up connecting meanwhile; ErrDisconnected if Disconnect was
-// called meanwhile; ErrAlreadyJoined if the channel is joined, joining, rejoining
-// or leaving; ErrTopicInUse if the topic has another channel now;
-// ErrChannelClosed if it was left meanwhile, and ErrClosedByServer if the server
-// closed it; ErrJoinFatal if the server ends the connection on this join again and
-// again; and ErrClosed if the socket was closed.
+// The Timeout starts when the join is first sent, and goes on through the loss of
+// the connection. Before that, a Join without a deadline in ctx waits for the
+// connection for as long as the outage lasts.
+//
+// After an error, other than ErrAlreadyJoined, the channel is closed, its topic is
+// free for another channel, and you may call Join again. The other errors are:
+//
+//   - ErrNotConnected: Connect was not called, or the socket gave up connecting
+//     meanwhile. Then it wraps the cause.
+//   - ErrDisconnected: Disconnect was called meanwhile.
+//   - ErrAlreadyJoined: the channel is joined, joining, rejoining or leaving.
+//   - ErrTopicInUse: another channel has the topic now.
+//   - ErrChannelClosed: the channel was left meanwhile. If the server closed it,
+//     the error is ErrClosedByServer.
+//   - ErrJoinFatal: the server keeps ending the connection on this join.
+//   - ErrClosed: the socket was closed.
 func (c *Channel) Join(ctx context.Context) (*Reply, error) {
 	s := c.socket
 	if ctx.Err() != nil {
@@ -242,24 +249,24 @@ func (c *Channel) Join(ctx context.Context) (*Reply, error) {
 	return c.await(ctx, w)
 }
 
-// Rejoin joins the channel anew, now, and returns the server's reply: the way to
-// renew the params of one channel, which are asked for again, or to have back a
+// Rejoin joins the channel again now and returns the server's reply. Use it to
+// renew the params of one channel (ParamsFunc is called again), or to reopen a
 // channel that the server closed. Subscriptions, presences and functions given to
-// On live on, with a *GapError in the place of what may be missing.
+// On live on. A *GapError marks where messages may be missing.
 //
-// A channel that is joined is joined a second time, and the server ends what it
-// had (terminate/2 gets {:shutdown, :duplicate_join}). Pushes in flight fail with
-// ErrRejoined (Sent: true); those not yet sent wait for the join. A channel that
-// waits to be rejoined does not wait any longer, but for the connection. An error
-// ends only the call: the channel goes on as after any lost join, with
-// RejoinBackoff. ctx and Timeout bound the call as they do with Join.
+// If the channel is joined, Rejoin joins it a second time, and the server ends
+// the process of the first join (terminate/2 gets {:shutdown, :duplicate_join}).
+// Pushes in flight fail with ErrRejoined (Sent: true). Pushes that were not sent
+// wait for the new join. If the channel waits to rejoin, Rejoin skips the backoff
+// and waits only for the connection. An error ends only the call: the channel
+// then rejoins with RejoinBackoff, as after any loss. ctx and Timeout bound the
+// call as they bound Join.
 //
-// A channel that is closed because the server closed it (ErrClosedByServer) is
-// joined as Join does it; its subscriptions have ended then, unless
-// ChannelOptions.RejoinOnClose kept it from being closed. On any other closed
-// channel Rejoin returns ErrNotJoined, on one that is leaving ErrChannelClosed,
-// and while another Join or Rejoin waits ErrAlreadyJoined. The errors of Join come
-// on top.
+// If the server closed the channel (ErrClosedByServer), Rejoin joins it as Join
+// does. Its subscriptions have ended by then, unless ChannelOptions.RejoinOnClose
+// kept it open. On any other closed channel Rejoin returns ErrNotJoined, on a
+// leaving one ErrChannelClosed, and while another Join or Rejoin waits,
+// ErrAlreadyJoined. It also returns the errors of Join.
 func (c *Channel) Rejoin(ctx context.Context) (*Reply, error) {
 	s := c.socket
 	if ctx.Err() != nil {
@@ -339,17 +346,17 @@ func (c *Channel) joinable() error {
 	return nil
 }
 
-// Leave leaves the channel. Whatever it returns, the channel is closed then and
-// no longer registered, and its subscriptions end with ErrChannelClosed. Pushes
-// that are in flight when the server answers fail with ErrChannelClosed, and so
-// do those that still waited for the channel to be joined. Messages that come in
-// from the call on are dropped. The channel may be joined again with Join;
-// functions given to On are called again then.
+// Leave leaves the channel. Whatever it returns, the channel is closed and no
+// longer registered, and its subscriptions end with ErrChannelClosed. Pushes that
+// are still in flight when the server answers fail with ErrChannelClosed, and so
+// do pushes that waited for the channel to be joined. Messages that arrive after
+// the call are dropped. You may join the channel again with Join; functions given
+// to On are then called again.
 //
-// It waits for the server's answer, the end of the connection, the end of ctx,
-// or, without a deadline in ctx, for the channel's Timeout. The last two are the
-// only errors. A channel that is not joined is left at once, without a message
-// to the server. Leaving twice is no error.
+// Leave waits for the answer of the server, or for the end of the connection. It
+// returns an error only if ctx ends first or, without a deadline in ctx, if the
+// channel's Timeout does. A channel that is not joined is left at once, and
+// nothing is sent to the server. To leave twice is not an error.
 func (c *Channel) Leave(ctx context.Context) error {
 	ctx, cancel := withTimeout(ctx, c.opts.Timeout)
 	defer cancel()

@@ -100,20 +100,25 @@ func displayURL(u *url.URL) string {
 	return d.String()
 }
 
-// Connect connects the socket and returns when frames get through: after the
-// first heartbeat was answered, or with long poll a session was opened. After nil
-// the socket stays connected by itself, until Disconnect, Shutdown or Close.
+// Connect connects the socket. It returns nil once frames get through: when the
+// server has answered the first heartbeat or, over long poll, has opened a
+// session. After that the socket reconnects by itself, until Disconnect, Shutdown
+// or Close.
 //
-// A failed attempt is retried with ReconnectBackoff until ctx is done, or the
-// failure is one that SocketOptions.RetryIf does not retry. On an error nothing
-// is left running; it wraps the last failure, such as a *HandshakeError, and if
-// ctx ended it, the ctx's error. While the socket waits for the next attempt
-// after an outage, Connect makes that attempt now; then an end of ctx only ends
-// the wait. Without a deadline in ctx it tries for ever.
+// If an attempt fails, Connect tries again after ReconnectBackoff, until ctx is
+// done or SocketOptions.RetryIf says that another attempt makes no sense. Without
+// a deadline in ctx it may try for ever. On an error nothing is left running. The
+// error wraps the last failure, such as a *HandshakeError, and the error of ctx
+// if ctx ended the call.
 //
-// On an open socket it returns nil at once, on a closed one ErrClosed, and
-// ErrDisconnected if Disconnect was called meanwhile. Of several calls that wait
-// for the same connection, the last one to give up stops the attempts.
+// If the socket waits for the next attempt after an outage, Connect makes that
+// attempt now. In that case the end of ctx ends only the call, and the socket
+// goes on trying.
+//
+// On an open socket Connect returns nil at once, on a closed one ErrClosed. It
+// returns ErrDisconnected if Disconnect was called meanwhile. If several calls
+// wait for the first connection, the attempts stop when the last of them gives
+// up.
 func (s *Socket) Connect(ctx context.Context) error {
 	for {
 		gone := ctx.Err() != nil
@@ -179,19 +184,21 @@ func (s *Socket) awaitOpen(ctx context.Context, r *runner, w chan error) error {
 	return err
 }
 
-// State returns the state of the socket now.
+// State returns the current state of the socket.
 func (s *Socket) State() SocketState {
 	s.lock()
 	defer s.unlock()
 	return s.state
 }
 
-// Reconnect makes a new connection now, without waiting for a backoff: the way
-// to change credentials at run time, since params, header and token are asked
-// for again. What is queued stays queued, pushes in flight fail (Sent: true,
-// ErrConnectionLost), and the channels rejoin. It returns when the new connection
-// is open. If ctx ends before, the socket goes on trying. If Connect was not
-// called, or Disconnect was, it returns ErrNotConnected.
+// Reconnect makes a new connection now, without waiting for a backoff. Use it to
+// change credentials at run time: the socket asks for params, header and token
+// again. Queued messages stay queued, pushes in flight fail (Sent: true,
+// ErrConnectionLost), and the channels rejoin.
+//
+// Reconnect returns when the new connection is open. If ctx ends first, the
+// socket goes on trying. Before Connect and after Disconnect it returns
+// ErrNotConnected.
 func (s *Socket) Reconnect(ctx context.Context) error {
 	s.lock()
 	if err := s.unusable(); err != nil {
@@ -215,10 +222,13 @@ func (s *Socket) Reconnect(ctx context.Context) error {
 
 var errReconnect = errors.New("phoenix: Reconnect was called")
 
-// Channel makes a channel for topic and registers it: a socket has at most one
-// channel for a topic at a time, and ErrTopicInUse says that there is one (see
-// Lookup). A nil opts means all defaults. It does no I/O; Join does. Bad topics
-// and options are an *InputError; after Close or Shutdown it returns ErrClosed.
+// Channel makes a channel for topic and registers it. It does no I/O: call
+// [Channel.Join] to join. A nil opts means all defaults.
+//
+// A socket has at most one channel for a topic at a time: if there is one,
+// Channel returns ErrTopicInUse, and [Socket.Lookup] finds it. Topics and options
+// that cannot be used are an *InputError. After Close or Shutdown the error is
+// ErrClosed.
 func (s *Socket) Channel(topic string, opts *ChannelOptions) (*Channel, error) {
 	c, err := newChannel(s, topic, opts)
 	if err != nil {
@@ -236,7 +246,8 @@ func (s *Socket) Channel(topic string, opts *ChannelOptions) (*Channel, error) {
 	return c, nil
 }
 
-// Lookup returns the channel that is registered for topic. It does not block.
+// Lookup returns the channel that is registered for topic, and whether there is
+// one.
 func (s *Socket) Lookup(topic string) (*Channel, bool) {
 	s.lock()
 	defer s.unlock()
@@ -251,10 +262,11 @@ func (s *Socket) Channels() []*Channel {
 	return slices.Clone(s.channels.list)
 }
 
-// Ping sends a heartbeat and returns the time until its reply. Without a
-// deadline in ctx it waits for HeartbeatTimeout. It needs an open socket, or
-// returns ErrNotConnected; if the connection ends first, ErrConnectionLost. It
-// has no influence on the socket's own heartbeats.
+// Ping sends a heartbeat and returns the time until the reply. Without a deadline
+// in ctx it waits for HeartbeatTimeout at most. If the socket is not open it
+// returns ErrNotConnected; if the connection ends before the reply,
+// ErrConnectionLost. Ping does not change when the socket sends its own
+// heartbeats.
 func (s *Socket) Ping(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := withTimeout(ctx, s.set.HeartbeatTimeout)
 	defer cancel()

@@ -7,13 +7,14 @@ import (
 )
 
 // Disconnect closes the connection and stops reconnecting. Pushes in flight fail
-// (Sent: true, ErrDisconnected); those not yet sent stay queued. Channels stay
-// too, and rejoin after the next Connect.
+// (Sent: true, ErrDisconnected), and messages that were not sent stay queued. The
+// channels stay, too, and rejoin after the next Connect.
 //
-// It performs the closing handshake until ctx is done, but for ten seconds at
-// most, and waits until the connection is gone. It returns the ctx's error if the
-// server did not answer before, and ErrClosed on a closed socket. On a socket
-// that is not connected it does nothing.
+// Disconnect performs the closing handshake and waits until the connection is
+// gone. The handshake ends with ctx, and after ten seconds at most. If ctx ends
+// before the server has answered, Disconnect returns the error of ctx. On a
+// closed socket it returns ErrClosed. On a socket that is not connected it does
+// nothing.
 func (s *Socket) Disconnect(ctx context.Context) error {
 	s.lock()
 	r := s.run
@@ -60,13 +61,15 @@ func (s *Socket) farewell(ctx context.Context, conn *connection) error {
 // closeNormal is the code of a WebSocket that has done its work.
 const closeNormal = 1000
 
-// Shutdown closes the socket for good, as gently as ctx allows: it takes no new
-// pushes and joins, sends what is queued, awaits the replies, leaves the
-// channels, and performs the closing handshake. Messages that come in while it
-// leaves are dropped. When ctx is done it closes the socket at once and returns
-// the ctx's error. It does not wait for callbacks: Done does. While the connection
-// is down it waits for its return; if Connect was not called it closes at once. A
-// second call returns ErrClosed, without waiting for the first.
+// Shutdown closes the socket for good, as gently as ctx allows. It takes no new
+// pushes and joins, sends what is queued, waits for the replies, leaves the
+// channels, and performs the closing handshake. Messages that arrive while it
+// leaves the channels are dropped. Without a connection it waits until there is
+// one again; if Connect was not called, it closes the socket at once.
+//
+// When ctx is done, Shutdown closes the socket at once and returns the error of
+// ctx. It does not wait for callbacks: wait for Done. A second call returns
+// ErrClosed at once.
 func (s *Socket) Shutdown(ctx context.Context) error {
 	s.lock()
 	if s.closed || s.draining {
@@ -120,12 +123,14 @@ func (s *Socket) leaveAll(ctx context.Context) error {
 	return err
 }
 
-// Close closes the socket for good, at once, without a closing handshake. All
-// that is under way ends with ErrClosed; the subscriptions end after what they
-// still hold. It returns nil when the goroutines of the socket have ended. It does
-// not wait for code of yours that keeps one of them (a transport, an HTTP client,
-// a hook, a logger, a callback): Done does. So it may be called from there. It may
-// be called any number of times, and takes 50 ms at most.
+// Close closes the socket for good, at once and without a closing handshake.
+// Everything under way ends with ErrClosed. Subscriptions end after the messages
+// that they still hold.
+//
+// Close waits for the goroutines of the socket, but not for those in which your
+// own code runs (a transport, an HTTP client, a hook, a logger, a callback): wait
+// for Done. So you may call Close from such code. Close takes 50 ms at most,
+// always returns nil, and may be called any number of times.
 func (s *Socket) Close() error {
 	s.lock()
 	if !s.closed {
@@ -175,6 +180,6 @@ func (s *Socket) closeLocked() {
 	s.crew.end()
 }
 
-// Done returns a channel that is closed when the socket was closed and nothing
-// of it runs any more, the user's callbacks included.
+// Done returns a channel that is closed once the socket is closed and none of its
+// goroutines runs any more, including those in which your callbacks run.
 func (s *Socket) Done() <-chan struct{} { return s.crew.await(&s.crew.done) }

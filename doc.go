@@ -1,5 +1,5 @@
-// Package phoenix is a client of [Phoenix Channels]: it joins topics of a
-// Phoenix server, pushes events to them and receives what they broadcast.
+// Package phoenix is a client for [Phoenix Channels]. It connects to a Phoenix
+// server, joins topics, pushes events and receives what the server broadcasts.
 //
 //	socket, err := phoenix.NewSocket("wss://example.com/socket", nil)
 //	if err != nil { … }
@@ -11,62 +11,73 @@
 //	messages := room.Messages(ctx, "shout") // before Join, to miss nothing
 //	if _, err := room.Join(ctx); err != nil { … }
 //
-//	reply, err := room.Push(ctx, "shout", map[string]string{"body": "hello"})
+//	reply, err := room.Push(ctx, "ping", map[string]string{"body": "hello"})
 //	for m, err := range messages { … }
 //
 // # The model
 //
-// A [Socket] keeps one connection to an endpoint: it sends heartbeats, notices
-// when the connection is lost, and connects again with a backoff. A [Channel] is
-// a topic on it. Once joined it stays joined: it is rejoined on every new
-// connection, and after a crash of its process on the server. State is what is
-// wanted, not what was sent: joins and leaves are never queued for a connection
-// that is gone. A [Presence] keeps the list of who else has joined a topic.
+// A [Socket] keeps one connection to an endpoint. It sends heartbeats, notices
+// when the connection is lost, and reconnects with a backoff. A [Channel] is a
+// topic on a socket. Once joined it stays joined: it rejoins on every new
+// connection, and after its process on the server has crashed. A join or leave is
+// never queued for a connection that is gone: the channel knows whether it should
+// be joined, and acts on the next connection. A [Presence] keeps the list of who
+// is present in a topic.
 //
-// Events go to the server with [Channel.Push], which waits for the reply,
-// [Channel.PushAsync], which does not, and [Channel.Cast], for events that the
-// server does not reply to. Messages of the server come through a
-// [Subscription], as a loop over [Channel.Messages], or to functions given to
-// [Channel.On].
+// To send an event, call [Channel.Push], which waits for the reply,
+// [Channel.PushAsync], which does not wait, or [Channel.Cast], if the server does
+// not reply to the event. To receive messages, loop over [Channel.Messages], read
+// a [Subscription], or give a function to [Channel.On].
 //
 // # Delivery
 //
-// A Phoenix server delivers at most once, and keeps nothing for a client that is
-// away. This client sends nothing twice, and loses nothing silently. Each push
-// has exactly one outcome: a reply, or an error that tells whether it may have
-// reached the server ([PushError], [SafeToRetry]). A push that was not sent when
-// the connection broke waits, in order, for the channel to be rejoined; one that
-// was sent fails at once. And whenever messages may be missing, what consumes
-// them is told in that place: [GapError] after an outage, [DroppedError] when the
-// consumer was too slow. Functions given to On are not told themselves: there is
+// A Phoenix server delivers at most once and does not store messages for offline
+// clients. This client never sends a push twice and never loses anything
+// silently.
+//
+// Each push has exactly one outcome: a reply, or an error that says whether the
+// push may have reached the server ([PushError], [SafeToRetry]). If the
+// connection breaks, a push that was not sent yet waits, in order, until the
+// channel has rejoined. A push that was sent fails at once.
+//
+// Where messages may be missing, the consumer gets an error in their place: a
+// [GapError] after an outage, a [DroppedError] if the consumer was too slow.
+// Functions given to On get messages only. For them there is
 // ChannelOptions.OnMissed, which is called in turn with them.
 //
 // # Contexts
 //
-// A ctx bounds the call that it is given to, and nothing else: Connect's does not
-// end the connection. Only PushAsync, whose call is over before the push is, and
-// what returns an iterator or a Go channel keep theirs. Where a ctx has no deadline, the Timeout of the
-// options applies to joins (once sent), leaves and pushes, but not to Connect, nor
-// to a Join that waits for the connection: those wait for ever. A call that ran
-// out of time matches [ErrTimeout] and [context.DeadlineExceeded].
+// A ctx bounds the call that takes it, and nothing else: the ctx of Connect does
+// not end the connection. Two kinds of calls keep their ctx: PushAsync, until the
+// push has its outcome, and calls that return an iterator or a Go channel, until
+// that ends.
+//
+// Without a deadline in ctx, the Timeout of the options bounds pushes, leaves,
+// and joins once they are sent. It does not bound Connect, or a Join that waits
+// for the connection: these wait until they succeed or ctx ends. The error of a
+// call that ran out of time matches both ErrTimeout and context.DeadlineExceeded.
 //
 // # Concurrency
 //
-// All methods may be called from any goroutine. The network is read whatever the
-// consumers do; queues are bounded, and their overflow is reported. Methods
-// without a ctx do not block, except Close. Functions given to On, and OnMissed,
-// may block and call any method; the others in the options, the hooks of a
-// [Trace] and the handler of the Logger must not call back. An idle socket costs
-// one goroutine, however many channels it has. Over long poll it is four: a second
-// one for the request that waits, and two of net/http for its connection, and two
-// more while the connection of an earlier request is kept for the next.
+// All methods are safe for concurrent use. Consumers never stop the socket from
+// reading the network: queues are bounded, and an overflow is reported. Methods
+// without a ctx do not block, except Close, which takes 50 ms at most.
+//
+// Functions given to On, and OnMissed, may block and may call any method. All
+// other functions in the options, the hooks of a Trace and the handler of the
+// Logger must not call methods of the socket or of its channels.
+//
+// An idle socket costs one goroutine, however many channels it has. Over long
+// poll it costs four: one more for the request that waits, and two of net/http
+// for its connection. Two more run while net/http keeps the connection of an
+// earlier request.
 //
 // # Errors
 //
-// They are values, to be told apart with [errors.Is] and [errors.As]: what
-// happened wraps why. Neither their texts nor the log contain params, tokens or
-// payloads, except the reason that a server gives for a refusal. The reply itself
-// is a field of a [ReplyError], and of a [GapError].
+// Errors are values: match them with errors.Is and errors.As. An error that says
+// what happened wraps the error that says why. Error texts and the log never
+// contain params, tokens or payloads, except the reason that a server gives for a
+// refusal. The whole reply is a field of [ReplyError] and [GapError].
 //
 // # Tests
 //

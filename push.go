@@ -14,7 +14,7 @@ const (
 
 // A Reply is the server's reply to a push or a join.
 type Reply struct {
-	// Status is "ok", "error", or any other that the application chose.
+	// Status is "ok", "error", or another status that the application chose.
 	Status string
 	// Response is any JSON value, or binary data.
 	Response Payload
@@ -23,34 +23,39 @@ type Reply struct {
 // Decode stores the response in v, as [Payload.Decode] does.
 func (r *Reply) Decode(v any) error { return r.Response.Decode(v) }
 
-// MarshalJSON returns the reply as it is on the wire: a status and a response.
+// MarshalJSON returns the reply as on the wire: an object with status and
+// response.
 func (r *Reply) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{"status": r.Status, "response": r.Response})
 }
 
-// Push sends an event with a payload and returns the server's reply. While the
-// channel is not joined, but joining or to be rejoined, the push waits for that,
-// in order with the others; its time runs meanwhile. If the channel's buffer is
-// full, it waits for room first, and nothing that comes later overtakes it. It also waits, for the next
-// Connect, on a channel that was joined before Disconnect.
+// Push sends an event with a payload, waits for the server's reply and returns
+// it. For events that the server answers with :noreply use [Channel.Cast]: Push
+// would wait until it times out.
 //
-// The payload is encoded with the socket's Marshal, but for nil, which is {}, a
-// [Binary], which makes a binary message, and a [json.RawMessage] or [Payload],
-// which is sent as it is. What Phoenix would refuse is an *InputError, whoever made
-// it. The payload is copied: its memory is the caller's again when Push returns.
+// While the channel is joining or waits to rejoin, the push waits too, in order
+// with other pushes. If the channel's buffer is full, Push first waits for room,
+// and later pushes do not overtake it. A push also waits on a channel that was
+// joined before Disconnect, until the next Connect. The time that a push waits
+// counts: without a deadline in ctx, the channel's Timeout bounds the whole call.
+// Push returns as soon as ctx is done, even if the network is stuck.
 //
-// Each push ends in exactly one way. A reply with status "ok" gives a nil error.
-// A reply with another status is returned together with a *ReplyError. Anything
-// else is a *PushError, whose Sent says whether the push may have reached the
-// server, and which wraps the cause: ErrConnectionLost, ErrDisconnected,
-// ErrChannelCrashed, ErrChannelClosed, ErrClosed, ErrNotConnected, ErrNotJoined
-// (which wraps the *ReplyError of the join, if that was refused meanwhile),
-// ErrMessageTooBig, an *InputError for what cannot be sent at all, ErrTimeout,
-// or the ctx's error. Without a deadline in ctx the channel's Timeout applies.
-// A server that replies with :noreply never answers: use Cast for such events.
+// The payload is encoded with the socket's Marshal, with three exceptions: nil is
+// sent as {}, a [Binary] is sent as a binary message, and a [json.RawMessage] or
+// [Payload] is sent as it is. If Phoenix would refuse the result, Push fails with
+// an *InputError. Push copies the payload: you may reuse its memory when Push
+// returns.
 //
-// Push returns as soon as ctx is done, even if the network is stuck. It may be
-// called from a callback.
+// Each push ends in exactly one of three ways. A reply with status "ok" is
+// returned with a nil error. A reply with another status is returned together
+// with a *ReplyError. In any other case the error is a *PushError. Its field Sent
+// says whether the push may have reached the server, and it wraps the cause:
+// ErrConnectionLost, ErrDisconnected, ErrChannelCrashed, ErrChannelClosed,
+// ErrRejoined, ErrClosed, ErrNotConnected, ErrNotJoined (which wraps the
+// *ReplyError of the join, if the server refused it meanwhile), ErrMessageTooBig,
+// an *InputError, ErrTimeout, or the error of ctx.
+//
+// You may call Push from a callback.
 func (c *Channel) Push(ctx context.Context, event string, payload any) (reply *Reply, err error) {
 	if c.socket.tracesPushes() {
 		return c.pushTraced(ctx, event, payload)

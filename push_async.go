@@ -4,8 +4,8 @@ import (
 	"context"
 )
 
-// A Push is a push that was made with [Channel.PushAsync]. Its methods are safe
-// for concurrent use.
+// A Push is a push that [Channel.PushAsync] made. Its methods are safe for
+// concurrent use.
 type Push struct {
 	call     call
 	done     chan struct{} // made when somebody asks for it
@@ -13,13 +13,15 @@ type Push struct {
 	finished func(*Reply, error)
 }
 
-// PushAsync sends an event without waiting for the reply; Wait does. The rules
-// of Push apply, but ctx bounds the push until its outcome, and if the buffer of
-// the channel or the queue of the socket is full, the outcome is ErrQueueFull at
-// once; to be slowed down instead, Wait for an earlier push, or call Push from as
-// many goroutines as may be in flight. Pushes of one goroutine are sent in order.
-// It does not block, but for
-// about a millisecond if the network is stuck.
+// PushAsync sends an event and does not wait for the reply: call [Push.Wait] for
+// that. The rules of [Channel.Push] apply, with two differences. ctx bounds the
+// push until it has its outcome, not only the call. And if the buffer of the
+// channel or the queue of the socket is full, the outcome is ErrQueueFull at
+// once. To be slowed down instead, wait for an earlier push, or call Push from as
+// many goroutines as you want pushes in flight.
+//
+// The pushes of one goroutine are sent in order. PushAsync does not block, except
+// for about a millisecond if the network is stuck.
 func (c *Channel) PushAsync(ctx context.Context, event string, payload any) *Push {
 	p := &Push{}
 	p.call = call{kind: callPush, channel: c, event: event, push: p}

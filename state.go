@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Socket is a client of one Phoenix endpoint: it keeps a connection, and the
+// A Socket is a client of one Phoenix endpoint. It keeps a connection and the
 // channels on it. Make one with [NewSocket]. All its methods are safe for
 // concurrent use.
 type Socket struct {
