@@ -8,20 +8,29 @@ import (
 	"time"
 )
 
-// maxJoins is how many joins may be under way on a connection. The server
-// answers them one after the other: more at a time would only time one another
-// out.
-const maxJoins = 8
+const (
+	// maxJoins is how many joins may be under way on a connection. The server
+	// answers them one after the other: more at a time would only time one another
+	// out. For no more than there is room for are the params asked for, so that
+	// these are not old when they are sent.
+	maxJoins = 8
+	// askTime is how long a join that asks for its params counts. A ParamsFunc that
+	// takes longer, perhaps for ever, holds up its own channel only.
+	askTime = 2 * time.Second
+)
 
-// An attempt is a join that is under way on a connection. It waits for its turn,
-// asks for the params, and is sent. When it is over, or another one takes its
-// place, it is no longer the channel's, and whatever comes of it is void.
+// An attempt is a join on a connection. It waits for its turn, asks for the
+// params, and is sent. When it is over, or another one takes its place, it is no
+// longer the channel's, and whatever comes of it is void.
 type attempt struct {
 	channel *Channel
 	conn    *connection
 	info    JoinAttempt
-	turn    bool     // it is one of the maxJoins
+	phase   phase
+	params  []byte
 	call    *call    // once there is something to send
+	patient deadline // askTime is over
+	answer  deadline // the params have to be there
 	held    deadline // call waits for JoinRate
 	due     deadline // the reply has to be there
 	stop    func()   // ends a ParamsFunc that is at work
@@ -31,11 +40,24 @@ type attempt struct {
 
 type joinHook func(*Reply, error)
 
+// A phase is what an attempt is at.
+type phase uint8
+
+const (
+	phaseWaiting  phase = iota // for its turn
+	phaseAsking                // for the params, for askTime at most
+	phaseSlow                  // still asking
+	phaseReady                 // has the params
+	phaseUnderWay              // is sent, or will be as soon as JoinRate allows it
+)
+
 // A joinQueue hands out the turns of a connection's joins.
 type joinQueue struct {
-	under   int        // attempts that have their turn
-	waiting []*attempt // those that do not
-	due     deadline   // JoinRate allows the next one
+	waiting []*attempt
+	asking  int // in phaseAsking
+	ready   []*attempt
+	under   int      // in phaseUnderWay
+	due     deadline // JoinRate allows the next one to ask
 }
 
 // pace returns the time from one join to the next.
@@ -56,10 +78,17 @@ func (q *joinQueue) add(a *attempt) {
 	q.serve(a.conn)
 }
 
-// serve gives turns to those that wait, as far as there are any.
+// serve sends those that are ready, and gives turns to those that wait, as far as
+// there is room.
 func (q *joinQueue) serve(conn *connection) {
 	s := conn.s
-	for len(q.waiting) > 0 && q.under < maxJoins && conn.broken == nil {
+	for q.under < maxJoins && len(q.ready) > 0 && conn.broken == nil {
+		a := q.ready[0]
+		q.ready = slices.Delete(q.ready, 0, 1)
+		q.under++
+		a.send()
+	}
+	for q.under+q.asking < maxJoins && conn.broken == nil {
 		i := q.next()
 		if i < 0 {
 			return
@@ -72,13 +101,11 @@ func (q *joinQueue) serve(conn *connection) {
 		s.joinTurn = deadlineAfter(now, gap)
 		a := q.waiting[i]
 		q.waiting = slices.Delete(q.waiting, i, i+1)
-		a.turn = true
-		q.under++
 		a.begin()
 	}
 }
 
-// next returns the index of the attempt whose turn it is. One on which the
+// next returns the index of the attempt whose turn it is, or -1. One on which the
 // connection has ended before, perhaps because of it, lets all others go first.
 func (q *joinQueue) next() int {
 	for i, a := range q.waiting {
@@ -86,18 +113,26 @@ func (q *joinQueue) next() int {
 			return i
 		}
 	}
-	if q.under > 0 {
+	if q.under+q.asking > 0 || len(q.waiting) == 0 {
 		return -1
 	}
 	return 0
 }
 
-// remove takes an attempt that is over out of the queue.
-func (q *joinQueue) remove(a *attempt) {
-	if a.turn {
+// leave takes the attempt out of the queue.
+func (a *attempt) leave() {
+	q := &a.conn.joinQueue
+	is := func(x *attempt) bool { return x == a }
+	switch a.phase {
+	case phaseWaiting:
+		q.waiting = slices.DeleteFunc(q.waiting, is)
+	case phaseAsking:
+		q.asking--
+	case phaseSlow:
+	case phaseReady:
+		q.ready = slices.DeleteFunc(q.ready, is)
+	case phaseUnderWay:
 		q.under--
-	} else {
-		q.waiting = slices.DeleteFunc(q.waiting, func(x *attempt) bool { return x == a })
 	}
 	q.serve(a.conn)
 }
@@ -106,107 +141,141 @@ func (q *joinQueue) remove(a *attempt) {
 func (a *attempt) begin() {
 	c := a.channel
 	s := c.socket
+	q := &a.conn.joinQueue
 	tr := s.set.Trace
 	if c.opts.ParamsFunc == nil && (tr == nil || tr.JoinStart == nil && tr.JoinDone == nil) {
-		a.send(c.params)
+		a.params = c.params
+		q.under++
+		a.send()
 		return
 	}
+	a.phase = phaseAsking
+	q.asking++
 	ctx, cancel := context.WithCancel(context.Background())
 	a.stop = cancel
+	now := s.now()
+	a.patient.fire = func() {
+		a.phase = phaseSlow
+		q.asking--
+		q.serve(a.conn)
+	}
+	s.timers.set(&a.patient, deadlineAfter(now, askTime))
+	if d := c.opts.Timeout; d > 0 {
+		a.answer.fire = func() { c.joinExpired(a.askFailed(ErrTimeout)) }
+		s.timers.set(&a.answer, deadlineAfter(now, d))
+	}
 	s.goUser(func() { a.ask(ctx) })
 }
 
-// ask asks ParamsFunc for the payload of the join, and traces it. It runs
-// without the lock, on a goroutine that may outlive the attempt.
+// asks names the code of the user's that the attempt waits for.
+func (a *attempt) asks() string {
+	if a.channel.opts.ParamsFunc == nil {
+		return "Trace.JoinStart"
+	}
+	return "ParamsFunc"
+}
+
+// askFailed adds to an error what it came from.
+func (a *attempt) askFailed(err error) error {
+	return about(a.asks()+" of channel "+quoteShort(a.channel.topic), err)
+}
+
+// ask asks for the payload of the join, and traces it. It runs without the lock,
+// on a goroutine that may outlive the attempt: nobody waits for a ParamsFunc that
+// ignores its ctx.
 func (a *attempt) ask(ctx context.Context) {
+	s := a.channel.socket
+	// This is how it ends if code of the user's ends the goroutine, as t.FailNow does.
+	params, err, expired := []byte(nil), a.askFailed(errGoexit), false
+	defer func() {
+		s.lock()
+		defer s.unlock()
+		a.asked(params, err, expired)
+	}()
+	ctx, void := a.traced(ctx)
+	if void {
+		return
+	}
+	params, err = a.askParams(ctx)
+	expired = errors.Is(err, ErrTimeout)
+}
+
+// traced calls JoinStart, and reports whether the attempt is void by now.
+func (a *attempt) traced(ctx context.Context) (_ context.Context, void bool) {
 	c := a.channel
 	s := c.socket
-	info := JoinStartInfo{Topic: c.topic, JoinAttempt: a.info}
 	tr := s.set.Trace
-	asked := false
-	defer func() {
-		if !asked { // JoinStart has ended this goroutine, as t.FailNow does
-			s.lock()
-			defer s.unlock()
-			if c.attempt == a {
-				c.joinFailed(nil, errGoexit)
-			}
-		}
-	}()
-	if tr != nil && tr.JoinStart != nil {
+	if tr == nil {
+		return ctx, false
+	}
+	info := JoinStartInfo{Topic: c.topic, JoinAttempt: a.info}
+	if tr.JoinStart != nil {
 		ctx = begun(ctx, tr.JoinStart(ctx, info))
 	}
-	params := c.params
-	var err error
-	if c.opts.ParamsFunc != nil {
-		params, err = c.askParams(ctx, a.info)
-	}
-	expired := errors.Is(err, ErrTimeout)
-	asked = true
-	s.lock()
-	defer s.unlock()
 	done := func(reply *Reply, err error) {
-		if tr != nil && tr.JoinDone != nil {
+		if tr.JoinDone != nil {
 			s.tellLater(func() { tr.JoinDone(ctx, JoinDoneInfo{JoinStartInfo: info, Reply: reply, Err: err}) })
 		}
 	}
+	s.lock()
+	defer s.unlock()
 	if c.attempt != a {
 		done(nil, a.why)
-		return
+		return ctx, true
 	}
 	a.done = done
-	switch {
-	case err == nil:
-		a.send(params)
-	case expired:
-		c.joinExpired(err)
-	default:
-		c.joinFailed(nil, err)
-	}
+	return ctx, false
 }
 
-// askParams gives ParamsFunc the channel's Timeout. It does not wait for one
-// that ignores its ctx: Join would never return.
-func (c *Channel) askParams(ctx context.Context, info JoinAttempt) ([]byte, error) {
+// askParams asks ParamsFunc, if there is one, and gives it the channel's Timeout.
+func (a *attempt) askParams(ctx context.Context) ([]byte, error) {
+	c := a.channel
+	if c.opts.ParamsFunc == nil {
+		return c.params, nil
+	}
 	ctx, cancel := withTimeout(ctx, c.opts.Timeout)
 	defer cancel()
-	type result struct {
-		params any
-		err    error
-	}
-	asked := make(chan result, 1)
-	s := c.socket
-	s.lock()
-	s.goUser(func() {
-		res := result{err: errGoexit}
-		defer func() { asked <- res }()
-		res.params, res.err = c.opts.ParamsFunc(ctx, info)
-	})
-	s.unlock()
-	var params []byte
-	var err error
-	select {
-	case res := <-asked:
-		if err = res.err; err == nil {
-			params, err = c.encodeParams(res.params)
-		}
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
+	params, err := c.opts.ParamsFunc(ctx, a.info)
 	if err == nil {
-		return params, nil
+		var enc []byte
+		if enc, err = c.encodeParams(params); err == nil {
+			return enc, nil
+		}
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = ctxErr(ctx)
 	}
-	return nil, about("ParamsFunc of channel "+quoteShort(c.topic), err)
+	return nil, a.askFailed(err)
+}
+
+// asked is called with the params, or why there are none.
+func (a *attempt) asked(params []byte, err error, expired bool) {
+	c := a.channel
+	switch {
+	case c.attempt != a:
+	case expired:
+		c.joinExpired(err)
+	case err != nil:
+		c.joinFailed(nil, err)
+	default:
+		c.socket.timers.stop(&a.patient)
+		c.socket.timers.stop(&a.answer)
+		q := &a.conn.joinQueue
+		if a.phase == phaseAsking {
+			q.asking--
+		}
+		a.phase, a.params = phaseReady, params
+		q.ready = append(q.ready, a)
+		q.serve(a.conn)
+	}
 }
 
 // send queues the join. The params of several may have come at once: JoinRate
 // keeps them apart.
-func (a *attempt) send(params []byte) {
+func (a *attempt) send() {
 	s := a.channel.socket
-	a.call = &call{kind: callJoin, channel: a.channel, event: EventJoin, payload: params}
+	a.phase = phaseUnderWay
+	a.call = &call{kind: callJoin, channel: a.channel, event: EventJoin, payload: a.params}
 	if gap := s.set.pace(); gap > 0 {
 		now := s.now()
 		at := max(now, s.joinSend)
@@ -236,8 +305,9 @@ func (a *attempt) written() bool { return a.call != nil && a.call.place == place
 func (a *attempt) end(reply *Reply, why error) {
 	s := a.channel.socket
 	a.why = why
-	s.timers.stop(&a.due)
-	s.timers.stop(&a.held)
+	for _, d := range []*deadline{&a.patient, &a.answer, &a.held, &a.due} {
+		s.timers.stop(d)
+	}
 	if j := a.call; j != nil {
 		var behind *call
 		if a.written() {
@@ -255,7 +325,7 @@ func (a *attempt) end(reply *Reply, why error) {
 			a.conn.beat.joinOver(ref, now)
 		}
 	}
-	a.conn.joinQueue.remove(a)
+	a.leave()
 	if a.done != nil {
 		a.done(reply, why)
 	}

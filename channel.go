@@ -311,8 +311,8 @@ func (c *Channel) joining() string {
 		return "waiting for the next attempt"
 	case a.call != nil && a.call.place == placeInFlight:
 		return "waiting for the reply"
-	case a.stop != nil:
-		return "waiting for ParamsFunc"
+	case a.phase == phaseAsking, a.phase == phaseSlow:
+		return "waiting for " + a.asks()
 	}
 	return "waiting for its turn"
 }

@@ -160,7 +160,8 @@ type ChannelOptions struct {
 	Params any
 	// ParamsFunc is asked for the payload before every join, instead of Params:
 	// with it a rejoin can carry a fresh token, or the id of the last message
-	// seen. Its ctx ends with the attempt. An error fails a Join; on a rejoin it
+	// seen. Its ctx ends with the attempt. One that hangs holds up its channel
+	// only. An error fails a Join; on a rejoin it
 	// is retried unless it is a [backoff.PermanentError]. It must not call
 	// methods of the socket or its channels.
 	ParamsFunc func(ctx context.Context, attempt JoinAttempt) (any, error)
