@@ -83,7 +83,7 @@ func TestReaderKeepsWhatSomebodyWanted(t *testing.T) {
 			frame = fmt.Sprintf(`["%d","%d","room:%d","phx_reply",%s]`, i, i, i%3, payload)
 		}
 		var e envelope
-		if err := e.readV2(Frame{Data: []byte(frame)}); err != nil {
+		if err := e.readV2([]byte(frame), false); err != nil {
 			t.Fatal(err)
 		}
 		m := r.newMessage(&e)
@@ -116,7 +116,7 @@ func TestReaderGivesItsMemoryBackWhenQuiet(t *testing.T) {
 	}
 	r := &reader{conn: &connection{s: s}}
 	var e envelope
-	if err := e.readV2(Frame{Data: []byte(`[null,null,"t","e",{"a":1}]`)}); err != nil {
+	if err := e.readV2([]byte(`[null,null,"t","e",{"a":1}]`), false); err != nil {
 		t.Fatal(err)
 	}
 	m := r.newMessage(&e)

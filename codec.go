@@ -50,36 +50,7 @@ func (c *codec) encode(v any) (encoded, error) {
 		}
 	}
 	data, err := checkJSON(data)
-	return encoded{data: data}, err
-}
-
-// checkJSON makes sure that data can stand in a frame: a malformed one would
-// make the server drop the whole connection with all its channels. Line breaks
-// between tokens are legal JSON, but would break a long-poll batch in two.
-// Whoever made the text, it is checked: encoding/json too takes over what a
-// RawMessage, a json.Number or a MarshalJSON holds.
-func checkJSON(data []byte) ([]byte, error) {
-	facts := scanJSON(data)
-	if !facts.valid {
-		// The library's own scanner says where it goes wrong.
-		var v any
-		err := json.Unmarshal(data, &v)
-		return nil, &InputError{Field: "payload", Reason: "not valid JSON", Err: err}
-	}
-	if !utf8.Valid(data) {
-		return nil, &InputError{Field: "payload", Reason: "JSON text is not valid UTF-8"}
-	}
-	if facts.unfit != "" {
-		return nil, &InputError{Field: "payload", Reason: "Phoenix does not accept " + facts.unfit}
-	}
-	if !facts.multiline {
-		return data, nil
-	}
-	var buf bytes.Buffer
-	if err := json.Compact(&buf, data); err != nil {
-		return nil, &InputError{Field: "payload", Reason: "not valid JSON", Err: err}
-	}
-	return buf.Bytes(), nil
+	return encoded{data: data}, inputError(err)
 }
 
 // checkName checks a topic or an event.

@@ -135,7 +135,7 @@ func (s *Socket) handleReply(conn *connection, e *envelope, reply *Reply) {
 	c := s.pending.get(parseRef(e.ref))
 	if c == nil || !c.matches(e) {
 		s.stats.orphans++
-		if c == nil && e.unmatchedTopic() {
+		if c == nil && unmatchedTopic(e) {
 			s.topicLost(e)
 		}
 		return
@@ -187,7 +187,7 @@ func (s *Socket) pushReplied(c *call, e *envelope, reply *Reply) {
 	}
 	err := &ReplyError{Topic: channel.topic, Event: c.event, Status: reply.Status, Response: reply.Response, told: s.told.Load()}
 	s.settle(c, reply, err)
-	if e.unmatchedTopic() {
+	if unmatchedTopic(e) {
 		s.topicLost(e)
 	}
 }
@@ -195,7 +195,7 @@ func (s *Socket) pushReplied(c *call, e *envelope, reply *Reply) {
 // unmatchedTopic reports whether a reply is the server's own that it does not
 // know the topic. It has no join_ref, unlike any of the application's; over V1
 // none of them has.
-func (e *envelope) unmatchedTopic() bool {
+func unmatchedTopic(e *envelope) bool {
 	if e.joinRef != nil || e.binary || len(e.payload) > maxReasonReply || string(e.status) != statusError {
 		return false
 	}

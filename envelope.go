@@ -7,6 +7,21 @@ import (
 	"fmt"
 )
 
+// The events that the layouts below know.
+const (
+	eventReply = "phx_reply"
+	eventClose = "phx_close"
+	eventError = "phx_error"
+)
+
+// A reply as Phoenix writes it.
+const (
+	replyPrefix      = `{"response":`
+	replyStatusKey   = `,"status":"`
+	replyStatusFirst = `{"status":"`
+	replyResponseKey = `","response":`
+)
+
 // An envelope is a message as views of the frame it came in. Nil means null.
 type envelope struct {
 	joinRef, ref, topic, event []byte
@@ -16,25 +31,10 @@ type envelope struct {
 	status []byte
 }
 
-// fill sets the fields of m.
-func (e *envelope) fill(m *Message) {
-	*m = Message{
-		JoinRef: string(e.joinRef), Ref: string(e.ref), Topic: string(e.topic), Event: string(e.event),
-		Payload: Payload{data: e.payload, binary: e.binary},
-	}
-	switch {
-	case e.status == nil:
-	case e.binary:
-		m.Status = string(e.status)
-	default:
-		m.Payload.data = appendReply(nil, e.status, e.payload)
-	}
-}
-
 // splitReply takes {"status":…,"response":…} apart. Its payload is JSON only once
 // this or [envelope.checkPayload] has returned nil.
 func (e *envelope) splitReply() error {
-	if string(e.event) != EventReply || e.status != nil || e.binary {
+	if string(e.event) != eventReply || e.status != nil || e.binary {
 		return nil
 	}
 	if !e.splitReplyFast() {

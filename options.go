@@ -209,10 +209,10 @@ type JoinAttempt struct {
 // settings are SocketOptions after defaulting.
 type settings struct {
 	SocketOptions
-	codec codec
-	wire  wire // nil for V2
-	vsn   string
-	query url.Values // of the endpoint
+	codec  codec
+	framer framer // nil for V2
+	vsn    string
+	query  url.Values // of the endpoint
 }
 
 func (o *SocketOptions) resolve() (*settings, error) {
@@ -245,7 +245,7 @@ func (o *SocketOptions) resolve() (*settings, error) {
 		set.Serializer = V2()
 	}
 	set.vsn = set.Serializer.Version()
-	set.wire = wireOf(set.Serializer)
+	set.framer = framerOf(set.Serializer)
 	if set.Trace != nil {
 		t := *set.Trace
 		set.Trace = &t

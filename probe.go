@@ -37,7 +37,7 @@ func (p *prober) exchange(c Conn) error {
 	s := p.s
 	s.lock()
 	s.ref++
-	out := outgoing{ref: s.ref, topic: systemTopic, event: EventHeartbeat, payload: []byte("{}")}
+	out := wireOutgoing{ref: s.ref, topic: systemTopic, event: EventHeartbeat, payload: []byte("{}")}
 	s.unlock()
 	data, binary, err := s.set.appendFrame(nil, &out)
 	if err != nil {

@@ -2,7 +2,6 @@ package phoenix
 
 import (
 	"errors"
-	"strconv"
 	"unicode/utf8"
 )
 
@@ -38,69 +37,66 @@ func NewPayload(data []byte, binary bool) Payload {
 	return Payload{data: data, binary: binary}
 }
 
-// An outgoing is what goes into a frame, by value: whoever frames it needs no
-// lock and no reference to the state that it was taken from.
+// An outgoing is a message to be framed, with the call it was taken from.
 type outgoing struct {
-	joinRef uint64 // 0 for null
-	ref     uint64
-	topic   string
-	event   string
-	payload []byte
-	binary  bool
-	cast    *call // that it was taken from, if nobody waits for its reply
+	wireOutgoing
+	cast *call // the call, if nobody waits for its reply
 }
 
-// A wire is a Serializer as the hot paths need it: without a string made for a
+// A framer is a Serializer as the hot paths need it: without a string made for a
 // ref or an event. V2 is used without one.
-type wire interface {
+type framer interface {
 	// appendFrame appends the frame of m to dst.
-	appendFrame(dst []byte, m outgoing) (data []byte, binary bool, err error)
+	appendFrame(dst []byte, m *wireOutgoing) (data []byte, binary bool, err error)
 	readFrame(f Frame) (envelope, error)
 	// checkBinary returns why a binary payload cannot be sent, before it is
 	// queued.
 	checkBinary(topic, event string) error
 }
 
-func wireOf(s Serializer) wire {
+func framerOf(s Serializer) framer {
 	switch s := s.(type) {
 	case v2:
 		return nil
 	case v1:
 		return s
 	}
-	return customWire{s}
+	return customFramer{s}
 }
 
-func (set *settings) appendFrame(dst []byte, m *outgoing) ([]byte, bool, error) {
-	if set.wire == nil {
-		return appendV2(dst, m)
+func (set *settings) appendFrame(dst []byte, m *wireOutgoing) ([]byte, bool, error) {
+	if set.framer == nil {
+		data, binary, err := appendV2(dst, m)
+		return data, binary, inputError(err)
 	}
-	return set.wire.appendFrame(dst, *m)
+	return set.framer.appendFrame(dst, m)
 }
 
 func (set *settings) readFrame(f Frame, e *envelope) (err error) {
-	if set.wire == nil {
-		return e.readV2(f)
+	if set.framer == nil {
+		return notV2(e.readV2(f.Data, f.Binary), f)
 	}
-	*e, err = set.wire.readFrame(f)
+	*e, err = set.framer.readFrame(f)
 	return err
 }
 
 func (set *settings) checkBinary(topic, event string) error {
-	if set.wire == nil {
-		return checkBinaryHeader(topic, event)
+	if set.framer == nil {
+		return inputError(checkBinaryHeader(topic, event))
 	}
-	return set.wire.checkBinary(topic, event)
+	return set.framer.checkBinary(topic, event)
 }
 
-// customWire makes of a Serializer of the user's what the hot paths need.
-type customWire struct {
+// customFramer makes of a Serializer of the user's what the hot paths need.
+type customFramer struct {
 	Serializer
 }
 
-func (customWire) checkBinary(topic, event string) error { return checkBinaryHeader(topic, event) }
+func (customFramer) checkBinary(topic, event string) error {
+	return inputError(checkBinaryHeader(topic, event))
+}
 
-func (w customWire) appendFrame(dst []byte, m outgoing) ([]byte, bool, error) {
+func (w customFramer) appendFrame(dst []byte, m *wireOutgoing) ([]byte, bool, error) {
 	// It gets the room behind dst, not dst, so that one that appends and one
 	// that makes its own slice are both right.
 	f, err := w.Encode(dst[len(dst):], &Message{
@@ -126,7 +122,7 @@ var (
 	errNotText = errors.New("the serializer made a text frame that is not valid UTF-8")
 )
 
-func (w customWire) readFrame(f Frame) (envelope, error) {
+func (w customFramer) readFrame(f Frame) (envelope, error) {
 	var m Message
 	if err := w.Decode(f, &m); err != nil {
 		return envelope{}, err
@@ -146,22 +142,22 @@ func (w customWire) readFrame(f Frame) (envelope, error) {
 }
 
 // outgoingOf returns a message as it is framed.
-func outgoingOf(m *Message) (outgoing, error) {
+func outgoingOf(m *Message) (*wireOutgoing, error) {
 	joinRef, err := refNumber("JoinRef", m.JoinRef)
 	if err != nil {
-		return outgoing{}, err
+		return nil, err
 	}
 	ref, err := refNumber("Ref", m.Ref)
 	if err != nil {
-		return outgoing{}, err
+		return nil, err
 	}
 	payload := m.Payload.Bytes()
 	if !m.Payload.binary {
 		if payload, err = checkJSON(payload); err != nil {
-			return outgoing{}, err
+			return nil, inputError(err)
 		}
 	}
-	return outgoing{
+	return &wireOutgoing{
 		joinRef: joinRef, ref: ref, topic: m.Topic, event: m.Event,
 		payload: payload, binary: m.Payload.binary,
 	}, nil
@@ -182,31 +178,17 @@ func nullable(s string) []byte {
 	return []byte(s)
 }
 
-func refString(ref uint64) string {
-	if ref == 0 {
-		return ""
+// fill sets the fields of m from an envelope.
+func fill(m *Message, e *envelope) {
+	*m = Message{
+		JoinRef: string(e.joinRef), Ref: string(e.ref), Topic: string(e.topic), Event: string(e.event),
+		Payload: Payload{data: e.payload, binary: e.binary},
 	}
-	return strconv.FormatUint(ref, 10)
+	switch {
+	case e.status == nil:
+	case e.binary:
+		m.Status = string(e.status)
+	default:
+		m.Payload.data = appendReply(nil, e.status, e.payload)
+	}
 }
-
-// parseRef returns the number of a ref that we made, or 0 for any other.
-func parseRef(b []byte) uint64 {
-	if len(b) == 0 || len(b) > 19 {
-		return 0
-	}
-	var n uint64
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0
-		}
-		n = n*10 + uint64(c-'0')
-	}
-	return n
-}
-
-const (
-	replyPrefix      = `{"response":`
-	replyStatusKey   = `,"status":"`
-	replyStatusFirst = `{"status":"`
-	replyResponseKey = `","response":`
-)

@@ -6,59 +6,15 @@ import (
 	"fmt"
 )
 
-// V1 returns the serializer of protocol version 1.0.0, for servers that know
-// no other: Phoenix 1.0 to 1.2, which refuse 2.0.0 with HTTP status 403, and
-// sockets that are mounted with it alone. Its messages are JSON objects with
-// the keys topic, event, payload, ref and join_ref
-// (lib/phoenix/socket/serializers/v1_json_serializer.ex).
-//
-// All of this package works over it, but for what the protocol has no room for:
-//
-//   - There are no binary messages. A [Binary] payload is an *InputError before
-//     anything is sent. A channel that sends binary data crashes on the server,
-//     and is rejoined as after any other crash.
-//   - Messages of the server have no join_ref, so that those of an earlier join
-//     of the same topic cannot be told from those of the present one. That
-//     matters where a topic is joined again on the same connection, after a
-//     crash, a Leave or a join that was given up: what its former process still
-//     says is delivered as if the present one had said it. Replies are told
-//     apart by their ref, and so are phx_close and phx_error, which have the ref
-//     of the join; but not those of Phoenix 1.0 and 1.1, which have none: there
-//     the late phx_close of an earlier join ends the present one.
-//   - An error reply with the reason "unmatched topic" is always taken for
-//     Phoenix's own, which says that the server has lost the channel. With V2 an
-//     application may use that reason for replies of its own.
-func V1() Serializer { return v1{} }
+// This file has protocol 1.0.0: JSON objects with the keys topic, event, payload,
+// ref and join_ref (lib/phoenix/socket/serializers/v1_json_serializer.ex).
 
-type v1 struct{}
+var errNoBinary = &misfit{field: "payload", reason: "protocol 1.0.0 has no binary messages: use V2, or text such as base64"}
 
-func (v1) Version() string { return "1.0.0" }
-
-func (s v1) Encode(dst []byte, m *Message) (Frame, error) {
-	out, err := outgoingOf(m)
-	if err != nil {
-		return Frame{}, err
-	}
-	data, binary, err := s.appendFrame(dst, out)
-	return Frame{Data: data, Binary: binary}, err
-}
-
-func (s v1) Decode(f Frame, m *Message) error {
-	e, err := s.readFrame(f)
-	if err != nil {
-		return err
-	}
-	e.fill(m)
-	return nil
-}
-
-func (v1) checkBinary(_, _ string) error {
-	return &InputError{Field: "payload", Reason: "protocol 1.0.0 has no binary messages: use V2, or text such as base64"}
-}
-
-func (s v1) appendFrame(dst []byte, m outgoing) ([]byte, bool, error) {
+// appendV1 appends the frame of m to dst.
+func appendV1(dst []byte, m *wireOutgoing) ([]byte, error) {
 	if m.binary {
-		return dst, false, s.checkBinary(m.topic, m.event)
+		return dst, errNoBinary
 	}
 	dst = append(dst, `{"topic":`...)
 	dst = appendString(dst, m.topic)
@@ -72,24 +28,23 @@ func (s v1) appendFrame(dst []byte, m outgoing) ([]byte, bool, error) {
 		dst = append(dst, `,"join_ref":`...)
 		dst = appendRef(dst, m.joinRef)
 	}
-	return append(dst, '}'), false, nil
+	return append(dst, '}'), nil
 }
 
-// readFrame reads an object whatever the opcode, as the server does.
-func (v1) readFrame(f Frame) (envelope, error) {
-	var e envelope
-	err := e.readObject(f.Data)
+// readV1 sets the fields of a zero envelope.
+func (e *envelope) readV1(data []byte) error {
+	err := e.readObject(data)
 	if err == nil {
 		err = e.splitReply()
 	}
 	if err != nil {
-		return envelope{}, &ProtocolError{Reason: "not a message of protocol 1.0.0", Err: err, Size: len(f.Data), Binary: f.Binary}
+		return err
 	}
 	// These two say which join has ended in the only place that they have.
-	if e.joinRef == nil && (string(e.event) == EventClose || string(e.event) == EventError) {
+	if e.joinRef == nil && (string(e.event) == eventClose || string(e.event) == eventError) {
 		e.joinRef = e.ref
 	}
-	return e, nil
+	return nil
 }
 
 // readObject sets the fields of a zero envelope. The keys may come in any order

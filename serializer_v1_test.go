@@ -54,26 +54,6 @@ func TestV1DecodesWhatPhoenixSends(t *testing.T) {
 	}
 }
 
-func TestV1TakesRepliesApart(t *testing.T) {
-	t.Parallel()
-	for payload, want := range map[string][2]string{
-		`{"response":{"a":1},"status":"ok"}`:    {"ok", `{"a":1}`},
-		`{"status":"error","response":{"a":1}}`: {"error", `{"a":1}`},
-		`{"response":null,"status":null}`:       {"null", "null"},
-		`{ "response" : [1] , "status" : true}`: {"true", "[1]"},
-		`{}`:                                    {"null", "null"},
-	} {
-		e, err := v1{}.readFrame(Frame{Data: []byte(`{"topic":"t","event":"phx_reply","payload":` + payload + `,"ref":"7"}`)})
-		if err != nil {
-			t.Errorf("%s: %v", payload, err)
-			continue
-		}
-		if string(e.ref) != "7" || string(e.status) != want[0] || string(e.payload) != want[1] || e.status == nil {
-			t.Errorf("%s: ref %q, status %q, response %s; want %q", payload, e.ref, e.status, e.payload, want)
-		}
-	}
-}
-
 func TestV1EncodesWhatPhoenixExpects(t *testing.T) {
 	t.Parallel()
 	for want, m := range map[string]Message{
@@ -176,9 +156,9 @@ func TestVersionsOfTheSerializers(t *testing.T) {
 
 // Not parallel: it counts what the process allocates.
 func TestV1DoesNotAllocate(t *testing.T) {
-	set := &settings{wire: wireOf(V1())}
+	set := &settings{framer: framerOf(V1())}
 	buf := make([]byte, 0, 512)
-	out := outgoing{joinRef: 1, ref: 2, topic: "room:lobby", event: "echo", payload: []byte(`{"a":1}`)}
+	out := wireOutgoing{joinRef: 1, ref: 2, topic: "room:lobby", event: "echo", payload: []byte(`{"a":1}`)}
 	encode := func() {
 		if _, _, err := set.appendFrame(buf, &out); err != nil {
 			t.Fatal(err)

@@ -9,14 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// V2 returns the serializer of protocol version 2.0.0, the default: JSON arrays
-// [join_ref, ref, topic, event, payload] in text frames, and three kinds of
-// binary frames (lib/phoenix/socket/serializers/v2_json_serializer.ex).
-func V2() Serializer { return v2{} }
-
-type v2 struct{}
-
-func (v2) Version() string { return "2.0.0" }
+// This file has protocol 2.0.0: JSON arrays [join_ref, ref, topic, event, payload]
+// in text frames, and three kinds of binary frames
+// (lib/phoenix/socket/serializers/v2_json_serializer.ex).
 
 // The kinds of binary frames. A push has a ref on its way to the server and
 // none on its way back.
@@ -30,25 +25,8 @@ const (
 // length is one byte.
 const maxBinaryField = 255
 
-func (v2) Encode(dst []byte, m *Message) (Frame, error) {
-	out, err := outgoingOf(m)
-	if err != nil {
-		return Frame{}, err
-	}
-	data, binary, err := appendV2(dst, &out)
-	return Frame{Data: data, Binary: binary}, err
-}
-
-func (v2) Decode(f Frame, m *Message) error {
-	var e envelope
-	if err := e.readV2(f); err != nil {
-		return err
-	}
-	e.fill(m)
-	return nil
-}
-
-func appendV2(dst []byte, m *outgoing) ([]byte, bool, error) {
+// appendV2 appends the frame of m to dst.
+func appendV2(dst []byte, m *wireOutgoing) ([]byte, bool, error) {
 	if m.binary {
 		dst, err := appendBinaryPush(dst, m)
 		return dst, true, err
@@ -64,17 +42,6 @@ func appendV2(dst []byte, m *outgoing) ([]byte, bool, error) {
 	dst = append(dst, ',')
 	dst = append(dst, m.payload...)
 	return append(dst, ']'), false, nil
-}
-
-// appendRef writes a ref as a string: the server echoes refs with their type
-// and compares them strictly.
-func appendRef(dst []byte, ref uint64) []byte {
-	if ref == 0 {
-		return append(dst, "null"...)
-	}
-	dst = append(dst, '"')
-	dst = strconv.AppendUint(dst, ref, 10)
-	return append(dst, '"')
 }
 
 // appendString writes s as a JSON string.
@@ -101,7 +68,7 @@ func appendReply(dst, status, response []byte) []byte {
 	return append(dst, '}')
 }
 
-func appendBinaryPush(dst []byte, m *outgoing) ([]byte, error) {
+func appendBinaryPush(dst []byte, m *wireOutgoing) ([]byte, error) {
 	if err := checkBinaryHeader(m.topic, m.event); err != nil {
 		return dst, err
 	}
@@ -122,29 +89,27 @@ func appendBinaryPush(dst []byte, m *outgoing) ([]byte, error) {
 
 func checkBinaryHeader(topic, event string) error {
 	if len(topic) > maxBinaryField {
-		return &InputError{Field: "topic", Reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(topic), maxBinaryField)}
+		return &misfit{field: "topic", reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(topic), maxBinaryField)}
 	}
 	if len(event) > maxBinaryField {
-		return &InputError{Field: "event", Reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(event), maxBinaryField)}
+		return &misfit{field: "event", reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(event), maxBinaryField)}
 	}
 	return nil
 }
 
 // readV2 sets the fields of a zero envelope.
-func (e *envelope) readV2(f Frame) error {
-	var err error
-	if f.Binary {
-		err = e.readBinary(f.Data)
-	} else if !e.readArray(f.Data) || e.splitReply() != nil {
-		*e = envelope{}
-		if err = e.readArraySlow(f.Data); err == nil {
-			err = e.splitReply()
-		}
+func (e *envelope) readV2(data []byte, binary bool) error {
+	if binary {
+		return e.readBinary(data)
 	}
-	if err != nil {
-		return &ProtocolError{Reason: "not a message of protocol 2.0.0", Err: err, Size: len(f.Data), Binary: f.Binary}
+	if e.readArray(data) && e.splitReply() == nil {
+		return nil
 	}
-	return nil
+	*e = envelope{}
+	if err := e.readArraySlow(data); err != nil {
+		return err
+	}
+	return e.splitReply()
 }
 
 // readArray reads the array as Phoenix writes it: no blanks, strings without
@@ -170,7 +135,7 @@ func (e *envelope) readArray(b []byte) bool {
 		return false
 	}
 	e.payload = b[pos : n-1]
-	if string(e.event) == EventReply {
+	if string(e.event) == eventReply {
 		return true
 	}
 	s := jsonScanner{data: b}
@@ -232,7 +197,7 @@ func (e *envelope) readBinary(b []byte) error {
 		fields = []*[]byte{&e.joinRef, &e.topic, &e.event}
 	case binaryReply:
 		fields = []*[]byte{&e.joinRef, &e.ref, &e.topic, &e.status}
-		e.event = []byte(EventReply)
+		e.event = []byte(eventReply)
 	case binaryBroadcast:
 		fields = []*[]byte{&e.topic, &e.event}
 	default:

@@ -50,47 +50,6 @@ func TestV2DecodesWhatPhoenixSends(t *testing.T) {
 	}
 }
 
-func TestV2TakesRepliesApart(t *testing.T) {
-	t.Parallel()
-	for frame, want := range map[string][2]string{
-		`["1","1","t","phx_reply",{"response":{"a":1},"status":"ok"}]`:                  {"ok", `{"a":1}`},
-		`["1","1","t","phx_reply",{"status":"error","response":{"a":1}}]`:               {"error", `{"a":1}`},
-		`["1","1","t","phx_reply",{"response":null,"status":null}]`:                     {"null", "null"},
-		`["1","1","t","phx_reply",{"response":1,"status":true}]`:                        {"true", "1"},
-		`["1","1","t","phx_reply",{"response":1,"status":"\u006fk"}]`:                   {"ok", "1"},
-		`["1","1","t","phx_reply",{"response":{},"status":""}]`:                         {"", "{}"},
-		`["1","1","t","phx_reply",{ "response" : [1, 2] , "status" : "ok" }]`:           {"ok", "[1, 2]"},
-		`["1","1","t","phx_reply",{"status":"ok"}]`:                                     {"ok", "null"},
-		`["1","1","t","phx_reply",{}]`:                                                  {"null", "null"},
-		`["1","1","t","phx_reply",{"response":{"status":"error"},"status":"ok"}]`:       {"ok", `{"status":"error"}`},
-		`["1","1","t","phx_reply",{"response":"x\",\"status\":\"error","status":"ok"}]`: {"ok", `"x\",\"status\":\"error"`},
-	} {
-		var e envelope
-		if err := e.readV2(Frame{Data: []byte(frame)}); err != nil {
-			t.Errorf("%s: %v", frame, err)
-			continue
-		}
-		if string(e.status) != want[0] || string(e.payload) != want[1] || e.status == nil {
-			t.Errorf("%s: status %q, response %s; want %q, %s", frame, e.status, e.payload, want[0], want[1])
-		}
-	}
-	for frame, want := range map[string][3]string{
-		"\x01\x01\x02\x06\x02115room:aok\x07":       {"15", "ok", "\x07"},
-		"\x01\x02\x02\x08\x027272room:binokjoined":  {"72", "ok", "joined"},
-		"\x01\x00\x01\x01\x001t":                    {"1", "", ""},
-		"\x01\x01\x01\x01\x0911tmy_statusrest\x00r": {"1", "my_status", "rest\x00r"},
-	} {
-		var e envelope
-		if err := e.readV2(Frame{Data: []byte(frame), Binary: true}); err != nil {
-			t.Errorf("%q: %v", frame, err)
-			continue
-		}
-		if string(e.ref) != want[0] || string(e.status) != want[1] || string(e.payload) != want[2] || string(e.event) != EventReply || e.status == nil {
-			t.Errorf("%q: ref %q, status %q, response %q; want %q", frame, e.ref, e.status, e.payload, want)
-		}
-	}
-}
-
 func TestV2EncodesWhatPhoenixExpects(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("é", 127) // 254 bytes
@@ -200,40 +159,6 @@ func TestProtocolErrorsDoNotQuoteTheFrame(t *testing.T) {
 		err := V2().Decode(Frame{Data: []byte(frame)}, &m)
 		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "struct {") {
 			t.Errorf("Decode(%s): %v", frame, err)
-		}
-	}
-}
-
-func TestAReplyIsSplitRightOrRefused(t *testing.T) {
-	t.Parallel()
-	for payload, want := range map[string]string{ // "" for a ProtocolError
-		`{"response":{"a":1},"status":"ok"}`:                  `ok {"a":1}`,
-		`{"status":"ok","response":{"a":1}}`:                  `ok {"a":1}`,
-		`{"response":1,"status":"error","status":"ok"}`:       `ok 1`,
-		`{"response":1,"more":2,"status":"ok"}`:               `ok 1`,
-		`{"response":1,"response":2,"status":"ok"}`:           `ok 2`,
-		`{"status":"ok","response":1,"more":2}`:               `ok 1`,
-		`{"status":"ok","response":1,"status":"error"}`:       `error 1`,
-		`{"status":"o\u006b","response":1}`:                   `ok 1`,
-		`{"statu\u0073":"ok","response":1,"Status":"x"}`:      `ok 1`,
-		`{"response":",\"status\":\"error\"}","status":"ok"}`: `ok ",\"status\":\"error\"}"`,
-		`{"response":{"a":oops},"status":"ok"}`:               ``,
-		`{"response":1,"status":"ok"}}`:                       ``,
-		`{"response":1,,"status":"ok"}`:                       ``,
-		`{"status":"ok","response":oops}`:                     ``,
-		`{"status":"ok","response":1}{}`:                      ``,
-		`{"status":"ok","response":}`:                         ``,
-		`{"status":"ok","response":1},{"b":2}`:                `ok 1`,
-		`{"response":1,"status":"ok"},"after"`:                `ok 1`,
-		"{\"response\":1,\"status\":\"o\nk\"}":                ``,
-		`{"response":1}`:                                      `null 1`,
-		`"ok"`:                                                ``,
-	} {
-		var e envelope
-		err := e.readV2(Frame{Data: []byte(`["1","2","t","phx_reply",` + payload + `]`)})
-		pe := (*ProtocolError)(nil)
-		if want == "" && !errors.As(err, &pe) || want != "" && (err != nil || string(e.status)+" "+string(e.payload) != want) {
-			t.Errorf("%s: %s %s, %v; want %q", payload, e.status, e.payload, err, want)
 		}
 	}
 }

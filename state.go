@@ -144,7 +144,7 @@ func (s *Socket) logIn(e *envelope, f Frame) {
 	}
 }
 
-func (s *Socket) logOut(out *outgoing, f Frame) {
+func (s *Socket) logOut(out *wireOutgoing, f Frame) {
 	if s.debug() {
 		s.logFrame("frame out", out.topic, out.event, refString(out.ref), len(f.Data))
 	}

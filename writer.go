@@ -27,7 +27,7 @@ func (s *Socket) wakeWriter() {
 func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 	s.ref++
 	ref := s.ref
-	out := outgoing{ref: ref, topic: systemTopic, event: c.event, payload: c.payload, binary: c.binary}
+	out := outgoing{wireOutgoing: wireOutgoing{ref: ref, topic: systemTopic, event: c.event, payload: c.payload, binary: c.binary}}
 	c.unlink()
 	c.ref, c.place = ref, placeInFlight
 	if ch := c.channel; ch != nil {
@@ -104,7 +104,7 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 		return
 	}
 	frame := Frame{Data: data, Binary: binary}
-	s.logOut(&out, frame)
+	s.logOut(&out.wireOutgoing, frame)
 	if tr := s.set.Trace; tr != nil && tr.FrameOut != nil {
 		tr.FrameOut(frame)
 	}
@@ -197,7 +197,7 @@ func (s *Socket) takeBatch(conn *connection) {
 
 // appendFrame appends the frame of out to dst, if the Conn can carry it.
 func (conn *connection) appendFrame(dst []byte, out *outgoing) ([]byte, bool, error) {
-	data, binary, err := conn.s.set.appendFrame(dst, out)
+	data, binary, err := conn.s.set.appendFrame(dst, &out.wireOutgoing)
 	if err == nil && conn.check != nil {
 		err = conn.check.CheckFrame(Frame{Data: data[len(dst):], Binary: binary})
 	}
@@ -228,7 +228,7 @@ func (s *Socket) writeBatch(conn *connection) {
 	}
 	conn.batch = conn.batch[:kept]
 	for i := range frames {
-		s.logOut(&conn.batch[i], frames[i])
+		s.logOut(&conn.batch[i].wireOutgoing, frames[i])
 	}
 	if tr := s.set.Trace; tr != nil && tr.FrameOut != nil {
 		for _, f := range frames {

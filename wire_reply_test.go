@@ -1,0 +1,97 @@
+package phoenix
+
+import "testing"
+
+func TestV1TakesRepliesApart(t *testing.T) {
+	t.Parallel()
+	for payload, want := range map[string][2]string{
+		`{"response":{"a":1},"status":"ok"}`:    {"ok", `{"a":1}`},
+		`{"status":"error","response":{"a":1}}`: {"error", `{"a":1}`},
+		`{"response":null,"status":null}`:       {"null", "null"},
+		`{ "response" : [1] , "status" : true}`: {"true", "[1]"},
+		`{}`:                                    {"null", "null"},
+	} {
+		var e envelope
+		if err := e.readV1([]byte(`{"topic":"t","event":"phx_reply","payload":` + payload + `,"ref":"7"}`)); err != nil {
+			t.Errorf("%s: %v", payload, err)
+			continue
+		}
+		if string(e.ref) != "7" || string(e.status) != want[0] || string(e.payload) != want[1] || e.status == nil {
+			t.Errorf("%s: ref %q, status %q, response %s; want %q", payload, e.ref, e.status, e.payload, want)
+		}
+	}
+}
+
+func TestV2TakesRepliesApart(t *testing.T) {
+	t.Parallel()
+	for frame, want := range map[string][2]string{
+		`["1","1","t","phx_reply",{"response":{"a":1},"status":"ok"}]`:                  {"ok", `{"a":1}`},
+		`["1","1","t","phx_reply",{"status":"error","response":{"a":1}}]`:               {"error", `{"a":1}`},
+		`["1","1","t","phx_reply",{"response":null,"status":null}]`:                     {"null", "null"},
+		`["1","1","t","phx_reply",{"response":1,"status":true}]`:                        {"true", "1"},
+		`["1","1","t","phx_reply",{"response":1,"status":"\u006fk"}]`:                   {"ok", "1"},
+		`["1","1","t","phx_reply",{"response":{},"status":""}]`:                         {"", "{}"},
+		`["1","1","t","phx_reply",{ "response" : [1, 2] , "status" : "ok" }]`:           {"ok", "[1, 2]"},
+		`["1","1","t","phx_reply",{"status":"ok"}]`:                                     {"ok", "null"},
+		`["1","1","t","phx_reply",{}]`:                                                  {"null", "null"},
+		`["1","1","t","phx_reply",{"response":{"status":"error"},"status":"ok"}]`:       {"ok", `{"status":"error"}`},
+		`["1","1","t","phx_reply",{"response":"x\",\"status\":\"error","status":"ok"}]`: {"ok", `"x\",\"status\":\"error"`},
+	} {
+		var e envelope
+		if err := e.readV2([]byte(frame), false); err != nil {
+			t.Errorf("%s: %v", frame, err)
+			continue
+		}
+		if string(e.status) != want[0] || string(e.payload) != want[1] || e.status == nil {
+			t.Errorf("%s: status %q, response %s; want %q, %s", frame, e.status, e.payload, want[0], want[1])
+		}
+	}
+	for frame, want := range map[string][3]string{
+		"\x01\x01\x02\x06\x02115room:aok\x07":       {"15", "ok", "\x07"},
+		"\x01\x02\x02\x08\x027272room:binokjoined":  {"72", "ok", "joined"},
+		"\x01\x00\x01\x01\x001t":                    {"1", "", ""},
+		"\x01\x01\x01\x01\x0911tmy_statusrest\x00r": {"1", "my_status", "rest\x00r"},
+	} {
+		var e envelope
+		if err := e.readV2([]byte(frame), true); err != nil {
+			t.Errorf("%q: %v", frame, err)
+			continue
+		}
+		if string(e.ref) != want[0] || string(e.status) != want[1] || string(e.payload) != want[2] || string(e.event) != eventReply || e.status == nil {
+			t.Errorf("%q: ref %q, status %q, response %q; want %q", frame, e.ref, e.status, e.payload, want)
+		}
+	}
+}
+
+func TestAReplyIsSplitRightOrRefused(t *testing.T) {
+	t.Parallel()
+	for payload, want := range map[string]string{ // "" for an error
+		`{"response":{"a":1},"status":"ok"}`:                  `ok {"a":1}`,
+		`{"status":"ok","response":{"a":1}}`:                  `ok {"a":1}`,
+		`{"response":1,"status":"error","status":"ok"}`:       `ok 1`,
+		`{"response":1,"more":2,"status":"ok"}`:               `ok 1`,
+		`{"response":1,"response":2,"status":"ok"}`:           `ok 2`,
+		`{"status":"ok","response":1,"more":2}`:               `ok 1`,
+		`{"status":"ok","response":1,"status":"error"}`:       `error 1`,
+		`{"status":"o\u006b","response":1}`:                   `ok 1`,
+		`{"statu\u0073":"ok","response":1,"Status":"x"}`:      `ok 1`,
+		`{"response":",\"status\":\"error\"}","status":"ok"}`: `ok ",\"status\":\"error\"}"`,
+		`{"response":{"a":oops},"status":"ok"}`:               ``,
+		`{"response":1,"status":"ok"}}`:                       ``,
+		`{"response":1,,"status":"ok"}`:                       ``,
+		`{"status":"ok","response":oops}`:                     ``,
+		`{"status":"ok","response":1}{}`:                      ``,
+		`{"status":"ok","response":}`:                         ``,
+		`{"status":"ok","response":1},{"b":2}`:                `ok 1`,
+		`{"response":1,"status":"ok"},"after"`:                `ok 1`,
+		"{\"response\":1,\"status\":\"o\nk\"}":                ``,
+		`{"response":1}`:                                      `null 1`,
+		`"ok"`:                                                ``,
+	} {
+		var e envelope
+		err := e.readV2([]byte(`["1","2","t","phx_reply",`+payload+`]`), false)
+		if want == "" && err == nil || want != "" && (err != nil || string(e.status)+" "+string(e.payload) != want) {
+			t.Errorf("%s: %s %s, %v; want %q", payload, e.status, e.payload, err, want)
+		}
+	}
+}
