@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+
+	"github.com/phxgo/phoenix/internal/wire"
 )
 
 func TestArenaCopiesDoNotOverlap(t *testing.T) {
@@ -82,8 +84,8 @@ func TestReaderKeepsWhatSomebodyWanted(t *testing.T) {
 			payload = fmt.Sprintf(`{"response":%s,"status":"ok"}`, payload)
 			frame = fmt.Sprintf(`["%d","%d","room:%d","phx_reply",%s]`, i, i, i%3, payload)
 		}
-		var e envelope
-		if err := e.readV2([]byte(frame), false); err != nil {
+		var e wire.Envelope
+		if err := e.ReadV2([]byte(frame), false); err != nil {
 			t.Fatal(err)
 		}
 		m := r.newMessage(&e)
@@ -115,8 +117,8 @@ func TestReaderGivesItsMemoryBackWhenQuiet(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &reader{conn: &connection{s: s}}
-	var e envelope
-	if err := e.readV2([]byte(`[null,null,"t","e",{"a":1}]`), false); err != nil {
+	var e wire.Envelope
+	if err := e.ReadV2([]byte(`[null,null,"t","e",{"a":1}]`), false); err != nil {
 		t.Fatal(err)
 	}
 	m := r.newMessage(&e)

@@ -1,6 +1,10 @@
 package phoenix
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/phxgo/phoenix/internal/wire"
+)
 
 const (
 	// messageOverhead is what a message counts in a queue besides its payload:
@@ -22,7 +26,7 @@ const (
 func (m *Message) size() int {
 	n := len(m.Payload.data) + messageOverhead
 	for _, name := range [...]string{m.Topic, m.Event, m.Ref, m.JoinRef, m.Status} {
-		if len(name) > maxBinaryField {
+		if len(name) > wire.MaxBinaryField {
 			n += len(name)
 		}
 	}

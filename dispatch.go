@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+
+	"github.com/phxgo/phoenix/internal/wire"
 )
 
 const (
@@ -39,14 +41,14 @@ func (r *reader) handle(f Frame) {
 	if tr := s.set.Trace; tr != nil && tr.FrameIn != nil {
 		tr.FrameIn(f)
 	}
-	var env envelope
+	var env wire.Envelope
 	if err := s.set.readFrame(f, &env); err != nil {
 		r.skip(f, err)
 		return
 	}
 	e := &env
 	s.logIn(e, f)
-	isReply := e.status != nil
+	isReply := e.Status != nil
 	var reply *Reply
 	var msg *Message
 	if isReply {
@@ -131,8 +133,8 @@ func (s *Socket) reportProtocol(pe *ProtocolError) {
 
 // handleReply gives a reply to whoever waits for it. The ref alone finds the
 // call: a reply for a topic that the server does not know has no join_ref.
-func (s *Socket) handleReply(conn *connection, e *envelope, reply *Reply) {
-	c := s.pending.get(parseRef(e.ref))
+func (s *Socket) handleReply(conn *connection, e *wire.Envelope, reply *Reply) {
+	c := s.pending.get(wire.ParseRef(e.Ref))
 	if c == nil || !c.matches(e) {
 		s.stats.orphans++
 		if c == nil && unmatchedTopic(e) {
@@ -165,21 +167,21 @@ func (s *Socket) pong(c *call) {
 
 // matches reports whether a reply with the ref of c is for c: its topic and its
 // join_ref, if it has one, have to be those of c.
-func (c *call) matches(e *envelope) bool {
+func (c *call) matches(e *wire.Envelope) bool {
 	if c.channel == nil {
-		return string(e.topic) == systemTopic
+		return string(e.Topic) == systemTopic
 	}
-	if string(e.topic) != c.channel.topic {
+	if string(e.Topic) != c.channel.topic {
 		return false
 	}
 	want := c.channel.joinRef
 	if c.kind == callLeave {
 		want = c.joinRef
 	}
-	return e.joinRef == nil || parseRef(e.joinRef) == want
+	return e.JoinRef == nil || wire.ParseRef(e.JoinRef) == want
 }
 
-func (s *Socket) pushReplied(c *call, e *envelope, reply *Reply) {
+func (s *Socket) pushReplied(c *call, e *wire.Envelope, reply *Reply) {
 	channel := c.channel
 	if reply.Status == statusOK {
 		s.settle(c, reply, nil)
@@ -195,23 +197,23 @@ func (s *Socket) pushReplied(c *call, e *envelope, reply *Reply) {
 // unmatchedTopic reports whether a reply is the server's own that it does not
 // know the topic. It has no join_ref, unlike any of the application's; over V1
 // none of them has.
-func unmatchedTopic(e *envelope) bool {
-	if e.joinRef != nil || e.binary || len(e.payload) > maxReasonReply || string(e.status) != statusError {
+func unmatchedTopic(e *wire.Envelope) bool {
+	if e.JoinRef != nil || e.Binary || len(e.Payload) > maxReasonReply || string(e.Status) != statusError {
 		return false
 	}
 	var r struct {
 		Reason string `json:"reason"`
 	}
 	// The lock is held: this is not for the user's Unmarshal.
-	return json.Unmarshal(e.payload, &r) == nil && r.Reason == reasonUnmatchedTopic
+	return json.Unmarshal(e.Payload, &r) == nil && r.Reason == reasonUnmatchedTopic
 }
 
 // topicLost is called when the server does not know the topic of something that
 // was pushed. If that was since the channel was joined, perhaps by a Cast or by
 // a push that was given up, the server lost the channel without a word.
-func (s *Socket) topicLost(e *envelope) {
-	c := s.channels.get(string(e.topic))
-	if c != nil && c.state == ChannelJoined && parseRef(e.ref) > c.joinRef {
+func (s *Socket) topicLost(e *wire.Envelope) {
+	c := s.channels.get(string(e.Topic))
+	if c != nil && c.state == ChannelJoined && wire.ParseRef(e.Ref) > c.joinRef {
 		c.crashed(fmt.Errorf("%w: %s", ErrChannelCrashed, reasonUnmatchedTopic))
 	}
 }
@@ -220,16 +222,16 @@ func (s *Socket) topicLost(e *envelope) {
 // A reply comes here for those who want to see it.
 // The event comes first: phx_close and phx_error have the ref of a join, but
 // are no reply to it.
-func (s *Socket) handleMessage(e *envelope, msg *Message) (kept bool) {
+func (s *Socket) handleMessage(e *wire.Envelope, msg *Message) (kept bool) {
 	c := s.channels.get(msg.Topic)
-	if c == nil || e.joinRef != nil && (c.joinRef == 0 || parseRef(e.joinRef) != c.joinRef) {
+	if c == nil || e.JoinRef != nil && (c.joinRef == 0 || wire.ParseRef(e.JoinRef) != c.joinRef) {
 		// Of a channel that was left, or of an earlier join of this one, whose
 		// phx_close comes after the reply to the new join.
 		return false
 	}
 	switch msg.Event {
 	case EventClose, EventError:
-		if e.joinRef == nil && c.state == ChannelJoining {
+		if e.JoinRef == nil && c.state == ChannelJoining {
 			// Of an earlier join: this one is answered before it can end. Only
 			// Phoenix 1.0 and 1.1 do not say so themselves.
 			return false
@@ -257,11 +259,11 @@ type smallReply struct {
 	body [128]byte
 }
 
-func (r *reader) newReply(e *envelope) *Reply {
+func (r *reader) newReply(e *wire.Envelope) *Reply {
 	var reply *Reply
 	var data []byte
-	switch n := len(e.payload); {
-	case string(e.payload) == "{}" && !e.binary: // which the zero Payload is
+	switch n := len(e.Payload); {
+	case string(e.Payload) == "{}" && !e.Binary: // which the zero Payload is
 		reply = &Reply{}
 	case n <= len(smallReply{}.body):
 		small := &smallReply{}
@@ -269,20 +271,20 @@ func (r *reader) newReply(e *envelope) *Reply {
 	default:
 		reply, data = &Reply{}, make([]byte, n)
 	}
-	copy(data, e.payload)
+	copy(data, e.Payload)
 	reply.Status = statusOK
-	if string(e.status) != statusOK {
-		reply.Status = string(e.status)
+	if string(e.Status) != statusOK {
+		reply.Status = string(e.Status)
 	}
-	reply.Response = Payload{data: data, binary: e.binary, codec: &r.conn.s.set.codec}
+	reply.Response = Payload{data: data, binary: e.Binary, codec: &r.conn.s.set.codec}
 	return reply
 }
 
 // newMessage makes a message of an envelope, in memory that grows in chunks: a
 // flood costs hardly any allocation, and a quiet connection holds no memory.
-func (r *reader) newMessage(e *envelope) *Message {
+func (r *reader) newMessage(e *wire.Envelope) *Message {
 	switch {
-	case len(e.payload) > smallPayload:
+	case len(e.Payload) > smallPayload:
 		// Not among others: one that is kept must not keep this one's payload.
 		r.slab = make([]Message, 0, 1)
 	case len(r.slab) == cap(r.slab):
@@ -291,27 +293,27 @@ func (r *reader) newMessage(e *envelope) *Message {
 	r.quiet = false
 	r.slab = r.slab[:len(r.slab)+1]
 	m := &r.slab[len(r.slab)-1]
-	if string(e.topic) != r.topic {
-		r.topic = r.name(e.topic)
+	if string(e.Topic) != r.topic {
+		r.topic = r.name(e.Topic)
 	}
-	if string(e.event) != r.event {
-		r.event = r.name(e.event)
+	if string(e.Event) != r.event {
+		r.event = r.name(e.Event)
 	}
-	*m = Message{Topic: r.topic, Event: r.event, Payload: Payload{binary: e.binary, codec: &r.conn.s.set.codec}}
+	*m = Message{Topic: r.topic, Event: r.event, Payload: Payload{binary: e.Binary, codec: &r.conn.s.set.codec}}
 	switch {
-	case e.status == nil:
-		m.Payload.data = r.arena.copy(e.payload)
-	case e.binary:
-		m.Status = string(e.status)
-		m.Payload.data = r.arena.copy(e.payload)
+	case e.Status == nil:
+		m.Payload.data = r.arena.copy(e.Payload)
+	case e.Binary:
+		m.Status = string(e.Status)
+		m.Payload.data = r.arena.copy(e.Payload)
 	default:
-		m.Payload.data = appendReply(nil, e.status, e.payload)
+		m.Payload.data = wire.AppendReply(nil, e.Status, e.Payload)
 	}
-	if e.joinRef != nil {
-		m.JoinRef = r.name(e.joinRef)
+	if e.JoinRef != nil {
+		m.JoinRef = r.name(e.JoinRef)
 	}
-	if e.ref != nil {
-		m.Ref = r.name(e.ref)
+	if e.Ref != nil {
+		m.Ref = r.name(e.Ref)
 	}
 	return m
 }
@@ -331,7 +333,7 @@ func (r *reader) name(b []byte) string {
 		return s
 	}
 	s := string(b)
-	if len(s) > maxBinaryField {
+	if len(s) > wire.MaxBinaryField {
 		return s
 	}
 	if r.names == nil || len(r.names) >= maxNames {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/phxgo/phoenix/internal/wire"
 )
 
 // The values of JSON, as a pollBody reads them while they come in.
@@ -140,7 +142,7 @@ func (b *pollBody) escape() (rune, error) {
 			}
 			seq = append(seq, c)
 		}
-		if r, ok := codeUnit(seq); ok {
+		if r, ok := wire.CodeUnit(seq); ok {
 			return r, nil
 		}
 	}

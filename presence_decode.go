@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/phxgo/phoenix/internal/wire"
 )
 
 // A presenceDecoder decodes one state or diff. What it does not understand it
@@ -41,14 +43,14 @@ func (d *presenceDecoder[M]) diff(p Payload) (joins, leaves []*PresenceEntry[M],
 		return nil, nil, err
 	}
 	known := false
-	for key, value := range members(p.Bytes()) {
-		joined, left := isName(key, "joins"), isName(key, "leaves")
+	for key, value := range wire.Members(p.Bytes()) {
+		joined, left := wire.IsName(key, "joins"), wire.IsName(key, "leaves")
 		if !joined && !left {
 			continue
 		}
 		known = true
 		var entries []*PresenceEntry[M]
-		switch kindOf(value) {
+		switch wire.KindOf(value) {
 		case '{':
 			entries = d.entries(value, joined)
 		case 'n': // null is as good as nobody
@@ -71,9 +73,9 @@ func checkPresence(p Payload) error {
 	switch {
 	case p.binary:
 		return errPresenceBinary
-	case !scanJSON(p.Bytes()).valid:
+	case !wire.Scan(p.Bytes()).Valid:
 		return errPresenceJSON
-	case kindOf(p.Bytes()) != '{':
+	case wire.KindOf(p.Bytes()) != '{':
 		return errPresenceObject
 	}
 	return nil
@@ -83,9 +85,9 @@ func checkPresence(p Payload) error {
 // everywhere in JSON the last one counts of several with the same key.
 func (d *presenceDecoder[M]) entries(object []byte, whole bool) []*PresenceEntry[M] {
 	var all []*PresenceEntry[M]
-	for key, value := range members(object) {
+	for key, value := range wire.Members(object) {
 		if e := d.entry(value, whole); e != nil {
-			e.Key = unquote(key)
+			e.Key = wire.Unquote(key)
 			all = append(all, e)
 		}
 	}
@@ -102,28 +104,28 @@ func (d *presenceDecoder[M]) entries(object []byte, whole bool) []*PresenceEntry
 // entry decodes what is under a key, into memory of its own: one that is kept
 // must not keep the others.
 func (d *presenceDecoder[M]) entry(text []byte, whole bool) *PresenceEntry[M] {
-	if kindOf(text) != '{' {
+	if wire.KindOf(text) != '{' {
 		d.skip("a presence is not an object")
 		return nil
 	}
 	var metas []byte
 	n := len(`{}`)
-	for key, value := range members(text) {
-		if isName(key, "metas") {
+	for key, value := range wire.Members(text) {
+		if wire.IsName(key, "metas") {
 			metas = value
 			continue
 		}
 		n += len(key) + len(value) + len(`:,`)
 	}
-	if kindOf(metas) != '[' {
+	if wire.KindOf(metas) != '[' {
 		d.skip(`the "metas" of a presence are missing, or not a list`)
 		return nil
 	}
 	e := &PresenceEntry[M]{Fields: Payload{codec: d.codec}}
 	if whole && n > len(`{}`) {
 		fields := append(make([]byte, 0, n), '{')
-		for key, value := range members(text) {
-			if !isName(key, "metas") {
+		for key, value := range wire.Members(text) {
+			if !wire.IsName(key, "metas") {
 				fields = append(append(append(append(fields, key...), ':'), value...), ',')
 			}
 		}
@@ -137,17 +139,17 @@ func (d *presenceDecoder[M]) entry(text []byte, whole bool) *PresenceEntry[M] {
 // metas decodes a list of metas. Of several that are the same the first counts.
 func (d *presenceDecoder[M]) metas(list []byte, whole bool) []PresenceMeta[M] {
 	var all []PresenceMeta[M]
-	for text := range elements(list) {
-		if kindOf(text) != '{' {
+	for text := range wire.Elements(list) {
+		if wire.KindOf(text) != '{' {
 			d.skip("a meta is not an object")
 			continue
 		}
 		m := PresenceMeta[M]{Raw: text}
-		for key, value := range members(text) {
+		for key, value := range wire.Members(text) {
 			switch {
-			case isName(key, "phx_ref"):
+			case wire.IsName(key, "phx_ref"):
 				m.Ref = refOf(value)
-			case isName(key, "phx_ref_prev"):
+			case wire.IsName(key, "phx_ref_prev"):
 				m.PrevRef = refOf(value)
 			}
 		}
@@ -182,7 +184,7 @@ func (d *presenceDecoder[M]) decode(m *PresenceMeta[M]) {
 func refOf(value []byte) string {
 	switch value[0] {
 	case '"':
-		return unquote(value)
+		return wire.Unquote(value)
 	case 'n':
 		return ""
 	}

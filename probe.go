@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/phxgo/phoenix/internal/wire"
 )
 
 const firstHeartbeat = "waiting for the reply to the first heartbeat"
@@ -37,7 +39,7 @@ func (p *prober) exchange(c Conn) error {
 	s := p.s
 	s.lock()
 	s.ref++
-	out := wireOutgoing{ref: s.ref, topic: systemTopic, event: EventHeartbeat, payload: []byte("{}")}
+	out := wire.Outgoing{Ref: s.ref, Topic: systemTopic, Event: EventHeartbeat, Payload: []byte("{}")}
 	s.unlock()
 	data, binary, err := s.set.appendFrame(nil, &out)
 	if err != nil {
@@ -56,7 +58,7 @@ func (p *prober) exchange(c Conn) error {
 	s.unlock()
 	for err == nil {
 		var f Frame
-		if f, err = c.ReadFrame(); err == nil && s.answers(f, out.ref) {
+		if f, err = c.ReadFrame(); err == nil && s.answers(f, out.Ref) {
 			p.answered(s.now() - sentAt)
 			break
 		}
@@ -83,12 +85,12 @@ func (s *Socket) answers(f Frame, ref uint64) bool {
 	s.stats.framesIn++
 	s.stats.bytesIn += uint64(len(f.Data))
 	s.unlock()
-	var env envelope
+	var env wire.Envelope
 	if err := s.set.readFrame(f, &env); err != nil {
 		return false
 	}
 	s.logIn(&env, f)
-	return env.status != nil && string(env.topic) == systemTopic && parseRef(env.ref) == ref
+	return env.Status != nil && string(env.Topic) == systemTopic && wire.ParseRef(env.Ref) == ref
 }
 
 // idle is DialRequest.Idle.

@@ -3,6 +3,8 @@ package phoenix
 import (
 	"errors"
 	"unicode/utf8"
+
+	"github.com/phxgo/phoenix/internal/wire"
 )
 
 // A Frame is one message of a transport: a WebSocket text or binary message.
@@ -37,9 +39,114 @@ func NewPayload(data []byte, binary bool) Payload {
 	return Payload{data: data, binary: binary}
 }
 
+// V2 returns the serializer of protocol version 2.0.0, the default: JSON arrays
+// [join_ref, ref, topic, event, payload] in text frames, and three kinds of
+// binary frames (lib/phoenix/socket/serializers/v2_json_serializer.ex).
+func V2() Serializer { return v2{} }
+
+type v2 struct{}
+
+func (v2) Version() string { return "2.0.0" }
+
+func (v2) Encode(dst []byte, m *Message) (Frame, error) {
+	out, err := outgoingOf(m)
+	if err != nil {
+		return Frame{}, err
+	}
+	data, binary, err := wire.AppendV2(dst, out)
+	return Frame{Data: data, Binary: binary}, inputError(err)
+}
+
+func (v2) Decode(f Frame, m *Message) error {
+	var e wire.Envelope
+	if err := notV2(e.ReadV2(f.Data, f.Binary), f); err != nil {
+		return err
+	}
+	fill(m, &e)
+	return nil
+}
+
+// notV2 makes a *ProtocolError of what is wrong with a frame.
+func notV2(err error, f Frame) error {
+	if err == nil {
+		return nil
+	}
+	return &ProtocolError{Reason: "not a message of protocol 2.0.0", Err: err, Size: len(f.Data), Binary: f.Binary}
+}
+
+// V1 returns the serializer of protocol version 1.0.0, for servers that know
+// no other: Phoenix 1.0 to 1.2, which refuse 2.0.0 with HTTP status 403, and
+// sockets that are mounted with it alone. Its messages are JSON objects with
+// the keys topic, event, payload, ref and join_ref
+// (lib/phoenix/socket/serializers/v1_json_serializer.ex).
+//
+// All of this package works over it, but for what the protocol has no room for:
+//
+//   - There are no binary messages. A [Binary] payload is an *InputError before
+//     anything is sent. A channel that sends binary data crashes on the server,
+//     and is rejoined as after any other crash.
+//   - Messages of the server have no join_ref, so that those of an earlier join
+//     of the same topic cannot be told from those of the present one. That
+//     matters where a topic is joined again on the same connection, after a
+//     crash, a Leave or a join that was given up: what its former process still
+//     says is delivered as if the present one had said it. Replies are told
+//     apart by their ref, and so are phx_close and phx_error, which have the ref
+//     of the join; but not those of Phoenix 1.0 and 1.1, which have none: there
+//     the late phx_close of an earlier join ends the present one.
+//   - An error reply with the reason "unmatched topic" is always taken for
+//     Phoenix's own, which says that the server has lost the channel. With V2 an
+//     application may use that reason for replies of its own.
+func V1() Serializer { return v1{} }
+
+type v1 struct{}
+
+func (v1) Version() string { return "1.0.0" }
+
+func (s v1) Encode(dst []byte, m *Message) (Frame, error) {
+	out, err := outgoingOf(m)
+	if err != nil {
+		return Frame{}, err
+	}
+	data, binary, err := s.appendFrame(dst, *out)
+	return Frame{Data: data, Binary: binary}, err
+}
+
+func (s v1) Decode(f Frame, m *Message) error {
+	e, err := s.readFrame(f)
+	if err != nil {
+		return err
+	}
+	fill(m, &e)
+	return nil
+}
+
+func (v1) checkBinary(_, _ string) error { return inputError(wire.ErrNoBinary) }
+
+func (v1) appendFrame(dst []byte, m wire.Outgoing) ([]byte, bool, error) {
+	data, err := wire.AppendV1(dst, &m)
+	return data, false, inputError(err)
+}
+
+// readFrame reads a text or a binary frame, as the server does.
+func (v1) readFrame(f Frame) (wire.Envelope, error) {
+	var e wire.Envelope
+	if err := e.ReadV1(f.Data); err != nil {
+		return wire.Envelope{}, &ProtocolError{Reason: "not a message of protocol 1.0.0", Err: err, Size: len(f.Data), Binary: f.Binary}
+	}
+	return e, nil
+}
+
+// inputError makes an *InputError of what is wrong with a message to be sent.
+func inputError(err error) error {
+	if m, ok := err.(*wire.Misfit); ok { //nolint:errorlint // never wrapped
+		return &InputError{Field: m.Field, Reason: m.Reason, Err: m.Err}
+	}
+	return err
+}
+
 // An outgoing is a message to be framed, with the call it was taken from.
 type outgoing struct {
-	wireOutgoing
+	wire.Outgoing
 	cast *call // the call, if nobody waits for its reply
 }
 
@@ -47,8 +154,8 @@ type outgoing struct {
 // ref or an event. V2 is used without one.
 type framer interface {
 	// appendFrame appends the frame of m to dst.
-	appendFrame(dst []byte, m *wireOutgoing) (data []byte, binary bool, err error)
-	readFrame(f Frame) (envelope, error)
+	appendFrame(dst []byte, m wire.Outgoing) (data []byte, binary bool, err error)
+	readFrame(f Frame) (wire.Envelope, error)
 	// checkBinary returns why a binary payload cannot be sent, before it is
 	// queued.
 	checkBinary(topic, event string) error
@@ -64,17 +171,17 @@ func framerOf(s Serializer) framer {
 	return customFramer{s}
 }
 
-func (set *settings) appendFrame(dst []byte, m *wireOutgoing) ([]byte, bool, error) {
+func (set *settings) appendFrame(dst []byte, m *wire.Outgoing) ([]byte, bool, error) {
 	if set.framer == nil {
-		data, binary, err := appendV2(dst, m)
+		data, binary, err := wire.AppendV2(dst, m)
 		return data, binary, inputError(err)
 	}
-	return set.framer.appendFrame(dst, m)
+	return set.framer.appendFrame(dst, *m)
 }
 
-func (set *settings) readFrame(f Frame, e *envelope) (err error) {
+func (set *settings) readFrame(f Frame, e *wire.Envelope) (err error) {
 	if set.framer == nil {
-		return notV2(e.readV2(f.Data, f.Binary), f)
+		return notV2(e.ReadV2(f.Data, f.Binary), f)
 	}
 	*e, err = set.framer.readFrame(f)
 	return err
@@ -82,7 +189,7 @@ func (set *settings) readFrame(f Frame, e *envelope) (err error) {
 
 func (set *settings) checkBinary(topic, event string) error {
 	if set.framer == nil {
-		return inputError(checkBinaryHeader(topic, event))
+		return inputError(wire.CheckBinary(topic, event))
 	}
 	return set.framer.checkBinary(topic, event)
 }
@@ -93,18 +200,18 @@ type customFramer struct {
 }
 
 func (customFramer) checkBinary(topic, event string) error {
-	return inputError(checkBinaryHeader(topic, event))
+	return inputError(wire.CheckBinary(topic, event))
 }
 
-func (w customFramer) appendFrame(dst []byte, m *wireOutgoing) ([]byte, bool, error) {
+func (w customFramer) appendFrame(dst []byte, m wire.Outgoing) ([]byte, bool, error) {
 	// It gets the room behind dst, not dst, so that one that appends and one
 	// that makes its own slice are both right.
 	f, err := w.Encode(dst[len(dst):], &Message{
-		JoinRef: refString(m.joinRef),
-		Ref:     refString(m.ref),
-		Topic:   m.topic,
-		Event:   m.event,
-		Payload: Payload{data: m.payload, binary: m.binary},
+		JoinRef: wire.RefString(m.JoinRef),
+		Ref:     wire.RefString(m.Ref),
+		Topic:   m.Topic,
+		Event:   m.Event,
+		Payload: Payload{data: m.Payload, binary: m.Binary},
 	})
 	switch {
 	case err != nil:
@@ -122,27 +229,27 @@ var (
 	errNotText = errors.New("the serializer made a text frame that is not valid UTF-8")
 )
 
-func (w customFramer) readFrame(f Frame) (envelope, error) {
+func (w customFramer) readFrame(f Frame) (wire.Envelope, error) {
 	var m Message
 	if err := w.Decode(f, &m); err != nil {
-		return envelope{}, err
+		return wire.Envelope{}, err
 	}
-	e := envelope{
-		joinRef: nullable(m.JoinRef), ref: nullable(m.Ref),
-		topic: []byte(m.Topic), event: []byte(m.Event),
-		payload: m.Payload.Bytes(), binary: m.Payload.binary,
+	e := wire.Envelope{
+		JoinRef: nullable(m.JoinRef), Ref: nullable(m.Ref),
+		Topic: []byte(m.Topic), Event: []byte(m.Event),
+		Payload: m.Payload.Bytes(), Binary: m.Payload.binary,
 	}
-	if e.binary && m.Event == EventReply {
-		e.status = []byte(m.Status)
+	if e.Binary && m.Event == EventReply {
+		e.Status = []byte(m.Status)
 	}
-	if err := e.checkPayload(); err != nil {
-		return envelope{}, err
+	if err := e.CheckPayload(); err != nil {
+		return wire.Envelope{}, err
 	}
-	return e, e.splitReply()
+	return e, e.SplitReply()
 }
 
 // outgoingOf returns a message as it is framed.
-func outgoingOf(m *Message) (*wireOutgoing, error) {
+func outgoingOf(m *Message) (*wire.Outgoing, error) {
 	joinRef, err := refNumber("JoinRef", m.JoinRef)
 	if err != nil {
 		return nil, err
@@ -153,18 +260,18 @@ func outgoingOf(m *Message) (*wireOutgoing, error) {
 	}
 	payload := m.Payload.Bytes()
 	if !m.Payload.binary {
-		if payload, err = checkJSON(payload); err != nil {
+		if payload, err = wire.CheckJSON(payload); err != nil {
 			return nil, inputError(err)
 		}
 	}
-	return &wireOutgoing{
-		joinRef: joinRef, ref: ref, topic: m.Topic, event: m.Event,
-		payload: payload, binary: m.Payload.binary,
+	return &wire.Outgoing{
+		JoinRef: joinRef, Ref: ref, Topic: m.Topic, Event: m.Event,
+		Payload: payload, Binary: m.Payload.binary,
 	}, nil
 }
 
 func refNumber(field, s string) (uint64, error) {
-	n := parseRef([]byte(s))
+	n := wire.ParseRef([]byte(s))
 	if n == 0 && s != "" {
 		return 0, &InputError{Field: field, Reason: "not the decimal number of a ref: " + quoteShort(s)}
 	}
@@ -179,16 +286,16 @@ func nullable(s string) []byte {
 }
 
 // fill sets the fields of m from an envelope.
-func fill(m *Message, e *envelope) {
+func fill(m *Message, e *wire.Envelope) {
 	*m = Message{
-		JoinRef: string(e.joinRef), Ref: string(e.ref), Topic: string(e.topic), Event: string(e.event),
-		Payload: Payload{data: e.payload, binary: e.binary},
+		JoinRef: string(e.JoinRef), Ref: string(e.Ref), Topic: string(e.Topic), Event: string(e.Event),
+		Payload: Payload{data: e.Payload, binary: e.Binary},
 	}
 	switch {
-	case e.status == nil:
-	case e.binary:
-		m.Status = string(e.status)
+	case e.Status == nil:
+	case e.Binary:
+		m.Status = string(e.Status)
 	default:
-		m.Payload.data = appendReply(nil, e.status, e.payload)
+		m.Payload.data = wire.AppendReply(nil, e.Status, e.Payload)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/phxgo/phoenix/internal/wire"
 )
 
 // The frames are those of a real Phoenix 1.8.12 where nothing else is said.
@@ -158,7 +160,7 @@ func TestVersionsOfTheSerializers(t *testing.T) {
 func TestV1DoesNotAllocate(t *testing.T) {
 	set := &settings{framer: framerOf(V1())}
 	buf := make([]byte, 0, 512)
-	out := wireOutgoing{joinRef: 1, ref: 2, topic: "room:lobby", event: "echo", payload: []byte(`{"a":1}`)}
+	out := wire.Outgoing{JoinRef: 1, Ref: 2, Topic: "room:lobby", Event: "echo", Payload: []byte(`{"a":1}`)}
 	encode := func() {
 		if _, _, err := set.appendFrame(buf, &out); err != nil {
 			t.Fatal(err)
@@ -173,7 +175,7 @@ func TestV1DoesNotAllocate(t *testing.T) {
 	} {
 		frame := Frame{Data: []byte(s)}
 		decode := func() {
-			var e envelope
+			var e wire.Envelope
 			if err := set.readFrame(frame, &e); err != nil {
 				t.Fatal(err)
 			}

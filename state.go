@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/phxgo/phoenix/internal/wire"
 )
 
 // A Socket is a client of one Phoenix endpoint. It keeps a connection and the
@@ -137,16 +139,16 @@ func (s *Socket) debug() bool {
 }
 
 // logIn and logOut log a frame if frames are logged. The lock is not held.
-func (s *Socket) logIn(e *envelope, f Frame) {
+func (s *Socket) logIn(e *wire.Envelope, f Frame) {
 	if s.debug() {
 		told := s.told.Load() // the server may say anything
-		s.logFrame("frame in", told.tame(string(e.topic)), told.tame(string(e.event)), told.tame(string(e.ref)), len(f.Data))
+		s.logFrame("frame in", told.tame(string(e.Topic)), told.tame(string(e.Event)), told.tame(string(e.Ref)), len(f.Data))
 	}
 }
 
-func (s *Socket) logOut(out *wireOutgoing, f Frame) {
+func (s *Socket) logOut(out *wire.Outgoing, f Frame) {
 	if s.debug() {
-		s.logFrame("frame out", out.topic, out.event, refString(out.ref), len(f.Data))
+		s.logFrame("frame out", out.Topic, out.Event, wire.RefString(out.Ref), len(f.Data))
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"runtime"
 	"time"
+
+	"github.com/phxgo/phoenix/internal/wire"
 )
 
 const (
@@ -27,11 +29,11 @@ func (s *Socket) wakeWriter() {
 func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 	s.ref++
 	ref := s.ref
-	out := outgoing{wireOutgoing: wireOutgoing{ref: ref, topic: systemTopic, event: c.event, payload: c.payload, binary: c.binary}}
+	out := outgoing{Outgoing: wire.Outgoing{Ref: ref, Topic: systemTopic, Event: c.event, Payload: c.payload, Binary: c.binary}}
 	c.unlink()
 	c.ref, c.place = ref, placeInFlight
 	if ch := c.channel; ch != nil {
-		out.topic, out.joinRef = ch.topic, ch.joinRef
+		out.Topic, out.JoinRef = ch.topic, ch.joinRef
 	}
 	switch c.kind {
 	case callPush:
@@ -45,13 +47,13 @@ func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 		}
 		return out
 	case callForget:
-		out.joinRef = c.joinRef
+		out.JoinRef = c.joinRef
 		c.place = placeDone
 		return out
 	case callLeave:
-		out.joinRef = c.joinRef
+		out.JoinRef = c.joinRef
 	case callJoin:
-		out.joinRef = ref
+		out.JoinRef = ref
 		conn.joins.push(c)
 		c.channel.joinTaken(c, now)
 	case callPing:
@@ -104,7 +106,7 @@ func (s *Socket) writeDirect(conn *connection, out outgoing) {
 		return
 	}
 	frame := Frame{Data: data, Binary: binary}
-	s.logOut(&out.wireOutgoing, frame)
+	s.logOut(&out.Outgoing, frame)
 	if tr := s.set.Trace; tr != nil && tr.FrameOut != nil {
 		tr.FrameOut(frame)
 	}
@@ -197,7 +199,7 @@ func (s *Socket) takeBatch(conn *connection) {
 
 // appendFrame appends the frame of out to dst, if the Conn can carry it.
 func (conn *connection) appendFrame(dst []byte, out *outgoing) ([]byte, bool, error) {
-	data, binary, err := conn.s.set.appendFrame(dst, &out.wireOutgoing)
+	data, binary, err := conn.s.set.appendFrame(dst, &out.Outgoing)
 	if err == nil && conn.check != nil {
 		err = conn.check.CheckFrame(Frame{Data: data[len(dst):], Binary: binary})
 	}
@@ -228,7 +230,7 @@ func (s *Socket) writeBatch(conn *connection) {
 	}
 	conn.batch = conn.batch[:kept]
 	for i := range frames {
-		s.logOut(&conn.batch[i].wireOutgoing, frames[i])
+		s.logOut(&conn.batch[i].Outgoing, frames[i])
 	}
 	if tr := s.set.Trace; tr != nil && tr.FrameOut != nil {
 		for _, f := range frames {
@@ -267,7 +269,7 @@ func (s *Socket) taken(out *outgoing) *call {
 	if out.cast != nil {
 		return out.cast
 	}
-	if c := s.pending.get(out.ref); c != nil && c.kind == callPush {
+	if c := s.pending.get(out.Ref); c != nil && c.kind == callPush {
 		return c
 	}
 	return nil
@@ -299,7 +301,7 @@ func (s *Socket) encodeFailed(conn *connection, out *outgoing, err error) {
 	err = &InputError{Field: "payload", Reason: "cannot be put into a frame", Err: err}
 	c := out.cast
 	if c == nil {
-		c = s.pending.get(out.ref)
+		c = s.pending.get(out.Ref)
 	}
 	switch {
 	case c == nil: // it has its outcome

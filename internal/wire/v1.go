@@ -1,4 +1,4 @@
-package phoenix
+package wire
 
 import (
 	"bytes"
@@ -9,40 +9,40 @@ import (
 // This file has protocol 1.0.0: JSON objects with the keys topic, event, payload,
 // ref and join_ref (lib/phoenix/socket/serializers/v1_json_serializer.ex).
 
-var errNoBinary = &misfit{field: "payload", reason: "protocol 1.0.0 has no binary messages: use V2, or text such as base64"}
+var ErrNoBinary = &Misfit{Field: "payload", Reason: "protocol 1.0.0 has no binary messages: use V2, or text such as base64"}
 
-// appendV1 appends the frame of m to dst.
-func appendV1(dst []byte, m *wireOutgoing) ([]byte, error) {
-	if m.binary {
-		return dst, errNoBinary
+// AppendV1 appends the frame of m to dst.
+func AppendV1(dst []byte, m *Outgoing) ([]byte, error) {
+	if m.Binary {
+		return dst, ErrNoBinary
 	}
 	dst = append(dst, `{"topic":`...)
-	dst = appendString(dst, m.topic)
+	dst = appendString(dst, m.Topic)
 	dst = append(dst, `,"event":`...)
-	dst = appendString(dst, m.event)
+	dst = appendString(dst, m.Event)
 	dst = append(dst, `,"payload":`...)
-	dst = append(dst, m.payload...)
+	dst = append(dst, m.Payload...)
 	dst = append(dst, `,"ref":`...)
-	dst = appendRef(dst, m.ref)
-	if m.joinRef != 0 {
+	dst = appendRef(dst, m.Ref)
+	if m.JoinRef != 0 {
 		dst = append(dst, `,"join_ref":`...)
-		dst = appendRef(dst, m.joinRef)
+		dst = appendRef(dst, m.JoinRef)
 	}
 	return append(dst, '}'), nil
 }
 
-// readV1 sets the fields of a zero envelope.
-func (e *envelope) readV1(data []byte) error {
+// ReadV1 sets the fields of a zero envelope.
+func (e *Envelope) ReadV1(data []byte) error {
 	err := e.readObject(data)
 	if err == nil {
-		err = e.splitReply()
+		err = e.SplitReply()
 	}
 	if err != nil {
 		return err
 	}
 	// These two say which join has ended in the only place that they have.
-	if e.joinRef == nil && (string(e.event) == eventClose || string(e.event) == eventError) {
-		e.joinRef = e.ref
+	if e.JoinRef == nil && (string(e.Event) == eventClose || string(e.Event) == eventError) {
+		e.JoinRef = e.Ref
 	}
 	return nil
 }
@@ -51,8 +51,8 @@ func (e *envelope) readV1(data []byte) error {
 // (since OTP 26 a server has none to speak of); unknown ones are ignored, and of
 // equal ones the last counts, as in JavaScript and encoding/json. The payload is
 // scanned for its end, and not looked into.
-func (e *envelope) readObject(b []byte) error {
-	s := jsonScanner{data: b}
+func (e *Envelope) readObject(b []byte) error {
+	s := scanner{data: b}
 	s.space()
 	if !s.take('{') {
 		return errors.New("want an object")
@@ -68,16 +68,16 @@ func (e *envelope) readObject(b []byte) error {
 		switch string(key) {
 		case "topic":
 			topic = true
-			e.topic, err = textOf(value)
+			e.Topic, err = textOf(value)
 		case "event":
 			event = true
-			e.event, err = textOf(value)
+			e.Event, err = textOf(value)
 		case "payload":
-			e.payload = value
+			e.Payload = value
 		case "ref":
-			e.ref, err = textOf(value)
+			e.Ref, err = textOf(value)
 		case "join_ref": // no release of Phoenix sends it
-			e.joinRef, err = textOf(value)
+			e.JoinRef, err = textOf(value)
 		}
 		if err != nil {
 			return fmt.Errorf("%q: %w", key, err)
@@ -95,7 +95,7 @@ func (e *envelope) readObject(b []byte) error {
 		return errors.New(`no "topic"`)
 	case !event:
 		return errors.New(`no "event"`)
-	case e.payload == nil:
+	case e.Payload == nil:
 		return errors.New(`no "payload"`)
 	}
 	return nil
@@ -104,7 +104,7 @@ func (e *envelope) readObject(b []byte) error {
 func malformed(pos int) error { return fmt.Errorf("malformed JSON at byte %d", pos) }
 
 // member scans a key and its value.
-func (s *jsonScanner) member() (key, value []byte, ok bool) {
+func (s *scanner) member() (key, value []byte, ok bool) {
 	start := s.pos
 	if s.pos >= len(s.data) || s.data[s.pos] != '"' || !s.string() {
 		return nil, nil, false

@@ -1,4 +1,4 @@
-package phoenix
+package wire
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ func TestScanJSONAcceptsWhatEncodingJSONAccepts(t *testing.T) {
 
 func TestScanJSONBoundsNestingAsEncodingJSONDoes(t *testing.T) {
 	t.Parallel()
-	for _, depth := range []int{maxJSONDepth - 1, maxJSONDepth, maxJSONDepth + 1} {
+	for _, depth := range []int{maxDepth - 1, maxDepth, maxDepth + 1} {
 		checkScan(t, []byte(strings.Repeat("[", depth)+strings.Repeat("]", depth)))
 		checkScan(t, []byte(strings.Repeat(`{"a":`, depth)+"1"+strings.Repeat("}", depth)))
 	}
@@ -46,7 +46,7 @@ func TestScanJSONSeesLineBreaksBetweenTokensOnly(t *testing.T) {
 	}{
 		{"{}", false}, {"{\n}", true}, {"[1,\r2]", true}, {"\n1", true}, {"1\n", true}, {`"\n"`, false}, {" [ 1 ]\t", false},
 	} {
-		if got := scanJSON([]byte(tc.text)); !got.valid || got.multiline != tc.want {
+		if got := Scan([]byte(tc.text)); !got.Valid || got.multiline != tc.want {
 			t.Errorf("scanJSON(%q) = %+v, want multiline %v", tc.text, got, tc.want)
 		}
 	}
@@ -60,7 +60,7 @@ func TestScanJSONSeesWhatPhoenixRefuses(t *testing.T) {
 		`1e400`: true, `[-1.5E+309]`: true, `{"a":1e999}`: true, strings.Repeat("9", 400) + ".5": true,
 		`1e308`: false, `1e-400`: false, `-0`: false, `1E5`: false, `0e999999`: false, strings.Repeat("9", 400): false, strings.Repeat("9", 300) + ".5": false,
 	} {
-		if got := scanJSON([]byte(text)); !got.valid || (got.unfit != "") != unfit {
+		if got := Scan([]byte(text)); !got.Valid || (got.unfit != "") != unfit {
 			t.Errorf("scanJSON(%.40q) = %+v, want unfit %v", text, got, unfit)
 		}
 	}
@@ -73,12 +73,12 @@ func FuzzScanJSON(f *testing.F) {
 	f.Fuzz(checkScan)
 }
 
-// checkScan compares scanJSON with encoding/json.
+// checkScan compares Scan with encoding/json.
 func checkScan(t *testing.T, data []byte) {
 	t.Helper()
 	short := data[:min(len(data), 200)]
-	facts := scanJSON(data)
-	ok, multiline := facts.valid, facts.multiline
+	facts := Scan(data)
+	ok, multiline := facts.Valid, facts.multiline
 	if want := json.Valid(data); ok != want {
 		t.Fatalf("scanJSON(%q) = %v, json.Valid says %v", short, ok, want)
 	}
@@ -130,8 +130,8 @@ func BenchmarkReadFrame(b *testing.B) {
 				data := []byte(text)
 				b.SetBytes(int64(len(text)))
 				for b.Loop() {
-					var e envelope
-					if err := e.readV2(data, false); err != nil {
+					var e Envelope
+					if err := e.ReadV2(data, false); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -146,7 +146,7 @@ func BenchmarkScanJSON(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.SetBytes(int64(n))
 			for b.Loop() {
-				scanJSON(payload)
+				Scan(payload)
 			}
 		})
 	}

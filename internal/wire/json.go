@@ -1,4 +1,4 @@
-package phoenix
+package wire
 
 import (
 	"encoding/binary"
@@ -6,42 +6,42 @@ import (
 	"strconv"
 )
 
-// maxJSONDepth bounds the nesting that scanJSON accepts; encoding/json has the
+// maxDepth bounds the nesting that Scan accepts; encoding/json has the
 // same limit, so that nothing is sent which a decoder like it would refuse.
-const maxJSONDepth = 10000
+const maxDepth = 10000
 
-// jsonFacts are what scanJSON finds out about a text.
-type jsonFacts struct {
-	valid     bool
+// Facts are what Scan finds out about a text.
+type Facts struct {
+	Valid     bool
 	multiline bool   // there are line breaks between its tokens
 	unfit     string // why the server would choke on it all the same, or ""
 }
 
-// scanJSON scans data. It calls valid what [encoding/json.Valid] does, at a
+// Scan scans data. It calls valid what [encoding/json.Valid] does, at a
 // fraction of its cost: it stands in the path of all that leaves and comes in.
-func scanJSON(data []byte) jsonFacts {
-	s := jsonScanner{data: data}
+func Scan(data []byte) Facts {
+	s := scanner{data: data}
 	s.space()
 	if !s.value(0) {
-		return jsonFacts{}
+		return Facts{}
 	}
 	s.space()
-	return jsonFacts{valid: s.pos == len(data), multiline: s.multiline, unfit: s.unfit}
+	return Facts{Valid: s.pos == len(data), multiline: s.multiline, unfit: s.unfit}
 }
 
-// A jsonScanner goes through a text from pos on. Its methods that have a position
+// A scanner goes through a text from pos on. Its methods that have a position
 // for a result return where the thing that they are named after ends, or ^i if
 // the text is malformed at i: that is faster than to move pos each time.
-type jsonScanner struct {
+type scanner struct {
 	data      []byte
 	pos       int
 	multiline bool
 	unfit     string
 }
 
-func (s *jsonScanner) space() { s.pos = s.behindSpace(s.pos) }
+func (s *scanner) space() { s.pos = s.behindSpace(s.pos) }
 
-func (s *jsonScanner) take(c byte) bool {
+func (s *scanner) take(c byte) bool {
 	if s.pos < len(s.data) && s.data[s.pos] == c {
 		s.pos++
 		return true
@@ -50,17 +50,17 @@ func (s *jsonScanner) take(c byte) bool {
 }
 
 // value moves past the value at pos, and returns false if there is none.
-func (s *jsonScanner) value(depth int) bool { return s.move(s.behindValue(s.pos, depth)) }
+func (s *scanner) value(depth int) bool { return s.move(s.behindValue(s.pos, depth)) }
 
 // string moves past the string at pos, whose first quote is there.
-func (s *jsonScanner) string() bool { return s.move(s.behindString(s.pos)) }
+func (s *scanner) string() bool { return s.move(s.behindString(s.pos)) }
 
-func (s *jsonScanner) move(pos int) bool {
+func (s *scanner) move(pos int) bool {
 	s.pos = max(pos, ^pos)
 	return pos >= 0
 }
 
-func (s *jsonScanner) behindSpace(i int) int {
+func (s *scanner) behindSpace(i int) int {
 	for i < len(s.data) && s.data[i] <= ' ' {
 		switch s.data[i] {
 		case ' ', '\t':
@@ -74,7 +74,7 @@ func (s *jsonScanner) behindSpace(i int) int {
 	return i
 }
 
-func (s *jsonScanner) behindValue(i, depth int) int {
+func (s *scanner) behindValue(i, depth int) int {
 	if i >= len(s.data) {
 		return ^i
 	}
@@ -95,16 +95,16 @@ func (s *jsonScanner) behindValue(i, depth int) int {
 	return s.behindNumber(i)
 }
 
-func (s *jsonScanner) behindWord(i int, word string) int {
+func (s *scanner) behindWord(i int, word string) int {
 	if len(s.data)-i < len(word) || string(s.data[i:i+len(word)]) != word {
 		return ^i
 	}
 	return i + len(word)
 }
 
-func (s *jsonScanner) behindObject(i, depth int) int {
+func (s *scanner) behindObject(i, depth int) int {
 	b := s.data
-	if depth >= maxJSONDepth {
+	if depth >= maxDepth {
 		return ^i
 	}
 	i = s.behindSpace(i + 1)
@@ -138,9 +138,9 @@ func (s *jsonScanner) behindObject(i, depth int) int {
 	}
 }
 
-func (s *jsonScanner) behindArray(i, depth int) int {
+func (s *scanner) behindArray(i, depth int) int {
 	b := s.data
-	if depth >= maxJSONDepth {
+	if depth >= maxDepth {
 		return ^i
 	}
 	i = s.behindSpace(i + 1)
@@ -165,7 +165,7 @@ func (s *jsonScanner) behindArray(i, depth int) int {
 	}
 }
 
-func (s *jsonScanner) behindString(start int) int {
+func (s *scanner) behindString(start int) int {
 	for i := plainUntil(s.data, start+1); i < len(s.data); i = plainUntil(s.data, i) {
 		switch s.data[i] {
 		case '"':
@@ -210,7 +210,7 @@ func plainUntil(b []byte, i int) int {
 }
 
 // escape returns the length of the escape sequence at the start of b, or 0.
-func (s *jsonScanner) escape(b []byte) int {
+func (s *scanner) escape(b []byte) int {
 	if len(b) < 2 {
 		return 0
 	}
@@ -218,7 +218,7 @@ func (s *jsonScanner) escape(b []byte) int {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return 2
 	case 'u':
-		unit, ok := codeUnit(b)
+		unit, ok := CodeUnit(b)
 		switch {
 		case !ok:
 			return 0
@@ -227,7 +227,7 @@ func (s *jsonScanner) escape(b []byte) int {
 		}
 		// Half a character is a legal escape, but no text: Phoenix's decoder
 		// refuses it.
-		if low, ok := codeUnit(b[6:]); ok && unit < 0xdc00 && 0xdc00 <= low && low <= 0xdfff {
+		if low, ok := CodeUnit(b[6:]); ok && unit < 0xdc00 && 0xdc00 <= low && low <= 0xdfff {
 			return 12
 		}
 		s.unfit = "an unpaired surrogate (\\ud800 to \\udfff) in a string"
@@ -236,8 +236,8 @@ func (s *jsonScanner) escape(b []byte) int {
 	return 0
 }
 
-// codeUnit returns the value of the escape sequence \uXXXX at the start of b.
-func codeUnit(b []byte) (unit rune, ok bool) {
+// CodeUnit returns the value of the escape sequence \uXXXX at the start of b.
+func CodeUnit(b []byte) (unit rune, ok bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
 	}
@@ -266,7 +266,7 @@ const (
 	maxDigits = 1_000_000
 )
 
-func (s *jsonScanner) behindNumber(start int) int {
+func (s *scanner) behindNumber(start int) int {
 	b, i := s.data, start
 	if b[i] == '-' {
 		i++

@@ -1,4 +1,4 @@
-package phoenix
+package wire
 
 import (
 	"bytes"
@@ -10,11 +10,11 @@ import (
 // This file takes JSON texts apart without decoding what is in them. The texts
 // have to be valid.
 
-// members iterates over the members of a JSON object: their keys, in quotes, and
+// Members iterates over the members of a JSON object: their keys, in quotes, and
 // their values, without white space around them.
-func members(object []byte) iter.Seq2[[]byte, []byte] {
+func Members(object []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
-		s := jsonScanner{data: object}
+		s := scanner{data: object}
 		for s.enter('}') {
 			start := s.pos
 			s.string()
@@ -29,10 +29,10 @@ func members(object []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// elements iterates over the elements of a JSON array.
-func elements(array []byte) iter.Seq[[]byte] {
+// Elements iterates over the elements of a JSON array.
+func Elements(array []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		s := jsonScanner{data: array}
+		s := scanner{data: array}
 		for s.enter(']') {
 			if !yield(s.raw()) {
 				return
@@ -43,7 +43,7 @@ func elements(array []byte) iter.Seq[[]byte] {
 
 // enter goes to the next member or element, past the bracket or comma in front
 // of it, and returns false if there is none.
-func (s *jsonScanner) enter(end byte) bool {
+func (s *scanner) enter(end byte) bool {
 	s.space()
 	if s.pos >= len(s.data) || s.data[s.pos] == end {
 		return false
@@ -54,7 +54,7 @@ func (s *jsonScanner) enter(end byte) bool {
 }
 
 // raw returns the value at the scanner, and goes past it.
-func (s *jsonScanner) raw() []byte {
+func (s *scanner) raw() []byte {
 	start := s.pos
 	if !s.value(0) {
 		s.pos = len(s.data) // not valid after all: there is an end to it
@@ -62,8 +62,8 @@ func (s *jsonScanner) raw() []byte {
 	return s.data[start:s.pos]
 }
 
-// kindOf returns the first byte of a JSON text, which says what it is.
-func kindOf(text []byte) byte {
+// KindOf returns the first byte of a JSON text, which says what it is.
+func KindOf(text []byte) byte {
 	text = bytes.TrimLeft(text, " \t\r\n")
 	if len(text) == 0 {
 		return 0
@@ -71,17 +71,17 @@ func kindOf(text []byte) byte {
 	return text[0]
 }
 
-// isName reports whether a key, in quotes, is that of a name without any
+// IsName reports whether a key, in quotes, is that of a name without any
 // character that JSON would have to escape.
-func isName(key []byte, name string) bool {
+func IsName(key []byte, name string) bool {
 	if bytes.IndexByte(key, '\\') < 0 {
 		return string(key[1:len(key)-1]) == name
 	}
-	return unquote(key) == name
+	return Unquote(key) == name
 }
 
-// unquote returns the string that a JSON text is.
-func unquote(text []byte) string {
+// Unquote returns the string that a JSON text is.
+func Unquote(text []byte) string {
 	if inner := text[1 : len(text)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
 		return string(inner)
 	}

@@ -1,4 +1,4 @@
-package phoenix
+package wire
 
 import (
 	"bytes"
@@ -60,8 +60,8 @@ func FuzzDecodeV1(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		before := bytes.Clone(data)
-		var e envelope
-		err := e.readV1(data)
+		var e Envelope
+		err := e.ReadV1(data)
 		if !bytes.Equal(before, data) {
 			t.Fatal("the frame was modified")
 		}
@@ -75,10 +75,10 @@ func FuzzDecodeV1(f *testing.F) {
 			t.Fatalf("%q is accepted as %+v", data, e)
 		case !utf8.Valid(data):
 			// encoding/json would replace what is not.
-		case e.status != nil:
+		case e.Status != nil:
 			compareReply(t, &e, ref)
-		case e.binary || string(e.joinRef) != ref.joinRef || string(e.ref) != ref.ref || string(e.topic) != ref.topic ||
-			string(e.event) != ref.event || !bytes.Equal(e.payload, ref.payload):
+		case e.Binary || string(e.JoinRef) != ref.joinRef || string(e.Ref) != ref.ref || string(e.Topic) != ref.topic ||
+			string(e.Event) != ref.event || !bytes.Equal(e.Payload, ref.payload):
 			t.Fatalf("%q: %+v, want %+v", data, e, ref)
 		}
 	})
@@ -94,12 +94,12 @@ func FuzzEncodeV1(f *testing.F) {
 		}
 		if !binary {
 			var err error
-			if payload, err = checkJSON(payload); err != nil {
+			if payload, err = CheckJSON(payload); err != nil {
 				return
 			}
 		}
-		out := wireOutgoing{joinRef: joinRef, ref: ref, topic: topic, event: event, payload: payload, binary: binary}
-		data, err := appendV1([]byte("before"), &out)
+		out := Outgoing{JoinRef: joinRef, Ref: ref, Topic: topic, Event: event, Payload: payload, Binary: binary}
+		data, err := AppendV1([]byte("before"), &out)
 		if binary {
 			if err == nil || string(data) != "before" {
 				t.Fatalf("append(%+v) = %q, %v", out, data, err)
@@ -117,7 +117,7 @@ func FuzzEncodeV1(f *testing.F) {
 		if event == eventClose || event == eventError {
 			return // which a client does not send: their refs are read in another way
 		}
-		if got.joinRef != refString(joinRef) || got.ref != refString(ref) || got.topic != topic || got.event != event ||
+		if got.joinRef != RefString(joinRef) || got.ref != RefString(ref) || got.topic != topic || got.event != event ||
 			!bytes.Equal(got.payload, bytes.Trim(payload, " \t")) {
 			t.Fatalf("append(%+v) = %q, which reads as %+v", out, data, got)
 		}

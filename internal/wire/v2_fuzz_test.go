@@ -1,4 +1,4 @@
-package phoenix
+package wire
 
 import (
 	"bytes"
@@ -60,8 +60,8 @@ func FuzzDecodeV2(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		before := bytes.Clone(data)
-		var e envelope
-		err := e.readV2(data, false)
+		var e Envelope
+		err := e.ReadV2(data, false)
 		if !bytes.Equal(before, data) {
 			t.Fatal("the frame was modified")
 		}
@@ -75,22 +75,22 @@ func FuzzDecodeV2(f *testing.F) {
 		if !ok || !utf8.Valid(data) {
 			return // the payload is not looked into
 		}
-		if e.status != nil {
+		if e.Status != nil {
 			compareReply(t, &e, ref)
 			return
 		}
-		if !json.Valid(e.payload) {
+		if !json.Valid(e.Payload) {
 			return // more than five elements
 		}
-		if string(e.joinRef) != ref.joinRef || string(e.ref) != ref.ref || string(e.topic) != ref.topic ||
-			string(e.event) != ref.event || !bytes.Equal(bytes.TrimSpace(e.payload), ref.payload) {
+		if string(e.JoinRef) != ref.joinRef || string(e.Ref) != ref.ref || string(e.Topic) != ref.topic ||
+			string(e.Event) != ref.event || !bytes.Equal(bytes.TrimSpace(e.Payload), ref.payload) {
 			t.Fatalf("%q: %+v, want %+v", data, e, ref)
 		}
 	})
 }
 
 // compareReply compares a reply that was taken apart with the reference.
-func compareReply(t *testing.T, e *envelope, ref reference) {
+func compareReply(t *testing.T, e *Envelope, ref reference) {
 	t.Helper()
 	if ref.event != eventReply {
 		t.Fatalf("event %q was taken for a reply", ref.event)
@@ -109,8 +109,8 @@ func compareReply(t *testing.T, e *envelope, ref reference) {
 	if status == nil {
 		status = []byte("null")
 	}
-	if !bytes.Equal(e.status, status) || !bytes.Equal(bytes.TrimSpace(e.payload), fields["response"]) {
-		t.Fatalf("%s: status %q, response %s", ref.payload, e.status, e.payload)
+	if !bytes.Equal(e.Status, status) || !bytes.Equal(bytes.TrimSpace(e.Payload), fields["response"]) {
+		t.Fatalf("%s: status %q, response %s", ref.payload, e.Status, e.Payload)
 	}
 }
 
@@ -122,8 +122,8 @@ func FuzzDecodeBinary(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var e envelope
-		if err := e.readV2(data, true); err != nil {
+		var e Envelope
+		if err := e.ReadV2(data, true); err != nil {
 			return
 		}
 		// Put together again it has to be the same.
@@ -131,14 +131,14 @@ func FuzzDecodeBinary(f *testing.F) {
 		var fields [][]byte
 		switch data[0] {
 		case binaryPush:
-			fields = [][]byte{e.joinRef, e.topic, e.event}
+			fields = [][]byte{e.JoinRef, e.Topic, e.Event}
 		case binaryReply:
-			fields = [][]byte{e.joinRef, e.ref, e.topic, e.status}
-			if e.status == nil || string(e.event) != eventReply {
+			fields = [][]byte{e.JoinRef, e.Ref, e.Topic, e.Status}
+			if e.Status == nil || string(e.Event) != eventReply {
 				t.Fatalf("%q is no reply: %+v", data, e)
 			}
 		case binaryBroadcast:
-			fields = [][]byte{e.topic, e.event}
+			fields = [][]byte{e.Topic, e.Event}
 		default:
 			t.Fatalf("kind %d was accepted", data[0])
 		}
@@ -149,7 +149,7 @@ func FuzzDecodeBinary(f *testing.F) {
 		for _, field := range fields {
 			again = append(again, field...)
 		}
-		if again = append(again, e.payload...); !bytes.Equal(again, data) || !e.binary {
+		if again = append(again, e.Payload...); !bytes.Equal(again, data) || !e.Binary {
 			t.Fatalf("%q came out as %q", data, again)
 		}
 	})
@@ -166,14 +166,14 @@ func FuzzEncode(f *testing.F) {
 		}
 		if !binary {
 			var err error
-			if payload, err = checkJSON(payload); err != nil {
+			if payload, err = CheckJSON(payload); err != nil {
 				return
 			}
 		}
-		out := wireOutgoing{joinRef: joinRef, ref: ref, topic: topic, event: event, payload: payload, binary: binary}
-		data, isBinary, err := appendV2([]byte("before"), &out)
+		out := Outgoing{JoinRef: joinRef, Ref: ref, Topic: topic, Event: event, Payload: payload, Binary: binary}
+		data, isBinary, err := AppendV2([]byte("before"), &out)
 		if err != nil {
-			if binary && (len(topic) > maxBinaryField || len(event) > maxBinaryField) {
+			if binary && (len(topic) > MaxBinaryField || len(event) > MaxBinaryField) {
 				return
 			}
 			t.Fatalf("append(%+v): %v", out, err)
@@ -194,7 +194,7 @@ func FuzzEncode(f *testing.F) {
 		if !ok || !utf8.Valid(data) || bytes.ContainsAny(data, "\r\n") {
 			t.Fatalf("append(%+v) = %q, which a server would refuse", out, data)
 		}
-		if got.joinRef != refString(joinRef) || got.ref != refString(ref) || got.topic != topic || got.event != event ||
+		if got.joinRef != RefString(joinRef) || got.ref != RefString(ref) || got.topic != topic || got.event != event ||
 			!bytes.Equal(got.payload, bytes.Trim(payload, " \t")) {
 			t.Fatalf("append(%+v) = %q, which reads as %+v", out, data, got)
 		}
@@ -211,8 +211,8 @@ func TestRepliesAreTakenApartAsEncodingJSONDoes(t *testing.T) {
 		if rnd.IntN(2) == 0 {
 			payload = fmt.Sprintf(`{"status":%s,"response":%s}`, status, response)
 		}
-		e := envelope{event: []byte(eventReply), payload: []byte(payload)}
-		if err := e.splitReply(); err != nil {
+		e := Envelope{Event: []byte(eventReply), Payload: []byte(payload)}
+		if err := e.SplitReply(); err != nil {
 			t.Fatalf("%s: %v", payload, err)
 		}
 		var want struct {
@@ -222,8 +222,8 @@ func TestRepliesAreTakenApartAsEncodingJSONDoes(t *testing.T) {
 		if err := json.Unmarshal([]byte(payload), &want); err != nil {
 			t.Fatalf("%s: %v", payload, err)
 		}
-		if string(e.status) != want.Status || string(e.payload) != string(want.Response) {
-			t.Fatalf("%s: status %q, response %s", payload, e.status, e.payload)
+		if string(e.Status) != want.Status || string(e.Payload) != string(want.Response) {
+			t.Fatalf("%s: status %q, response %s", payload, e.Status, e.Payload)
 		}
 	}
 }

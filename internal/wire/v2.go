@@ -1,4 +1,4 @@
-package phoenix
+package wire
 
 import (
 	"bytes"
@@ -21,26 +21,26 @@ const (
 	binaryBroadcast = 2
 )
 
-// maxBinaryField is the limit of each header field of a binary frame: its
+// MaxBinaryField is the limit of each header field of a binary frame: its
 // length is one byte.
-const maxBinaryField = 255
+const MaxBinaryField = 255
 
-// appendV2 appends the frame of m to dst.
-func appendV2(dst []byte, m *wireOutgoing) ([]byte, bool, error) {
-	if m.binary {
+// AppendV2 appends the frame of m to dst.
+func AppendV2(dst []byte, m *Outgoing) ([]byte, bool, error) {
+	if m.Binary {
 		dst, err := appendBinaryPush(dst, m)
 		return dst, true, err
 	}
 	dst = append(dst, '[')
-	dst = appendRef(dst, m.joinRef)
+	dst = appendRef(dst, m.JoinRef)
 	dst = append(dst, ',')
-	dst = appendRef(dst, m.ref)
+	dst = appendRef(dst, m.Ref)
 	dst = append(dst, ',')
-	dst = appendString(dst, m.topic)
+	dst = appendString(dst, m.Topic)
 	dst = append(dst, ',')
-	dst = appendString(dst, m.event)
+	dst = appendString(dst, m.Event)
 	dst = append(dst, ',')
-	dst = append(dst, m.payload...)
+	dst = append(dst, m.Payload...)
 	return append(dst, ']'), false, nil
 }
 
@@ -60,7 +60,7 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-func appendReply(dst, status, response []byte) []byte {
+func AppendReply(dst, status, response []byte) []byte {
 	dst = append(dst, replyPrefix...)
 	dst = append(dst, response...)
 	dst = append(dst, `,"status":`...)
@@ -68,77 +68,77 @@ func appendReply(dst, status, response []byte) []byte {
 	return append(dst, '}')
 }
 
-func appendBinaryPush(dst []byte, m *wireOutgoing) ([]byte, error) {
-	if err := checkBinaryHeader(m.topic, m.event); err != nil {
+func appendBinaryPush(dst []byte, m *Outgoing) ([]byte, error) {
+	if err := CheckBinary(m.Topic, m.Event); err != nil {
 		return dst, err
 	}
 	var joinRef, ref [20]byte
-	jr := strconv.AppendUint(joinRef[:0], m.joinRef, 10)
-	if m.joinRef == 0 {
+	jr := strconv.AppendUint(joinRef[:0], m.JoinRef, 10)
+	if m.JoinRef == 0 {
 		jr = nil
 	}
-	r := strconv.AppendUint(ref[:0], m.ref, 10)
+	r := strconv.AppendUint(ref[:0], m.Ref, 10)
 	//nolint:gosec // checked above; a ref has at most 20 digits
-	dst = append(dst, binaryPush, byte(len(jr)), byte(len(r)), byte(len(m.topic)), byte(len(m.event)))
+	dst = append(dst, binaryPush, byte(len(jr)), byte(len(r)), byte(len(m.Topic)), byte(len(m.Event)))
 	dst = append(dst, jr...)
 	dst = append(dst, r...)
-	dst = append(dst, m.topic...)
-	dst = append(dst, m.event...)
-	return append(dst, m.payload...), nil
+	dst = append(dst, m.Topic...)
+	dst = append(dst, m.Event...)
+	return append(dst, m.Payload...), nil
 }
 
-func checkBinaryHeader(topic, event string) error {
-	if len(topic) > maxBinaryField {
-		return &misfit{field: "topic", reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(topic), maxBinaryField)}
+func CheckBinary(topic, event string) error {
+	if len(topic) > MaxBinaryField {
+		return &Misfit{Field: "topic", Reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(topic), MaxBinaryField)}
 	}
-	if len(event) > maxBinaryField {
-		return &misfit{field: "event", reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(event), maxBinaryField)}
+	if len(event) > MaxBinaryField {
+		return &Misfit{Field: "event", Reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(event), MaxBinaryField)}
 	}
 	return nil
 }
 
-// readV2 sets the fields of a zero envelope.
-func (e *envelope) readV2(data []byte, binary bool) error {
+// ReadV2 sets the fields of a zero envelope.
+func (e *Envelope) ReadV2(data []byte, binary bool) error {
 	if binary {
 		return e.readBinary(data)
 	}
-	if e.readArray(data) && e.splitReply() == nil {
+	if e.readArray(data) && e.SplitReply() == nil {
 		return nil
 	}
-	*e = envelope{}
+	*e = Envelope{}
 	if err := e.readArraySlow(data); err != nil {
 		return err
 	}
-	return e.splitReply()
+	return e.SplitReply()
 }
 
 // readArray reads the array as Phoenix writes it: no blanks, strings without
 // escapes, refs that are strings or null, and nothing behind the payload. That of
-// a reply is left to splitReply to look into.
-func (e *envelope) readArray(b []byte) bool {
+// a reply is left to SplitReply to look into.
+func (e *Envelope) readArray(b []byte) bool {
 	n := len(b)
 	if n < len(`[,,"","",0]`) || b[0] != '[' || b[n-1] != ']' {
 		return false
 	}
 	pos := 1
 	var ok bool
-	if e.joinRef, pos, ok = readToken(b, pos); !ok {
+	if e.JoinRef, pos, ok = readToken(b, pos); !ok {
 		return false
 	}
-	if e.ref, pos, ok = readToken(b, pos); !ok {
+	if e.Ref, pos, ok = readToken(b, pos); !ok {
 		return false
 	}
-	if e.topic, pos, ok = readToken(b, pos); !ok || e.topic == nil {
+	if e.Topic, pos, ok = readToken(b, pos); !ok || e.Topic == nil {
 		return false
 	}
-	if e.event, pos, ok = readToken(b, pos); !ok || e.event == nil || pos >= n-1 {
+	if e.Event, pos, ok = readToken(b, pos); !ok || e.Event == nil || pos >= n-1 {
 		return false
 	}
-	e.payload = b[pos : n-1]
-	if string(e.event) == eventReply {
+	e.Payload = b[pos : n-1]
+	if string(e.Event) == eventReply {
 		return true
 	}
-	s := jsonScanner{data: b}
+	s := scanner{data: b}
 	return s.behindValue(pos, 1) == n-1
 }
 
@@ -167,7 +167,7 @@ func readToken(b []byte, pos int) (token []byte, next int, ok bool) {
 	return nil, 0, false
 }
 
-func (e *envelope) readArraySlow(b []byte) error {
+func (e *Envelope) readArraySlow(b []byte) error {
 	var parts []json.RawMessage
 	if err := json.Unmarshal(b, &parts); err != nil {
 		return err
@@ -176,30 +176,30 @@ func (e *envelope) readArraySlow(b []byte) error {
 		return fmt.Errorf("array of %d elements, want 5", len(parts))
 	}
 	var err error
-	for i, dst := range []*[]byte{&e.joinRef, &e.ref, &e.topic, &e.event} {
+	for i, dst := range []*[]byte{&e.JoinRef, &e.Ref, &e.Topic, &e.Event} {
 		if *dst, err = scalarText(parts[i]); err != nil {
 			return fmt.Errorf("element %d: %w", i, err)
 		}
 	}
-	e.payload = parts[4]
+	e.Payload = parts[4]
 	return nil
 }
 
 var errTruncated = errors.New("truncated header")
 
-func (e *envelope) readBinary(b []byte) error {
+func (e *Envelope) readBinary(b []byte) error {
 	if len(b) == 0 {
 		return errTruncated
 	}
 	var fields []*[]byte
 	switch kind := b[0]; kind {
 	case binaryPush:
-		fields = []*[]byte{&e.joinRef, &e.topic, &e.event}
+		fields = []*[]byte{&e.JoinRef, &e.Topic, &e.Event}
 	case binaryReply:
-		fields = []*[]byte{&e.joinRef, &e.ref, &e.topic, &e.status}
-		e.event = []byte(eventReply)
+		fields = []*[]byte{&e.JoinRef, &e.Ref, &e.Topic, &e.Status}
+		e.Event = []byte(eventReply)
 	case binaryBroadcast:
-		fields = []*[]byte{&e.topic, &e.event}
+		fields = []*[]byte{&e.Topic, &e.Event}
 	default:
 		return fmt.Errorf("unknown kind %d", kind)
 	}
@@ -212,11 +212,11 @@ func (e *envelope) readBinary(b []byte) error {
 		if len(b)-pos < size {
 			return errTruncated
 		}
-		if size > 0 || dst == &e.status {
+		if size > 0 || dst == &e.Status {
 			*dst = b[pos : pos+size]
 		}
 		pos += size
 	}
-	e.payload, e.binary = b[pos:], true
+	e.Payload, e.Binary = b[pos:], true
 	return nil
 }

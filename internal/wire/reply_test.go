@@ -1,4 +1,4 @@
-package phoenix
+package wire
 
 import "testing"
 
@@ -11,13 +11,13 @@ func TestV1TakesRepliesApart(t *testing.T) {
 		`{ "response" : [1] , "status" : true}`: {"true", "[1]"},
 		`{}`:                                    {"null", "null"},
 	} {
-		var e envelope
-		if err := e.readV1([]byte(`{"topic":"t","event":"phx_reply","payload":` + payload + `,"ref":"7"}`)); err != nil {
+		var e Envelope
+		if err := e.ReadV1([]byte(`{"topic":"t","event":"phx_reply","payload":` + payload + `,"ref":"7"}`)); err != nil {
 			t.Errorf("%s: %v", payload, err)
 			continue
 		}
-		if string(e.ref) != "7" || string(e.status) != want[0] || string(e.payload) != want[1] || e.status == nil {
-			t.Errorf("%s: ref %q, status %q, response %s; want %q", payload, e.ref, e.status, e.payload, want)
+		if string(e.Ref) != "7" || string(e.Status) != want[0] || string(e.Payload) != want[1] || e.Status == nil {
+			t.Errorf("%s: ref %q, status %q, response %s; want %q", payload, e.Ref, e.Status, e.Payload, want)
 		}
 	}
 }
@@ -37,13 +37,13 @@ func TestV2TakesRepliesApart(t *testing.T) {
 		`["1","1","t","phx_reply",{"response":{"status":"error"},"status":"ok"}]`:       {"ok", `{"status":"error"}`},
 		`["1","1","t","phx_reply",{"response":"x\",\"status\":\"error","status":"ok"}]`: {"ok", `"x\",\"status\":\"error"`},
 	} {
-		var e envelope
-		if err := e.readV2([]byte(frame), false); err != nil {
+		var e Envelope
+		if err := e.ReadV2([]byte(frame), false); err != nil {
 			t.Errorf("%s: %v", frame, err)
 			continue
 		}
-		if string(e.status) != want[0] || string(e.payload) != want[1] || e.status == nil {
-			t.Errorf("%s: status %q, response %s; want %q, %s", frame, e.status, e.payload, want[0], want[1])
+		if string(e.Status) != want[0] || string(e.Payload) != want[1] || e.Status == nil {
+			t.Errorf("%s: status %q, response %s; want %q, %s", frame, e.Status, e.Payload, want[0], want[1])
 		}
 	}
 	for frame, want := range map[string][3]string{
@@ -52,13 +52,13 @@ func TestV2TakesRepliesApart(t *testing.T) {
 		"\x01\x00\x01\x01\x001t":                    {"1", "", ""},
 		"\x01\x01\x01\x01\x0911tmy_statusrest\x00r": {"1", "my_status", "rest\x00r"},
 	} {
-		var e envelope
-		if err := e.readV2([]byte(frame), true); err != nil {
+		var e Envelope
+		if err := e.ReadV2([]byte(frame), true); err != nil {
 			t.Errorf("%q: %v", frame, err)
 			continue
 		}
-		if string(e.ref) != want[0] || string(e.status) != want[1] || string(e.payload) != want[2] || string(e.event) != eventReply || e.status == nil {
-			t.Errorf("%q: ref %q, status %q, response %q; want %q", frame, e.ref, e.status, e.payload, want)
+		if string(e.Ref) != want[0] || string(e.Status) != want[1] || string(e.Payload) != want[2] || string(e.Event) != eventReply || e.Status == nil {
+			t.Errorf("%q: ref %q, status %q, response %q; want %q", frame, e.Ref, e.Status, e.Payload, want)
 		}
 	}
 }
@@ -88,10 +88,10 @@ func TestAReplyIsSplitRightOrRefused(t *testing.T) {
 		`{"response":1}`:                                      `null 1`,
 		`"ok"`:                                                ``,
 	} {
-		var e envelope
-		err := e.readV2([]byte(`["1","2","t","phx_reply",`+payload+`]`), false)
-		if want == "" && err == nil || want != "" && (err != nil || string(e.status)+" "+string(e.payload) != want) {
-			t.Errorf("%s: %s %s, %v; want %q", payload, e.status, e.payload, err, want)
+		var e Envelope
+		err := e.ReadV2([]byte(`["1","2","t","phx_reply",`+payload+`]`), false)
+		if want == "" && err == nil || want != "" && (err != nil || string(e.Status)+" "+string(e.Payload) != want) {
+			t.Errorf("%s: %s %s, %v; want %q", payload, e.Status, e.Payload, err, want)
 		}
 	}
 }

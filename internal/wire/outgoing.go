@@ -1,46 +1,46 @@
-package phoenix
+package wire
 
 import "strconv"
 
 // An Outgoing is what goes into a frame, by value: whoever frames it needs no
 // lock and no reference to the state that it was taken from.
-type wireOutgoing struct {
-	joinRef uint64 // 0 for null
-	ref     uint64
-	topic   string
-	event   string
-	payload []byte // JSON text that [CheckJSON] has passed, or binary data
-	binary  bool
+type Outgoing struct {
+	JoinRef uint64 // 0 for null
+	Ref     uint64
+	Topic   string
+	Event   string
+	Payload []byte // JSON text that [CheckJSON] has passed, or binary data
+	Binary  bool
 }
 
 // A Misfit says which part of a message cannot be sent, and why.
-type misfit struct {
-	field  string // "topic", "event", "payload", …
-	reason string
-	err    error // the cause, if there is one
+type Misfit struct {
+	Field  string // "topic", "event", "payload", …
+	Reason string
+	Err    error // the cause, if there is one
 }
 
-func (m *misfit) Error() string {
-	msg := "bad " + m.field + ": " + m.reason
-	if m.err != nil {
-		msg += ": " + m.err.Error()
+func (m *Misfit) Error() string {
+	msg := "bad " + m.Field + ": " + m.Reason
+	if m.Err != nil {
+		msg += ": " + m.Err.Error()
 	}
 	return msg
 }
 
 // Unwrap returns the cause.
-func (m *misfit) Unwrap() error { return m.err }
+func (m *Misfit) Unwrap() error { return m.Err }
 
-// refString returns a ref as text, and "" for 0.
-func refString(ref uint64) string {
+// RefString returns a ref as text, and "" for 0.
+func RefString(ref uint64) string {
 	if ref == 0 {
 		return ""
 	}
 	return strconv.FormatUint(ref, 10)
 }
 
-// parseRef returns the number of a ref that we made, or 0 for any other.
-func parseRef(b []byte) uint64 {
+// ParseRef returns the number of a ref that we made, or 0 for any other.
+func ParseRef(b []byte) uint64 {
 	if len(b) == 0 || len(b) > 19 {
 		return 0
 	}

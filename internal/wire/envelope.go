@@ -1,4 +1,4 @@
-package phoenix
+package wire
 
 import (
 	"bytes"
@@ -22,19 +22,19 @@ const (
 	replyResponseKey = `","response":`
 )
 
-// An envelope is a message as views of the frame it came in. Nil means null.
-type envelope struct {
-	joinRef, ref, topic, event []byte
-	payload                    []byte
-	binary                     bool
-	// For a reply: its parts, found by splitReply or by a binary layout.
-	status []byte
+// An Envelope is a message as views of the frame it came in. Nil means null.
+type Envelope struct {
+	JoinRef, Ref, Topic, Event []byte
+	Payload                    []byte
+	Binary                     bool
+	// For a reply: its parts, found by SplitReply or by a binary layout.
+	Status []byte
 }
 
-// splitReply takes {"status":…,"response":…} apart. Its payload is JSON only once
-// this or [envelope.checkPayload] has returned nil.
-func (e *envelope) splitReply() error {
-	if string(e.event) != eventReply || e.status != nil || e.binary {
+// SplitReply takes {"status":…,"response":…} apart. Its payload is JSON only once
+// this or [Envelope.CheckPayload] has returned nil.
+func (e *Envelope) SplitReply() error {
+	if string(e.Event) != eventReply || e.Status != nil || e.Binary {
 		return nil
 	}
 	if !e.splitReplyFast() {
@@ -44,9 +44,9 @@ func (e *envelope) splitReply() error {
 }
 
 // splitReplyFast does it where the keys and blanks are as Phoenix writes them.
-func (e *envelope) splitReplyFast() bool {
-	p := e.payload
-	s := jsonScanner{data: p}
+func (e *Envelope) splitReplyFast() bool {
+	p := e.Payload
+	s := scanner{data: p}
 	if bytes.HasPrefix(p, []byte(replyPrefix)) {
 		start := len(replyPrefix)
 		end := s.behindValue(start, 1)
@@ -58,7 +58,7 @@ func (e *envelope) splitReplyFast() bool {
 		if string(status[n:]) != `"}` {
 			return false
 		}
-		e.status, e.payload = status[:n:n], p[start:end:end]
+		e.Status, e.Payload = status[:n:n], p[start:end:end]
 		return true
 	}
 	if !bytes.HasPrefix(p, []byte(replyStatusFirst)) {
@@ -74,25 +74,25 @@ func (e *envelope) splitReplyFast() bool {
 	if end < 0 || string(p[end:]) != "}" {
 		return false
 	}
-	e.status, e.payload = status[:n:n], p[start:end:end]
+	e.Status, e.Payload = status[:n:n], p[start:end:end]
 	return true
 }
 
 // splitReplySlow does it for any object. Unknown keys are ignored, and of equal
 // ones the last counts, as in JavaScript.
-func (e *envelope) splitReplySlow() error {
-	if err := e.checkPayload(); err != nil {
+func (e *Envelope) splitReplySlow() error {
+	if err := e.CheckPayload(); err != nil {
 		return err
 	}
-	if kindOf(e.payload) != '{' {
+	if KindOf(e.Payload) != '{' {
 		return errors.New("reply payload: want an object")
 	}
 	status, response := []byte(nil), []byte("null")
-	for key, value := range members(e.payload) {
+	for key, value := range Members(e.Payload) {
 		switch {
-		case isName(key, "status"):
+		case IsName(key, "status"):
 			status = value
-		case isName(key, "response"):
+		case IsName(key, "response"):
 			response = value
 		}
 	}
@@ -105,13 +105,13 @@ func (e *envelope) splitReplySlow() error {
 	if status == nil {
 		status = []byte("null")
 	}
-	e.status, e.payload = status, response
+	e.Status, e.Payload = status, response
 	return nil
 }
 
-// checkPayload makes sure that the payload can be decoded.
-func (e *envelope) checkPayload() error {
-	if !e.binary && !scanJSON(e.payload).valid {
+// CheckPayload makes sure that the payload can be decoded.
+func (e *Envelope) CheckPayload() error {
+	if !e.Binary && !Scan(e.Payload).Valid {
 		return errors.New("the payload is not JSON")
 	}
 	return nil
