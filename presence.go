@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+
+	"github.com/phxgo/phoenix/internal/roster"
 )
 
 // The events by which Phoenix's documentation has presences sent.
@@ -99,7 +101,7 @@ type Presence[M any] struct {
 // closed from the beginning, and Err says why.
 func NewPresence[M any](c *Channel, opts *PresenceOptions) *Presence[M] {
 	s := c.socket
-	p := &Presence[M]{socket: s, list: newTreap[PresenceEntry[M]]()}
+	p := &Presence[M]{socket: s, list: roster.NewSortedMap[PresenceEntry[M]]()}
 	p.feed = presenceFeed{channel: c, owner: p, stateEvent: EventPresenceState, diffEvent: EventPresenceDiff}
 	p.callbacks.queue = newStepQueue[M]()
 	f := &p.feed
@@ -234,20 +236,20 @@ func (p *Presence[M]) Len() int { return p.Snapshot().Len() }
 // All returns an iterator over the entries, in the order of their keys.
 func (s PresenceSnapshot[M]) All() iter.Seq[PresenceEntry[M]] {
 	return func(yield func(PresenceEntry[M]) bool) {
-		s.list.all(func(e *PresenceEntry[M]) bool { return yield(*e) })
+		s.list.All(func(e *PresenceEntry[M]) bool { return yield(*e) })
 	}
 }
 
 // Get returns the entry of a key, and whether there is one.
 func (s PresenceSnapshot[M]) Get(key string) (PresenceEntry[M], bool) {
-	if e := s.list.get(key); e != nil {
+	if e := s.list.Get(key); e != nil {
 		return *e, true
 	}
 	return PresenceEntry[M]{Key: key}, false
 }
 
 // Len returns how many keys there are.
-func (s PresenceSnapshot[M]) Len() int { return s.list.n }
+func (s PresenceSnapshot[M]) Len() int { return s.list.Len() }
 
 // Status returns how far the list could be relied on when the snapshot was taken.
 func (s PresenceSnapshot[M]) Status() PresenceStatus { return s.status }

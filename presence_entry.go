@@ -1,237 +1,77 @@
 package phoenix
 
-import (
-	"bytes"
-	"encoding/json"
-	"slices"
-)
+import "github.com/phxgo/phoenix/internal/roster"
+
+// The list itself is the work of package roster: how it is decoded, what a state
+// or a diff makes of it, and what has changed between two lists.
 
 // A PresenceEntry is who is present under one key: a user, say, with a meta for
 // each of their devices. Entries are shared between snapshots and changes: treat
-// them as read-only.
-type PresenceEntry[M any] struct {
-	Key string
-	// Metas are in the order in which they came. In a list there is at least
-	// one; an entry without any stands for somebody who is not present.
-	Metas []PresenceMeta[M]
-	// Fields is the JSON object of what fetch/2 on the server added next to the
-	// metas: {} if it added nothing. Get at it with its Decode.
-	Fields Payload
-}
+// them as read-only. Its fields:
+//
+//	Key string
+//	// Metas are in the order in which they came. In a list there is at least
+//	// one; an entry without any stands for somebody who is not present.
+//	Metas []PresenceMeta[M]
+//	// Fields is the JSON object of what fetch/2 on the server added next to the
+//	// metas: {} if it added nothing. Get at it with its Decode.
+//	Fields Payload
+type PresenceEntry[M any] = roster.Entry[M, Payload]
 
 // A PresenceMeta is one thing that the server tracks under a key: as a rule, one
-// joined channel.
-type PresenceMeta[M any] struct {
-	// Ref is the phx_ref, which is unique. It is "" if the server, against its
-	// custom, sends none; then metas are told apart by their text.
-	Ref string
-	// PrevRef is the phx_ref_prev, which the last update replaced, or "".
-	PrevRef string
-	// Value is what the meta decodes into.
-	Value M
-	// Raw is the JSON text of the meta, with its refs.
-	Raw json.RawMessage
-	// Err says why Raw cannot be decoded into an M; Value is zero then.
-	Err error
-}
+// joined channel. Its fields:
+//
+//	// Ref is the phx_ref, which is unique. It is "" if the server, against its
+//	// custom, sends none; then metas are told apart by their text.
+//	Ref string
+//	// PrevRef is the phx_ref_prev, which the last update replaced, or "".
+//	PrevRef string
+//	// Value is what the meta decodes into.
+//	Value M
+//	// Raw is the JSON text of the meta, with its refs.
+//	Raw json.RawMessage
+//	// Err says why Raw cannot be decoded into an M; Value is zero then.
+//	Err error
+type PresenceMeta[M any] = roster.Meta[M]
 
-// same reports whether both are the same thing that is tracked.
-func (m *PresenceMeta[M]) same(o *PresenceMeta[M]) bool {
-	if m.Ref != "" || o.Ref != "" {
-		return m.Ref == o.Ref
-	}
-	return bytes.Equal(m.Raw, o.Raw)
-}
-
-// id is equal for two metas that are the same.
-func (m *PresenceMeta[M]) id() string {
-	if m.Ref != "" {
-		return "r" + m.Ref
-	}
-	return "t" + string(m.Raw)
-}
-
-// PresenceKind says what a [PresenceChange] is.
-type PresenceKind int
+// PresenceKind says what a [PresenceChange] is. It prints as "join", "leave" or
+// "update".
+type PresenceKind = roster.Kind
 
 // The kinds of changes.
 const (
 	// PresenceJoin: metas came, and none went.
-	PresenceJoin PresenceKind = iota + 1
+	PresenceJoin = roster.Join
 	// PresenceLeave: metas went, and none came.
-	PresenceLeave
+	PresenceLeave = roster.Leave
 	// PresenceUpdate: metas were replaced by others, as Presence.update does, or
 	// something else of the entry changed.
-	PresenceUpdate
+	PresenceUpdate = roster.Update
 )
 
-func (k PresenceKind) String() string {
-	switch k {
-	case PresenceJoin:
-		return "join"
-	case PresenceLeave:
-		return "leave"
-	case PresenceUpdate:
-		return "update"
-	}
-	return "unknown"
-}
-
 // A PresenceChange is what changed under one key. It is read-only, as entries
-// are.
-type PresenceChange[M any] struct {
-	Kind PresenceKind
-	Key  string
-	// Joined and Left are the metas that came and went. An update has both, or
-	// neither if only Fields changed, or the text or order of metas.
-	Joined, Left []PresenceMeta[M]
-	// Before and After are the entry before and after the change. Before has no
-	// Metas if nobody was present under the key, After if nobody is any more.
-	Before, After PresenceEntry[M]
-	// Resync says that the change was found by comparing the list with a state
-	// that the server sent after a join or rejoin, and not told by a diff: it
-	// may have happened at any time since the list was last in sync.
-	Resync bool
-}
+// are. Its fields:
+//
+//	Kind PresenceKind
+//	Key  string
+//	// Joined and Left are the metas that came and went. An update has both, or
+//	// neither if only Fields changed, or the text or order of metas.
+//	Joined, Left []PresenceMeta[M]
+//	// Before and After are the entry before and after the change. Before has no
+//	// Metas if nobody was present under the key, After if nobody is any more.
+//	Before, After PresenceEntry[M]
+//	// Resync says that the change was found by comparing the list with a state
+//	// that the server sent after a join or rejoin, and not told by a diff: it
+//	// may have happened at any time since the list was last in sync.
+//	Resync bool
+//
+// Its method CameOnline reports whether nobody was present under the key before:
+// the first meta came, not another one. WentOffline reports whether nobody is
+// present under the key any more: the last meta went, not one of several.
+type PresenceChange[M any] = roster.Change[M, Payload]
 
-// CameOnline reports whether nobody was present under the key before: the first
-// meta came, not another one.
-func (c PresenceChange[M]) CameOnline() bool {
-	return len(c.Before.Metas) == 0 && len(c.After.Metas) > 0
-}
+// A presenceList is who is present, by key.
+type presenceList[M any] = roster.List[M, Payload]
 
-// WentOffline reports whether nobody is present under the key any more: the last
-// meta went, not one of several.
-func (c PresenceChange[M]) WentOffline() bool {
-	return len(c.Before.Metas) > 0 && len(c.After.Metas) == 0
-}
-
-// newChange makes the change from one entry of a key to another, nil for none,
-// or returns false if nobody can tell them apart.
-func newChange[M any](key string, before, after *PresenceEntry[M]) (c PresenceChange[M], ok bool) {
-	c.Key = key
-	c.Before.Key, c.After.Key = key, key
-	switch {
-	case before == nil:
-		c.After = *after
-		c.Joined = after.Metas
-	case after == nil:
-		c.Before = *before
-		c.Left = before.Metas
-	default:
-		c.Before, c.After = *before, *after
-		a, b := withoutCommon(before.Metas, after.Metas)
-		c.Joined, c.Left = missing(b, a), missing(a, b)
-	}
-	switch joined, left := len(c.Joined) > 0, len(c.Left) > 0; {
-	case joined && !left:
-		c.Kind = PresenceJoin
-	case left && !joined:
-		c.Kind = PresenceLeave
-	default:
-		c.Kind = PresenceUpdate
-		return c, joined || !before.identical(after)
-	}
-	return c, true
-}
-
-// identical reports whether two entries of a key are the same.
-func (e *PresenceEntry[M]) identical(o *PresenceEntry[M]) bool {
-	return bytes.Equal(e.Fields.data, o.Fields.data) &&
-		slices.EqualFunc(e.Metas, o.Metas, func(m, n PresenceMeta[M]) bool { return bytes.Equal(m.Raw, n.Raw) })
-}
-
-// withoutCommon returns two lists without the metas that both begin and end with.
-func withoutCommon[M any](a, b []PresenceMeta[M]) (restA, restB []PresenceMeta[M]) {
-	for len(a) > 0 && len(b) > 0 && a[0].same(&b[0]) {
-		a, b = a[1:], b[1:]
-	}
-	for len(a) > 0 && len(b) > 0 && a[len(a)-1].same(&b[len(b)-1]) {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	return a, b
-}
-
-// missing returns the metas of a that are not in b.
-func missing[M any](a, b []PresenceMeta[M]) []PresenceMeta[M] {
-	set := newMetaSet(b, len(a))
-	var out []PresenceMeta[M]
-	for i := range a {
-		if set.find(&a[i]) < 0 {
-			out = append(out, a[i])
-		}
-	}
-	return out
-}
-
-// equal reports whether two entries of a key are the same but for the order of
-// their metas.
-func (e *PresenceEntry[M]) equal(o *PresenceEntry[M]) bool {
-	if len(e.Metas) != len(o.Metas) || !bytes.Equal(e.Fields.data, o.Fields.data) {
-		return false
-	}
-	set := newMetaSet(o.Metas, len(e.Metas))
-	for i := range e.Metas {
-		at := set.find(&e.Metas[i])
-		if at < 0 || !bytes.Equal(e.Metas[i].Raw, o.Metas[at].Raw) {
-			return false
-		}
-	}
-	return true
-}
-
-// A metaSet finds metas in a list. Most keys have one or two of them; but all
-// guests may be under one key, so that there is an index if many are looked for in
-// many.
-type metaSet[M any] struct {
-	list  []PresenceMeta[M]
-	few   bool // only few are looked for
-	index map[string]int
-}
-
-// fewMetas is how many metas are looked for, or looked through, without an index.
-const fewMetas = 8
-
-// newMetaSet makes a set in which about as many metas will be looked for as wanted
-// says.
-func newMetaSet[M any](list []PresenceMeta[M], wanted int) *metaSet[M] {
-	s := &metaSet[M]{list: list, few: wanted <= fewMetas}
-	s.ensureIndex()
-	return s
-}
-
-func (s *metaSet[M]) ensureIndex() {
-	if s.few || len(s.list) <= fewMetas {
-		return
-	}
-	s.index = make(map[string]int, 2*len(s.list))
-	for i := range s.list {
-		s.index[s.list[i].id()] = i
-	}
-}
-
-// find returns where in the list a meta is, or -1.
-func (s *metaSet[M]) find(m *PresenceMeta[M]) int {
-	if s.index != nil {
-		if i, ok := s.index[m.id()]; ok {
-			return i
-		}
-		return -1
-	}
-	for i := range s.list {
-		if m.same(&s.list[i]) {
-			return i
-		}
-	}
-	return -1
-}
-
-// add appends a meta that is not in the set.
-func (s *metaSet[M]) add(m *PresenceMeta[M]) {
-	s.list = append(s.list, *m)
-	if s.index == nil {
-		s.ensureIndex()
-		return
-	}
-	s.index[m.id()] = len(s.list) - 1
-}
+// A presenceDecoder decodes states and diffs.
+type presenceDecoder[M any] = roster.Decoder[M, Payload]

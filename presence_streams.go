@@ -64,8 +64,8 @@ func (p *Presence[M]) Changes(ctx context.Context) iter.Seq[PresenceChange[M]] {
 	s := p.socket
 	w := &presenceStream[M]{queue: newStepQueue[M](), awake: make(chan struct{}, 1)}
 	s.lock()
-	if p.list.n > 0 {
-		w.put(presenceStep[M]{from: presenceList[M]{seed: p.list.seed}, to: p.list, resync: true})
+	if p.list.Len() > 0 {
+		w.put(presenceStep[M]{from: p.list.Emptied(), to: p.list, resync: true})
 	}
 	if p.feed.over {
 		w.end()
@@ -136,7 +136,7 @@ func (p *Presence[M]) Snapshots(ctx context.Context) iter.Seq[PresenceSnapshot[M
 			snap, over := PresenceSnapshot[M]{p.list, p.feed.status()}, p.feed.over
 			s.mu.Unlock()
 			settled := over || snap.status != PresenceClosed // else more may be ready
-			if settled && (first || snap.status != last.status || snap.list.root != last.list.root) {
+			if settled && (first || snap.status != last.status || !snap.list.Same(last.list)) {
 				if last = snap; !yield(snap) {
 					return
 				}

@@ -1,5 +1,13 @@
 package phoenix
 
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/phxgo/phoenix/internal/roster"
+)
+
 // A presenceStep is how a list became another: by one state or diff, or by several
 // that a consumer was too slow to see one by one. What a consumer has to be told
 // is found by comparing the two.
@@ -14,19 +22,7 @@ type presenceStep[M any] struct {
 
 // changes returns what changed, in the order of the keys, those that left last.
 func (st *presenceStep[M]) changes() []PresenceChange[M] {
-	var changes, leaves []PresenceChange[M]
-	st.from.compare(st.to, func(key string, before, after *PresenceEntry[M]) {
-		c, ok := newChange(key, before, after)
-		c.Resync = st.resync
-		switch {
-		case !ok:
-		case c.Kind == PresenceLeave:
-			leaves = append(leaves, c)
-		default:
-			changes = append(changes, c)
-		}
-	})
-	return append(changes, leaves...)
+	return roster.Changes(st.from, st.to, st.resync)
 }
 
 // add makes one step of two, the second of which follows the first.
@@ -92,12 +88,12 @@ func (p *Presence[M]) publish(st presenceStep[M], in presenceInput) {
 	f := &p.feed
 	if in.state {
 		f.shown = in.gen
-	} else if st.from.root == st.to.root {
+	} else if st.from.Same(st.to) {
 		return // nothing new
 	}
 	p.list = st.to
 	st.synced = f.status() == PresenceSynced
-	if st.from.root != st.to.root {
+	if !st.from.Same(st.to) {
 		for _, w := range p.streams {
 			w.put(st)
 		}
@@ -111,9 +107,12 @@ func (p *Presence[M]) publish(st presenceStep[M], in presenceInput) {
 // applyState applies a state, if it is one.
 func (p *Presence[M]) applyState(st *presenceStep[M], m *Message) bool {
 	d := p.decoder()
-	state, err := d.state(m.Payload)
+	state, err := d.State(m.Payload.Bytes())
+	if m.Payload.binary {
+		err = errPresenceBinary
+	}
 	if err == nil {
-		st.to = withState(st.to, state)
+		st.to = roster.WithState(st.to, state)
 	}
 	p.report(d, m, err)
 	return err == nil
@@ -122,26 +121,33 @@ func (p *Presence[M]) applyState(st *presenceStep[M], m *Message) bool {
 // applyDiff applies a diff, if it is one.
 func (p *Presence[M]) applyDiff(st *presenceStep[M], m *Message) bool {
 	d := p.decoder()
-	joins, leaves, err := d.diff(m.Payload)
+	joins, leaves, err := d.Diff(m.Payload.Bytes())
+	if m.Payload.binary {
+		err = errPresenceBinary
+	}
 	if err == nil {
-		st.to = withDiff(st.to, joins, leaves)
+		st.to = roster.WithDiff(st.to, joins, leaves)
 	}
 	p.report(d, m, err)
 	return err == nil
 }
 
 func (p *Presence[M]) decoder() *presenceDecoder[M] {
-	return &presenceDecoder[M]{codec: &p.socket.set.codec}
+	codec := &p.socket.set.codec
+	return &presenceDecoder[M]{
+		Unmarshal: codec.unmarshal,
+		Fields:    func(text []byte) Payload { return Payload{data: text, codec: codec} },
+	}
 }
 
 // report reports what was not understood.
 func (p *Presence[M]) report(d *presenceDecoder[M], m *Message, err error) {
 	s := p.socket
-	pe := d.complaint(m, err)
-	if pe == nil && d.misfits > 0 {
+	pe := complaint(d, m, err)
+	if pe == nil && d.Misfits > 0 {
 		s.mu.Lock()
 		if !p.misfit {
-			pe = d.misfitting(m)
+			pe = misfitting(d, m)
 		}
 		p.misfit = true
 		s.mu.Unlock()
@@ -155,4 +161,28 @@ func (p *Presence[M]) report(d *presenceDecoder[M], m *Message, err error) {
 	s.lock()
 	defer s.unlock()
 	s.reportProtocol(pe)
+}
+
+var errPresenceBinary = errors.New("binary data where a JSON object belongs")
+
+// misfitting returns what is to be reported about metas that are no M.
+func misfitting[M any](d *presenceDecoder[M], m *Message) *ProtocolError {
+	return &ProtocolError{ // without the error, which may quote a meta
+		Topic: m.Topic, Event: m.Event, Size: len(m.Payload.Bytes()),
+		Reason: fmt.Sprintf("%d of its metas do not fit a %v: see PresenceMeta.Err", d.Misfits, reflect.TypeFor[M]()),
+	}
+}
+
+// complaint returns what is to be reported about the payload; nil: nothing.
+func complaint[M any](d *presenceDecoder[M], m *Message, err error) *ProtocolError {
+	pe := &ProtocolError{Topic: m.Topic, Event: m.Event, Size: len(m.Payload.Bytes()), Binary: m.Payload.binary}
+	switch {
+	case err != nil:
+		pe.Reason = err.Error()
+	case d.Skipped > 0:
+		pe.Reason = fmt.Sprintf("%d of its parts skipped; the first: %s", d.Skipped, d.Reason)
+	default:
+		return nil
+	}
+	return pe
 }

@@ -1,4 +1,4 @@
-package phoenix
+package roster
 
 import (
 	"bytes"
@@ -37,27 +37,33 @@ func TestPresenceDecodes(t *testing.T) {
 	}
 }
 
-type decodedEntry = PresenceEntry[json.RawMessage]
+// A text is the JSON text of fields.
+type text []byte
+
+func (t text) Bytes() []byte {
+	if t == nil {
+		return []byte("{}")
+	}
+	return t
+}
+
+type decodedEntry = Entry[json.RawMessage, text]
 
 func checkPresenceDecode(t *testing.T, data []byte) {
 	t.Helper()
 	before := bytes.Clone(data)
-	p := Payload{data: data}
-	if data == nil {
-		p.data = []byte{}
-	}
-	d := &presenceDecoder[json.RawMessage]{codec: &codec{unmarshal: json.Unmarshal}}
-	state, err := d.state(p)
+	d := &Decoder[json.RawMessage, text]{Unmarshal: json.Unmarshal, Fields: func(b []byte) text { return b }}
+	state, err := d.State(data)
 	var object map[string]json.RawMessage
-	jerr := json.Unmarshal(p.Bytes(), &object)
+	jerr := json.Unmarshal(data, &object)
 	if (err == nil) != (jerr == nil && object != nil) {
 		t.Fatalf("state %q: %v, json says %v", data, err, jerr)
 	}
 	if err == nil {
-		checkEntries(t, data, state, object, d.skipped, true)
+		checkEntries(t, data, state, object, d.Skipped, true)
 	}
-	d = &presenceDecoder[json.RawMessage]{codec: &codec{unmarshal: json.Unmarshal}}
-	joins, leaves, err := d.diff(p)
+	d = &Decoder[json.RawMessage, text]{Unmarshal: json.Unmarshal, Fields: func(b []byte) text { return b }}
+	joins, leaves, err := d.Diff(data)
 	if known := object["joins"] != nil || object["leaves"] != nil; (err == nil) != known {
 		t.Fatalf("diff %q: %v, want an error: %v", data, err, !known)
 	}
@@ -66,11 +72,11 @@ func checkPresenceDecode(t *testing.T, data []byte) {
 		_ = json.Unmarshal(object["joins"], &in) // nil if it is no object
 		_ = json.Unmarshal(object["leaves"], &out)
 		// Of members that are there twice the decoder counts all mistakes.
-		checkEntries(t, data, joins, in, d.skipped, true)
-		checkEntries(t, data, leaves, out, d.skipped, false)
+		checkEntries(t, data, joins, in, d.Skipped, true)
+		checkEntries(t, data, leaves, out, d.Skipped, false)
 	}
-	list := withDiff(withState(newTreap[decodedEntry](), state), joins, leaves)
-	for e := range list.all {
+	list := WithDiff(WithState(NewSortedMap[decodedEntry](), state), joins, leaves)
+	for e := range list.All {
 		if len(e.Metas) == 0 {
 			t.Fatalf("%q is in the list without metas", e.Key)
 		}
@@ -101,7 +107,7 @@ func checkEntries(t *testing.T, data []byte, got []*decodedEntry, object map[str
 		if w == nil {
 			continue // of an earlier member with the same key, which the last one spoilt
 		}
-		if !e.Fields.sameJSON(w.Fields) || len(e.Metas) != len(w.Metas) {
+		if !sameJSON(e.Fields, w.Fields) || len(e.Metas) != len(w.Metas) {
 			t.Fatalf("%q: %q is %+v, want %+v", data, e.Key, e, w)
 		}
 		for i := range e.Metas {
@@ -121,7 +127,7 @@ func checkEntries(t *testing.T, data []byte, got []*decodedEntry, object map[str
 	}
 }
 
-func (p Payload) sameJSON(q Payload) bool {
+func sameJSON(p, q text) bool {
 	var a, b map[string]json.RawMessage
 	return json.Unmarshal(p.Bytes(), &a) == nil && json.Unmarshal(q.Bytes(), &b) == nil &&
 		maps.EqualFunc(a, b, func(x, y json.RawMessage) bool { return bytes.Equal(x, y) })
@@ -140,18 +146,18 @@ func referenceEntry(value json.RawMessage, whole bool) (*decodedEntry, bool) {
 	e := &decodedEntry{}
 	delete(members, "metas")
 	if whole && len(members) > 0 {
-		e.Fields.data = joinMembers(members)
+		e.Fields = joinMembers(members)
 	}
 	for _, raw := range metas {
 		var fields map[string]json.RawMessage
 		if json.Unmarshal(raw, &fields) != nil || fields == nil {
 			continue
 		}
-		m := PresenceMeta[json.RawMessage]{Raw: raw, Ref: referenceRef(fields["phx_ref"]), PrevRef: referenceRef(fields["phx_ref_prev"])}
+		m := Meta[json.RawMessage]{Raw: raw, Ref: referenceRef(fields["phx_ref"]), PrevRef: referenceRef(fields["phx_ref_prev"])}
 		if whole {
 			m.Value = raw
 		}
-		if !slices.ContainsFunc(e.Metas, func(o PresenceMeta[json.RawMessage]) bool { return m.id() == o.id() }) {
+		if !slices.ContainsFunc(e.Metas, func(o Meta[json.RawMessage]) bool { return m.id() == o.id() }) {
 			e.Metas = append(e.Metas, m)
 		}
 	}

@@ -1,4 +1,4 @@
-package phoenix
+package roster
 
 import (
 	"bytes"
@@ -6,37 +6,37 @@ import (
 	"slices"
 )
 
-// A presenceList is who is present, by key.
-type presenceList[M any] = treap[PresenceEntry[M]]
+// A List is who is present, by key.
+type List[M any, F Text] = SortedMap[Entry[M, F]]
 
-// withState returns the list that a state makes of another: what did not change
+// WithState returns the list that a state makes of another: what did not change
 // stays the same entry. The entries are in the order of their keys.
-func withState[M any](list presenceList[M], state []*PresenceEntry[M]) presenceList[M] {
+func WithState[M any, F Text](list List[M, F], state []*Entry[M, F]) List[M, F] {
 	was, i := list, 0
-	for old := range was.all {
+	for old := range was.All {
 		for i < len(state) && state[i].Key < old.Key {
 			i++
 		}
 		if i == len(state) || state[i].Key != old.Key || len(state[i].Metas) == 0 {
-			list = list.without(old.Key)
+			list = list.Without(old.Key)
 		}
 	}
 	for _, e := range state {
 		if len(e.Metas) == 0 {
 			continue
 		}
-		if old := was.get(e.Key); old == nil || !old.equal(e) {
-			list = list.with(e.Key, e)
+		if old := was.Get(e.Key); old == nil || !old.equal(e) {
+			list = list.With(e.Key, e)
 		}
 	}
 	return list
 }
 
-// withDiff returns the list that a diff makes of another: under each key what joins
+// WithDiff returns the list that a diff makes of another: under each key what joins
 // comes before what leaves. Both are in the order of their keys.
-func withDiff[M any](list presenceList[M], joins, leaves []*PresenceEntry[M]) presenceList[M] {
+func WithDiff[M any, F Text](list List[M, F], joins, leaves []*Entry[M, F]) List[M, F] {
 	for len(joins) > 0 || len(leaves) > 0 {
-		var join, leave *PresenceEntry[M]
+		var join, leave *Entry[M, F]
 		if len(leaves) == 0 || len(joins) > 0 && joins[0].Key <= leaves[0].Key {
 			join, joins = joins[0], joins[1:]
 		}
@@ -44,13 +44,13 @@ func withDiff[M any](list presenceList[M], joins, leaves []*PresenceEntry[M]) pr
 			leave, leaves = leaves[0], leaves[1:]
 		}
 		key := cmp.Or(join, leave).Key
-		old := list.get(key)
+		old := list.Get(key)
 		switch e := old.joined(join).left(leave); e {
 		case old: // as after a leave that the client has missed
 		case nil:
-			list = list.without(key)
+			list = list.Without(key)
 		default:
-			list = list.with(key, e)
+			list = list.With(key, e)
 		}
 	}
 	return list
@@ -58,7 +58,7 @@ func withDiff[M any](list presenceList[M], joins, leaves []*PresenceEntry[M]) pr
 
 // joined returns the entry to which the metas of another have come, and which has
 // its fields. It is the same if that changes nothing. Nil is the entry of nobody.
-func (e *PresenceEntry[M]) joined(by *PresenceEntry[M]) *PresenceEntry[M] {
+func (e *Entry[M, F]) joined(by *Entry[M, F]) *Entry[M, F] {
 	switch {
 	case by == nil:
 		return e
@@ -67,7 +67,7 @@ func (e *PresenceEntry[M]) joined(by *PresenceEntry[M]) *PresenceEntry[M] {
 	case e == nil:
 		return by
 	}
-	changed := !bytes.Equal(e.Fields.data, by.Fields.data)
+	changed := !bytes.Equal(e.Fields.Bytes(), by.Fields.Bytes())
 	set := newMetaSet(slices.Clip(e.Metas), len(by.Metas))
 	for i := range by.Metas {
 		m := &by.Metas[i]
@@ -86,17 +86,17 @@ func (e *PresenceEntry[M]) joined(by *PresenceEntry[M]) *PresenceEntry[M] {
 	if !changed {
 		return e
 	}
-	return &PresenceEntry[M]{Key: e.Key, Metas: set.list, Fields: by.Fields}
+	return &Entry[M, F]{Key: e.Key, Metas: set.list, Fields: by.Fields}
 }
 
 // left returns the entry without the metas of another, or nil if none remain. It
 // is the same if it had none of them.
-func (e *PresenceEntry[M]) left(by *PresenceEntry[M]) *PresenceEntry[M] {
+func (e *Entry[M, F]) left(by *Entry[M, F]) *Entry[M, F] {
 	if e == nil || by == nil {
 		return e
 	}
 	gone := newMetaSet(by.Metas, len(e.Metas))
-	goes := func(m PresenceMeta[M]) bool { return gone.find(&m) >= 0 }
+	goes := func(m Meta[M]) bool { return gone.find(&m) >= 0 }
 	switch first := slices.IndexFunc(e.Metas, goes); {
 	case first < 0:
 		return e
@@ -107,5 +107,23 @@ func (e *PresenceEntry[M]) left(by *PresenceEntry[M]) *PresenceEntry[M] {
 	if len(rest) == 0 {
 		return nil
 	}
-	return &PresenceEntry[M]{Key: e.Key, Metas: slices.Clip(rest), Fields: e.Fields}
+	return &Entry[M, F]{Key: e.Key, Metas: slices.Clip(rest), Fields: e.Fields}
+}
+
+// Changes returns what changed from one list to another, in the order of the keys, those
+// that left last.
+func Changes[M any, F Text](from, to List[M, F], resync bool) []Change[M, F] {
+	var changes, leaves []Change[M, F]
+	from.compare(to, func(key string, before, after *Entry[M, F]) {
+		c, ok := newChange(key, before, after)
+		c.Resync = resync
+		switch {
+		case !ok:
+		case c.Kind == Leave:
+			leaves = append(leaves, c)
+		default:
+			changes = append(changes, c)
+		}
+	})
+	return append(changes, leaves...)
 }

@@ -1,33 +1,44 @@
-package phoenix
+package roster
 
 import "hash/maphash"
 
-// A treap is a map with its keys in order that never changes: with and without
+// A SortedMap is a map with its keys in order that never changes: With and Without
 // return another one, which shares with it all but the way to one key. So a
 // snapshot is a copy of the struct, and costs nothing.
 //
 // It is a binary search tree in which a node's rank is above those of its
 // children. The rank is a hash of the key, which makes the tree about as flat as
 // a balanced one whatever the keys are (the seed is secret), and its shape a
-// matter of what is in it only: two treaps of one seed that hold the same keys
+// matter of what is in it only: two of one seed that hold the same keys
 // have the same shape, so that they can be compared side by side.
-type treap[V any] struct {
+type SortedMap[V any] struct {
 	seed maphash.Seed
-	root *treapNode[V]
+	root *node[V]
 	n    int
 }
 
-type treapNode[V any] struct {
+type node[V any] struct {
 	key         string
 	rank        uint64
 	val         *V
-	left, right *treapNode[V]
+	left, right *node[V]
 }
 
-func newTreap[V any]() treap[V] { return treap[V]{seed: maphash.MakeSeed()} }
+// NewSortedMap returns an empty map.
+func NewSortedMap[V any]() SortedMap[V] { return SortedMap[V]{seed: maphash.MakeSeed()} }
 
-// get returns the value of a key; nil: there is none.
-func (t treap[V]) get(key string) *V {
+// Emptied returns an empty map that can be compared with this one.
+func (t SortedMap[V]) Emptied() SortedMap[V] { return SortedMap[V]{seed: t.seed} }
+
+// Len returns how many keys there are.
+func (t SortedMap[V]) Len() int { return t.n }
+
+// Same reports whether both are the very same map: neither has been changed since
+// one was made of the other.
+func (t SortedMap[V]) Same(u SortedMap[V]) bool { return t.root == u.root }
+
+// Get returns the value of a key; nil: there is none.
+func (t SortedMap[V]) Get(key string) *V {
 	for n := t.root; n != nil; {
 		switch {
 		case key == n.key:
@@ -41,41 +52,41 @@ func (t treap[V]) get(key string) *V {
 	return nil
 }
 
-// with returns the treap in which key has a value, which is not nil.
-func (t treap[V]) with(key string, val *V) treap[V] {
-	if t.get(key) == nil {
+// With returns the map in which key has a value, which is not nil.
+func (t SortedMap[V]) With(key string, val *V) SortedMap[V] {
+	if t.Get(key) == nil {
 		t.n++
 	}
-	t.root = t.root.insert(&treapNode[V]{key: key, rank: maphash.String(t.seed, key), val: val})
+	t.root = t.root.insert(&node[V]{key: key, rank: maphash.String(t.seed, key), val: val})
 	return t
 }
 
-// without returns the treap that lacks key.
-func (t treap[V]) without(key string) treap[V] {
-	if t.get(key) != nil {
+// Without returns the map that lacks key.
+func (t SortedMap[V]) Without(key string) SortedMap[V] {
+	if t.Get(key) != nil {
 		t.n--
 		t.root = t.root.remove(key)
 	}
 	return t
 }
 
-// all calls yield with every value, in the order of their keys, until it returns
+// All calls yield with every value, in the order of their keys, until it returns
 // false.
-func (t treap[V]) all(yield func(*V) bool) { t.root.all(yield) }
+func (t SortedMap[V]) All(yield func(*V) bool) { t.root.all(yield) }
 
 // compare calls f, in the order of the keys, for each key that has another value
-// in u than in t; nil stands for none. Both have to descend from one newTreap. It
+// in u than in t; nil stands for none. Both have to descend from one NewSortedMap. It
 // takes as long as their difference is large.
-func (t treap[V]) compare(u treap[V], f func(key string, before, after *V)) {
+func (t SortedMap[V]) compare(u SortedMap[V], f func(key string, before, after *V)) {
 	compareNodes(t.root, u.root, f)
 }
 
-func (n *treapNode[V]) above(m *treapNode[V]) bool {
+func (n *node[V]) above(m *node[V]) bool {
 	return n.rank > m.rank || n.rank == m.rank && n.key < m.key
 }
 
 // insert puts a new node x where it belongs.
-func (n *treapNode[V]) insert(x *treapNode[V]) *treapNode[V] {
+func (n *node[V]) insert(x *node[V]) *node[V] {
 	switch {
 	case n == nil:
 		return x
@@ -95,7 +106,7 @@ func (n *treapNode[V]) insert(x *treapNode[V]) *treapNode[V] {
 	return &c
 }
 
-func (n *treapNode[V]) remove(key string) *treapNode[V] {
+func (n *node[V]) remove(key string) *node[V] {
 	if key == n.key {
 		return merge(n.left, n.right)
 	}
@@ -109,7 +120,7 @@ func (n *treapNode[V]) remove(key string) *treapNode[V] {
 }
 
 // split returns what is less than key, the value of key, and what is greater.
-func (n *treapNode[V]) split(key string) (less *treapNode[V], val *V, greater *treapNode[V]) {
+func (n *node[V]) split(key string) (less *node[V], val *V, greater *node[V]) {
 	switch {
 	case n == nil:
 		return nil, nil, nil
@@ -126,7 +137,7 @@ func (n *treapNode[V]) split(key string) (less *treapNode[V], val *V, greater *t
 }
 
 // merge joins two trees; all keys of less are less than those of greater.
-func merge[V any](less, greater *treapNode[V]) *treapNode[V] {
+func merge[V any](less, greater *node[V]) *node[V] {
 	switch {
 	case less == nil:
 		return greater
@@ -142,11 +153,11 @@ func merge[V any](less, greater *treapNode[V]) *treapNode[V] {
 	return &c
 }
 
-func (n *treapNode[V]) all(yield func(*V) bool) bool {
+func (n *node[V]) all(yield func(*V) bool) bool {
 	return n == nil || n.left.all(yield) && yield(n.val) && n.right.all(yield)
 }
 
-func compareNodes[V any](n, m *treapNode[V], f func(key string, before, after *V)) {
+func compareNodes[V any](n, m *node[V], f func(key string, before, after *V)) {
 	if n == m {
 		return
 	}

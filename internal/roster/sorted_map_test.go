@@ -1,4 +1,4 @@
-package phoenix
+package roster
 
 import (
 	"fmt"
@@ -9,27 +9,27 @@ import (
 	"testing"
 )
 
-// A treapVersion is a treap and what is in it.
+// A treapVersion is a SortedMap and what is in it.
 type treapVersion struct {
-	treap treap[int]
-	model map[string]*int
+	SortedMap SortedMap[int]
+	model     map[string]*int
 }
 
 func TestTreapIsAMapWhoseVersionsNeverChange(t *testing.T) {
 	t.Parallel()
 	for _, keys := range []int{1, 3, 40, 3000} {
 		rnd := rand.New(rand.NewPCG(1, uint64(keys)))
-		now := treapVersion{newTreap[int](), map[string]*int{}}
+		now := treapVersion{NewSortedMap[int](), map[string]*int{}}
 		versions := []treapVersion{now}
 		for i := range 2000 {
 			now.model = maps.Clone(now.model)
 			key := strconv.Itoa(rnd.IntN(keys))
 			if rnd.IntN(3) == 0 {
 				delete(now.model, key)
-				now.treap = now.treap.without(key)
+				now.SortedMap = now.SortedMap.Without(key)
 			} else {
 				now.model[key] = &i
-				now.treap = now.treap.with(key, &i)
+				now.SortedMap = now.SortedMap.With(key, &i)
 			}
 			if i%100 == 0 {
 				versions = append(versions, now)
@@ -47,12 +47,12 @@ func TestTreapIsAMapWhoseVersionsNeverChange(t *testing.T) {
 
 func (v treapVersion) check(t *testing.T) {
 	t.Helper()
-	if v.treap.n != len(v.model) {
-		t.Fatalf("%d keys, want %d", v.treap.n, len(v.model))
+	if v.SortedMap.n != len(v.model) {
+		t.Fatalf("%d keys, want %d", v.SortedMap.n, len(v.model))
 	}
 	keys := slices.Sorted(maps.Keys(v.model))
 	i := 0
-	v.treap.all(func(val *int) bool {
+	v.SortedMap.All(func(val *int) bool {
 		if i >= len(keys) || val != v.model[keys[i]] {
 			t.Fatalf("value %d of %d is not that of its key", i, len(keys))
 		}
@@ -63,24 +63,24 @@ func (v treapVersion) check(t *testing.T) {
 		t.Fatalf("%d values, want %d", i, len(keys))
 	}
 	for _, key := range append(keys, "absent", "") {
-		if got := v.treap.get(key); got != v.model[key] {
+		if got := v.SortedMap.Get(key); got != v.model[key] {
 			t.Fatalf("get(%q) = %p, want %p", key, got, v.model[key])
 		}
 	}
 	seen := 0
-	v.treap.all(func(*int) bool { seen++; return seen < 2 })
+	v.SortedMap.All(func(*int) bool { seen++; return seen < 2 })
 	if seen > 2 {
 		t.Fatalf("all went on for %d values after it was told to stop at 2", seen)
 	}
-	checkHeap(t, v.treap.root)
+	checkHeap(t, v.SortedMap.root)
 }
 
-func checkHeap(t *testing.T, n *treapNode[int]) {
+func checkHeap(t *testing.T, n *node[int]) {
 	t.Helper()
 	if n == nil {
 		return
 	}
-	for _, child := range []*treapNode[int]{n.left, n.right} {
+	for _, child := range []*node[int]{n.left, n.right} {
 		if child != nil && child.above(n) {
 			t.Fatal("a child is above its parent")
 		}
@@ -102,7 +102,7 @@ func checkCompare(t *testing.T, a, b treapVersion) {
 		}
 	}
 	var keys []string
-	a.treap.compare(b.treap, func(key string, before, after *int) {
+	a.SortedMap.compare(b.SortedMap, func(key string, before, after *int) {
 		keys = append(keys, key)
 		if got, ok := want[key]; !ok || got != [2]*int{before, after} {
 			t.Fatalf("compare: %q goes from %p to %p, want %p", key, before, after, got)
@@ -121,22 +121,22 @@ func TestTreapHasOneShape(t *testing.T) {
 	for i := range keys {
 		keys[i] = strconv.Itoa(i)
 	}
-	empty := newTreap[int]()
+	empty := NewSortedMap[int]()
 	x := 0
-	build := func() (tr treap[int]) {
-		tr = empty.with("extra", &x)
+	build := func() (tr SortedMap[int]) {
+		tr = empty.With("extra", &x)
 		rand.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 		for _, key := range keys {
-			tr = tr.with(key, &x)
+			tr = tr.With(key, &x)
 		}
-		return tr.without("extra")
+		return tr.Without("extra")
 	}
 	if a, b := shape(build().root), shape(build().root); a != b {
 		t.Errorf("two treaps with the same keys:\n%s\n%s", a, b)
 	}
 }
 
-func shape(n *treapNode[int]) string {
+func shape(n *node[int]) string {
 	if n == nil {
 		return ""
 	}
@@ -146,16 +146,16 @@ func shape(n *treapNode[int]) string {
 // TestTreapSharesWhatIsTheSame makes sure that a version shares nearly all with
 // the one before, and that comparing does not walk over what is shared.
 func TestTreapSharesWhatIsTheSame(t *testing.T) { // not parallel: it counts allocations
-	tr, x, y := newTreap[int](), 1, 2
+	tr, x, y := NewSortedMap[int](), 1, 2
 	const n, rounds = 20_000, 20
 	for i := range n {
-		tr = tr.with(strconv.Itoa(i), &x)
+		tr = tr.With(strconv.Itoa(i), &x)
 	}
 	old := nodesOn(tr.root)
-	for name, change := range map[string]func(string) treap[int]{
-		"set":    func(key string) treap[int] { return tr.with(key, &y) },
-		"add":    func(key string) treap[int] { return tr.with("new"+key, &y) },
-		"remove": tr.without,
+	for name, change := range map[string]func(string) SortedMap[int]{
+		"set":    func(key string) SortedMap[int] { return tr.With(key, &y) },
+		"add":    func(key string) SortedMap[int] { return tr.With("new"+key, &y) },
+		"remove": tr.Without,
 	} {
 		fresh, allocs := 0, 0.0
 		for i := range rounds {
@@ -181,10 +181,10 @@ func TestTreapSharesWhatIsTheSame(t *testing.T) { // not parallel: it counts all
 	}
 }
 
-func nodesOn(n *treapNode[int]) map[*treapNode[int]]bool {
-	nodes := map[*treapNode[int]]bool{}
-	var walk func(*treapNode[int])
-	walk = func(n *treapNode[int]) {
+func nodesOn(n *node[int]) map[*node[int]]bool {
+	nodes := map[*node[int]]bool{}
+	var walk func(*node[int])
+	walk = func(n *node[int]) {
 		if n != nil {
 			nodes[n] = true
 			walk(n.left)
@@ -196,7 +196,7 @@ func nodesOn(n *treapNode[int]) map[*treapNode[int]]bool {
 }
 
 // countFresh counts the nodes of n that are not old.
-func countFresh(n *treapNode[int], old map[*treapNode[int]]bool) int {
+func countFresh(n *node[int], old map[*node[int]]bool) int {
 	if n == nil || old[n] {
 		return 0
 	}
