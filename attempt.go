@@ -214,7 +214,7 @@ func (a *attempt) traced(ctx context.Context) (_ context.Context, void bool) {
 	}
 	done := func(reply *Reply, err error) {
 		if tr.JoinDone != nil {
-			s.tellLater(func() { tr.JoinDone(ctx, JoinDoneInfo{JoinStartInfo: info, Reply: reply, Err: err}) })
+			s.tellReply(reply, func() { tr.JoinDone(ctx, JoinDoneInfo{JoinStartInfo: info, Reply: reply, Err: err}) })
 		}
 	}
 	s.lock()

@@ -46,6 +46,7 @@ func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {
 		set:      set,
 		born:     time.Now(),
 		wall:     time.Now,
+		teller:   newTeller(),
 	}
 	return s, nil
 }

@@ -98,7 +98,7 @@ func (p *Push) settled() {
 		s.later(func() { p.stop() })
 	}
 	if p.finished != nil {
-		s.tellLater(func() { p.finished(p.call.reply, p.call.err) })
+		s.tellReply(p.call.reply, func() { p.finished(p.call.reply, p.call.err) })
 	}
 }
 

@@ -40,9 +40,7 @@ type Socket struct {
 	free     *call
 	freeN    int
 	after    []func() // to be run after the unlock: first what is ours
-	tell     []func() // and then what may be code of the user's
-	tells    []func() // what the goroutine that tells has still to run
-	telling  bool     // it is there
+	teller   teller   // and then what may be code of the user's
 	watchers []*watcher[SocketEvent]
 	strays   map[*Channel]struct{} // not registered, but perhaps with somebody who waits for something
 	taps     []*Subscription
@@ -75,55 +73,18 @@ func (s *Socket) unlock() {
 	s.checkDrained()
 	after := s.after
 	s.after = nil
-	told := s.startTelling()
+	told := s.teller.start(s)
 	s.mu.Unlock()
 	for _, f := range after {
 		f()
 	}
 	if told != nil {
-		atOnce(told)
+		s.awaitTold(told)
 	}
-}
-
-// startTelling has a goroutine run what tellLater was given, in order: it is code of
-// the user's, which may end its goroutine, as t.FailNow does, or keep it. What it
-// returns is closed when all has run. That is waited for, but only briefly: the
-// call that it is told of must end with its ctx.
-func (s *Socket) startTelling() <-chan struct{} {
-	if len(s.tell) == 0 {
-		return nil
-	}
-	told := make(chan struct{})
-	s.tells = append(append(s.tells, s.tell...), func() { close(told) })
-	s.tell = nil
-	if !s.telling {
-		s.telling = true
-		s.goSteps(s.tellNext)
-	}
-	return told
-}
-
-// tellNext runs the next function; false: there is none.
-func (s *Socket) tellNext() bool {
-	s.mu.Lock()
-	if len(s.tells) == 0 {
-		s.tells, s.telling = nil, false
-		s.mu.Unlock()
-		return false
-	}
-	f := s.tells[0]
-	s.tells = s.tells[1:]
-	s.mu.Unlock()
-	f()
-	return true
 }
 
 // later has f run after the unlock. It is ours, and does not block.
 func (s *Socket) later(f func()) { s.after = append(s.after, f) }
-
-// tellLater has f run after the unlock, and after all that later has run: it may
-// be code of the user's.
-func (s *Socket) tellLater(f func()) { s.tell = append(s.tell, f) }
 
 // log has a record logged after the unlock.
 func (s *Socket) log(level slog.Level, msg string, attrs ...slog.Attr) {

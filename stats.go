@@ -13,7 +13,7 @@ type counters struct {
 	bytesIn, bytesOut           uint64
 	dropped, protocolErrors     uint64
 	unanswered, unsent, orphans uint64
-	castsLost                   uint64
+	castsLost, untold           uint64
 	rtt                         time.Duration
 	lastErr                     error
 }
@@ -55,6 +55,7 @@ type SocketStats struct {
 	Orphans        uint64 // replies that nobody waits for: to a Cast, or too late
 	Dropped        uint64 // messages dropped because a consumer was slow
 	ProtocolErrors uint64 // frames, states and diffs skipped, as a whole or in part
+	Untold         uint64 // calls of Trace hooks and log records dropped because one of them blocked
 
 	RTT time.Duration // of the last heartbeat or Ping; 0: none yet
 }
@@ -85,7 +86,7 @@ func (s *Socket) Stats() SocketStats {
 		FramesIn:  s.stats.framesIn, FramesOut: s.stats.framesOut,
 		BytesIn: s.stats.bytesIn, BytesOut: s.stats.bytesOut,
 		Unsent: s.stats.unsent, Unanswered: s.stats.unanswered, CastsLost: s.stats.castsLost,
-		Orphans: s.stats.orphans, Dropped: s.stats.dropped, ProtocolErrors: s.stats.protocolErrors,
+		Orphans: s.stats.orphans, Dropped: s.stats.dropped, ProtocolErrors: s.stats.protocolErrors, Untold: s.stats.untold,
 		RTT: s.stats.rtt,
 	}
 	if s.state == SocketOpen {

@@ -8,7 +8,9 @@ import (
 // A Trace is a set of functions that are called on what happens in a socket,
 // for metrics and spans. Any of them may be nil. They run on goroutines of the
 // socket, or of the caller, possibly several at once, and must return soon:
-// the network waits for them. They must not call methods of the socket or of
+// the network waits for them. While one blocks, up to 4,096 calls and log records
+// wait for it; what comes then is dropped, be it the Done of a Start. SocketStats.Untold
+// counts that, and a warning in the log stands in its place. They must not call methods of the socket or of
 // its channels. What a Start function returns is the ctx of what it started, and
 // of the matching Done; nil stands for the ctx that it got. PushStart gets the ctx
 // of the push, the others a background ctx. [MultiTrace] makes one Trace of several.

@@ -1,0 +1,108 @@
+package phoenix
+
+import (
+	"context"
+	"log/slog"
+)
+
+// A teller calls the hooks of a Trace and the Logger, in order, on a goroutine that
+// lives while there is something to tell: they are code of the user's, which may end
+// its goroutine, as t.FailNow does, or keep it. It is guarded by the socket's lock.
+type teller struct {
+	next    []tale // of the critical section that is under way
+	queue   queue[func()]
+	running bool // the goroutine is there
+	stuck   bool // what it runs has been waited for in vain
+}
+
+// A tale is something to tell, and what it keeps in memory.
+type tale struct {
+	f    func()
+	size int
+}
+
+// tellLimit is how much waits while a hook or the Logger blocks. What comes then is
+// not told: SocketStats.Untold counts it, and the log says so in its place.
+const tellLimit = 4096
+
+func newTeller() teller {
+	return teller{queue: queue[func()]{limit: limits{tellLimit, defaultLimitBytes}}}
+}
+
+// tellLater has f run after the unlock, and after all that later has run: it may
+// be code of the user's.
+func (s *Socket) tellLater(f func()) { s.tellReply(nil, f) }
+
+// tellReply does the same for an f that keeps a reply.
+func (s *Socket) tellReply(reply *Reply, f func()) {
+	s.teller.next = append(s.teller.next, tale{f, reply.size()})
+}
+
+// start has the goroutine run what tellLater was given. What it returns is closed
+// when all has run; nil: that need not be waited for.
+func (t *teller) start(s *Socket) <-chan struct{} {
+	if len(t.next) == 0 {
+		return nil
+	}
+	for _, next := range t.next {
+		if t.queue.full(next.size) {
+			t.queue.drop()
+			s.stats.untold++
+			continue
+		}
+		t.queue.push(next.f, next.size)
+	}
+	t.next = nil
+	if !t.running {
+		t.running = true
+		s.goSteps(s.tellNext)
+	}
+	if t.stuck || t.queue.full(0) {
+		return nil
+	}
+	told := make(chan struct{})
+	t.queue.push(func() { close(told) }, 0)
+	return told
+}
+
+// awaitTold waits for what start has returned, but only briefly: the call that the
+// user is told of must end with its ctx. For what runs too long it is only the first
+// that waits. The lock is not held.
+func (s *Socket) awaitTold(told <-chan struct{}) {
+	if _, ok := atOnce(told); ok {
+		return
+	}
+	s.mu.Lock()
+	s.teller.stuck = s.teller.running
+	s.mu.Unlock()
+}
+
+// tellNext runs the next function; false: there is none.
+func (s *Socket) tellNext() bool {
+	s.mu.Lock()
+	t := &s.teller
+	t.stuck = false
+	f, missing, ok := t.queue.pop()
+	if !ok {
+		t.running = false
+		t.queue.clear()
+	}
+	s.mu.Unlock()
+	switch dropped, _ := missing.(*DroppedError); { //nolint:errorlint // it is one of ours, never wrapped
+	case !ok:
+		return false
+	case dropped != nil:
+		s.logUntold(dropped.N)
+	default:
+		f()
+	}
+	return true
+}
+
+// logUntold logs what was not told. The lock is not held.
+func (s *Socket) logUntold(n int) {
+	if s.set.Logger != nil {
+		s.set.Logger.LogAttrs(context.Background(), slog.LevelWarn,
+			"calls of Trace hooks and log records were not told: a hook, or the logger, was too slow", slog.Int("untold", n))
+	}
+}
