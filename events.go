@@ -107,17 +107,18 @@ func (s *Socket) Events(ctx context.Context) iter.Seq[SocketEvent] {
 }
 
 // EventChan returns a Go channel for a select, which gets what a loop over Events
-// does. It is closed when ctx is done, or after the event of SocketClosed. A
-// goroutine serves it until then; Close and Done do not wait for it. Whoever stops
-// receiving has to end ctx.
+// does. It is closed when ctx is done, after the event of SocketClosed, or when the
+// socket is closed and nobody has received for a second. A goroutine serves it until
+// then; Close and Done do not wait for it. Whoever stops receiving before has to end
+// ctx.
 func (s *Socket) EventChan(ctx context.Context) <-chan SocketEvent {
-	return chanOf(ctx, s.Events(ctx))
+	return chanOf(ctx, s, s.Events(ctx))
 }
 
 // EventChan returns a Go channel for a select, which gets what a loop over Events
 // does, as [Socket.EventChan] does for the socket's events.
 func (c *Channel) EventChan(ctx context.Context) <-chan ChannelEvent {
-	return chanOf(ctx, c.Events(ctx))
+	return chanOf(ctx, c.socket, c.Events(ctx))
 }
 
 // Events returns an iterator over the changes of the channel's state, which can be

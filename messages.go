@@ -3,6 +3,7 @@ package phoenix
 import (
 	"context"
 	"iter"
+	"time"
 )
 
 // This file has the forms in which a subscription is read: as a loop, as a loop
@@ -127,13 +128,13 @@ type Received struct {
 
 // Chan returns a Go channel for a select, which gets what a loop over All does,
 // with the same policy: messages wait in the subscription, not in the channel,
-// which has no buffer. It is closed when ctx is done, or after the end of the
-// subscription. What was not received when ctx ends stays in the subscription,
-// in its place.
+// which has no buffer. It is closed when ctx is done, after the end of the
+// subscription, or when the socket is closed and nobody has received for a second.
+// What was not received then stays in the subscription, in its place.
 //
 // A goroutine serves the channel until it is closed. Socket.Close and Done do not
 // wait for it, since what is queued can still be received then. Whoever stops
-// receiving has to end ctx, or close the subscription.
+// receiving before has to end ctx, or close the subscription.
 func (sub *Subscription) Chan(ctx context.Context) <-chan Received {
 	s := sub.socket
 	s.lock()
@@ -145,9 +146,9 @@ func (sub *Subscription) Chan(ctx context.Context) <-chan Received {
 	}
 	gone := sub.gone
 	s.unlock()
-	ch := make(chan Received)
+	o := newOutlet[Received](s, gone)
 	go func() {
-		defer close(ch)
+		defer close(o.ch)
 		for {
 			m, err, ok := sub.next(ctx)
 			if !ok && err == nil {
@@ -157,11 +158,7 @@ func (sub *Subscription) Chan(ctx context.Context) <-chan Received {
 			if m == nil {
 				rec.Message = &Message{Topic: sub.topic}
 			}
-			select {
-			case ch <- rec:
-			case <-gone:
-				return
-			case <-ctx.Done():
+			if !o.put(ctx, rec) {
 				if ok {
 					sub.untake(m, err)
 				}
@@ -172,21 +169,58 @@ func (sub *Subscription) Chan(ctx context.Context) <-chan Received {
 			}
 		}
 	}()
-	return ch
+	return o.ch
 }
 
-// chanOf returns a channel that gets what an iterator yields, until ctx is done.
-func chanOf[T any](ctx context.Context, seq iter.Seq[T]) <-chan T {
-	ch := make(chan T)
+// lingerTime is how long a Go channel of a socket that is closed waits for somebody
+// who receives.
+const lingerTime = time.Second
+
+// An outlet gives values to a Go channel, until ctx is done, gone is closed (nil:
+// never), or the socket is closed and nobody has received for lingerTime.
+type outlet[T any] struct {
+	ch      chan T
+	closing <-chan struct{} // of the socket
+	gone    <-chan struct{}
+}
+
+func newOutlet[T any](s *Socket, gone <-chan struct{}) outlet[T] {
+	return outlet[T]{make(chan T), s.crew.await(&s.crew.closing), gone}
+}
+
+// put reports whether the value was received.
+func (o outlet[T]) put(ctx context.Context, v T) bool {
+	select {
+	case o.ch <- v:
+		return true
+	case <-o.gone:
+		return false
+	case <-ctx.Done():
+		return false
+	case <-o.closing:
+	}
+	t := time.NewTimer(lingerTime)
+	defer t.Stop()
+	select {
+	case o.ch <- v:
+		return true
+	case <-o.gone:
+	case <-ctx.Done():
+	case <-t.C:
+	}
+	return false
+}
+
+// chanOf returns a channel that gets what an iterator yields.
+func chanOf[T any](ctx context.Context, s *Socket, seq iter.Seq[T]) <-chan T {
+	o := newOutlet[T](s, nil)
 	go func() {
-		defer close(ch)
+		defer close(o.ch)
 		for v := range seq {
-			select {
-			case ch <- v:
-			case <-ctx.Done():
+			if !o.put(ctx, v) {
 				return
 			}
 		}
 	}()
-	return ch
+	return o.ch
 }

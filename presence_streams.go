@@ -98,10 +98,11 @@ func (p *Presence[M]) Changes(ctx context.Context) iter.Seq[PresenceChange[M]] {
 }
 
 // ChangeChan returns a Go channel for a select, which gets what a loop over Changes
-// does. It is closed when ctx is done, or after the end of the presence. A
-// goroutine serves it until then. Whoever stops receiving has to end ctx.
+// does. It is closed when ctx is done, after the end of the presence, or when the
+// socket is closed and nobody has received for a second. A goroutine serves it until
+// then. Whoever stops receiving before has to end ctx.
 func (p *Presence[M]) ChangeChan(ctx context.Context) <-chan PresenceChange[M] {
-	return chanOf(ctx, p.Changes(ctx))
+	return chanOf(ctx, p.socket, p.Changes(ctx))
 }
 
 // next waits for a step; false: there will be none.
