@@ -108,7 +108,7 @@ func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(
 func (conn *connection) openLocked(attempt int, opened func(error)) {
 	s := conn.s
 	conn.open, conn.opened = true, s.now()
-	if conn.beats {
+	if s.set.HeartbeatInterval > 0 {
 		conn.beat.suspended()
 	}
 	s.openedAt = time.Now()

@@ -9,7 +9,10 @@ import (
 // A heartbeat keeps a connection alive and notices when it is not: one message
 // every HeartbeatInterval, whatever else is sent, whose reply must come within
 // HeartbeatTimeout. The first one, right after the dial, proves that frames get
-// through: there are proxies that accept a WebSocket and swallow its frames.
+// through: there are proxies that accept a WebSocket and swallow its frames. A
+// connection that needs no heartbeats, as that of a long poll, has one only after the
+// machine was suspended: without it a dead link would show no sooner than the Timeout
+// of a poll.
 type heartbeat struct {
 	conn    *connection
 	attempt int
@@ -63,7 +66,7 @@ func (b *heartbeat) suspended() bool {
 	asleep := wall.Sub(b.wall) - (mono - b.mono)
 	first := b.wall.IsZero()
 	b.wall, b.mono = wall, mono
-	if s.set.HeartbeatInterval > lookInterval {
+	if !b.conn.beats || s.set.HeartbeatInterval > lookInterval {
 		s.timers.set(&b.look, deadlineAfter(mono, lookInterval))
 	}
 	return !first && asleep >= suspendTime
@@ -91,7 +94,9 @@ func (b *heartbeat) taken(now time.Duration) {
 		b.joins = last.ref
 	}
 	s.timers.set(&b.late, deadlineAfter(now, s.set.HeartbeatTimeout))
-	s.timers.set(&b.due, deadlineAfter(now, s.set.HeartbeatInterval))
+	if b.conn.beats {
+		s.timers.set(&b.due, deadlineAfter(now, s.set.HeartbeatInterval))
+	}
 }
 
 // answered is called with the reply to the heartbeat.
@@ -100,7 +105,7 @@ func (b *heartbeat) answered() {
 	rtt := s.now() - b.call.sentAt
 	s.settle(b.call, nil, nil)
 	s.timers.stop(&b.late)
-	if b.due.index == 0 {
+	if b.conn.beats && b.due.index == 0 {
 		b.send() // the interval has passed meanwhile
 	}
 	if s.pending.n == 0 && s.queue.n == 0 {

@@ -86,8 +86,8 @@ type SocketOptions struct {
 	// drops a connection on which nothing comes in for 60 s. Default: 30 s; it is
 	// 1 ms at least. Negative: no heartbeats, and no check that frames get through
 	// before Connect returns. With long poll there are none: see
-	// LongPollOptions.Timeout. One is also sent within 5 s after the machine was
-	// suspended.
+	// LongPollOptions.Timeout. With either, one is sent within 5 s after the machine
+	// was suspended, unless this is negative.
 	HeartbeatInterval time.Duration
 	// HeartbeatTimeout is how long a heartbeat may be unanswered before the
 	// connection is given up. The server handles joins and heartbeats one after

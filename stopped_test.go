@@ -148,8 +148,42 @@ func TestALinkThatDiedDuringASuspendIsNoticedWithinSeconds(t *testing.T) {
 	})
 }
 
-func TestClocksAreNotLookedAtWithoutHeartbeats(t *testing.T) {
+func TestALongPollHasAHeartbeatAfterASuspendAlone(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.polls = true
+		s := h.connected(nil)
+		h.joined(s, "room:1", nil)
+		h.until(31 * time.Second)
+		s.Suspend(time.Hour)
+		h.until(38 * time.Second)
+		s.Suspend(time.Second) // a clock that is set is no suspend
+		s.Suspend(-time.Hour)
+		h.until(100 * time.Second)
+		wantTimes(t, h.heartbeats(), 35*time.Second)
+		h.srv.Broadcast("room:1", "news", nil)
+		if st := s.Stats(); st.Connects != 1 || st.InFlight != 0 {
+			t.Errorf("stats = %+v", st)
+		}
+	})
+}
+
+func TestALongPollWhoseLinkDiedDuringASuspendIsNoticedWithinSeconds(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.polls = true
+		s := h.connected(&phoenix.SocketOptions{
+			HeartbeatTimeout: 4 * time.Second, Transport: phoenix.LongPoll(&phoenix.LongPollOptions{Timeout: time.Hour}),
+		})
+		h.until(31 * time.Second)
+		s.Suspend(time.Minute)
+		h.conn().Blackhole()
+		if at, err := h.lossAt(s); at != 39*time.Second || !errors.Is(err, phoenix.ErrHeartbeatTimeout) {
+			t.Errorf("lost at %v: %v", at, err)
+		}
+	})
+}
+
+func TestClocksAreNotLookedAtWithoutHeartbeats(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(&phoenix.SocketOptions{HeartbeatInterval: -1})
 		s.Suspend(time.Hour)
 		h.until(time.Minute)

@@ -107,7 +107,7 @@ type BatchLimiter interface {
 
 // A Heartbeater is a [Conn] that says whether it needs heartbeats. With false it
 // notices by itself when it is lost: the socket takes it for open as soon as it is
-// dialed, and sends no heartbeats. A Conn without this method needs them. It is
+// dialed, and sends no heartbeats, but for one after the machine was suspended. A Conn without this method needs them. It is
 // asked once, before the first frame. A [Conn] of [LongPoll] needs none.
 type Heartbeater interface {
 	NeedsHeartbeat() bool

@@ -37,7 +37,7 @@ const defaultPollTimeout = 20 * time.Second
 // and go with the next one. A session that the server no longer knows, and a
 // request that fails, are a lost connection (*[PollError]): the socket
 // reconnects and the channels rejoin, as with WebSocket. There are no
-// heartbeats. A binary message of the server arrives if all its bytes are UTF-8;
+// heartbeats, but for one after the machine was suspended. A binary message of the server arrives if all its bytes are UTF-8;
 // Phoenix fails on any other (status 500), which ends the session.
 //
 // Each session has a cookie jar of its own if the HTTP client has none, so that
