@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -174,10 +176,55 @@ func TestWriteTimeoutCannotBeOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		if value > 1 {
-			if err := s.Connect(t.Context()); err != nil {
-				t.Error(err)
-			}
+		if err := s.Connect(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWriteTimeoutOfAWriteThatStands(t *testing.T) {
+	forDurations(t, 10*time.Second, smallBuffer, func(t *testing.T, h *harness, value, want time.Duration) {
+		if value < 0 {
+			return // see above
+		}
+		s := h.connected(&phoenix.SocketOptions{WriteTimeout: value, HeartbeatInterval: -1, Timeout: -1})
+		c := h.joined(s, "room:1", nil)
+		h.accept().Stall()
+		start := h.now()
+		big := h.goPush(t.Context(), c, "echo", string(make([]byte, 1000)))
+		if want == noLimit {
+			h.until(start + long)
+			pending(t, big)
+			return
+		}
+		at, err := h.lossAt(s)
+		if at < start+want || at > start+want+2*time.Millisecond { // a write begins in the background after 1 ms
+			t.Errorf("given up at %v, want %v: %v", at, start+want, err)
+		}
+		wantPushError(t, (<-big).err, true, phoenix.ErrConnectionLost)
+	})
+}
+
+// A request that has no time at all does not keep Connect from ending with its ctx.
+func TestLongPollTimeoutThatNoRequestMeets(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		s := h.socket(&phoenix.SocketOptions{
+			Transport: phoenix.LongPoll(&phoenix.LongPollOptions{Timeout: 1}),
+			HTTPClient: h.over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+				time.Sleep(time.Millisecond)
+				return next.RoundTrip(r)
+			}),
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := s.Connect(ctx)
+		h.at(time.Minute)
+		wantIs(t, err, context.DeadlineExceeded)
+		if !strings.Contains(err.Error(), "no answer and no other sign of life for 1ns") {
+			t.Errorf("Connect = %v", err)
+		}
+		if n := s.Stats().Attempts; n < 50 {
+			t.Errorf("%d attempts", n)
 		}
 	})
 }
@@ -235,9 +282,6 @@ func TestDelaysOfPolicies(t *testing.T) {
 
 func TestLongPollTimeout(t *testing.T) {
 	forDurations(t, 20*time.Second, nil, func(t *testing.T, h *harness, value, want time.Duration) {
-		if value == 1 {
-			return // no request ends in a nanosecond
-		}
 		s := h.connected(&phoenix.SocketOptions{Transport: phoenix.LongPoll(&phoenix.LongPollOptions{Timeout: value})})
 		h.conn().Blackhole()
 		if want == noLimit {

@@ -66,7 +66,7 @@ func TestAProcessThatWasStoppedKeepsItsConnectionIfTheReplyWaitsInTheKernel(t *t
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestProcessThatIsStopped$") //nolint:gosec // it is this program
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestProcessThatIsStopped$")
 	cmd.Env = append(os.Environ(), stoppedEnv+"="+srv.URL())
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

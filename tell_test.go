@@ -65,12 +65,12 @@ func TestWhatWaitsForAHookThatBlocksIsBoundedAndCounted(t *testing.T) {
 				}
 				close(release)
 				synctest.Wait()
-				if got := told.Load(); got != int64(n)-int64(untold) { //nolint:gosec // it is small
+				if got := told.Load(); got != int64(n)-int64(untold) {
 					t.Errorf("%d are told, %d are not, want %d together", got, untold, n)
 				}
 				all := log.list()
 				want := "WARN calls of Trace hooks and log records were not told: a hook, or the logger, was too slow untold=" +
-					strconv.Itoa(int(untold)) //nolint:gosec // it is small
+					strconv.Itoa(int(untold))
 				if got := all[len(all)-1]; got != want {
 					t.Errorf("the log ends with %q, want %q", got, want)
 				}
@@ -79,7 +79,7 @@ func TestWhatWaitsForAHookThatBlocksIsBoundedAndCounted(t *testing.T) {
 					t.Error(err)
 				}
 				synctest.Wait()
-				if got := told.Load(); got != int64(n)-int64(untold)+1 { //nolint:gosec // it is small
+				if got := told.Load(); got != int64(n)-int64(untold)+1 {
 					t.Errorf("%d are told", got)
 				}
 			})
