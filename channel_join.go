@@ -118,7 +118,7 @@ func (c *Channel) joinReplied(j *call, reply *Reply) {
 	}
 	c.strikes = 0
 	if reply.Status != statusOK {
-		err := &ReplyError{Topic: c.topic, Event: EventJoin, Status: reply.Status, Response: reply.Response, told: c.socket.told.Load()}
+		err := &ReplyError{Topic: c.topic, Event: EventJoin, Status: reply.Status, Response: reply.Response, told: c.socket.told.Load(), params: j.payload}
 		c.joinFailed(reply, err)
 		return
 	}

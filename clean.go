@@ -71,7 +71,12 @@ func (s *secrets) cleaned(err error) (_ error, changed bool) { //nolint:revive /
 		return e, false
 	case *fallbackError:
 		return bothFailed(s.clean(e.primary), s.clean(e.secondary)), true
-	case *InputError:
+	case *InputError: // of a transport's; the fields of ours hold no secrets
+		reason, cause := s.redact(e.Reason), e.Err
+		cause, changed := s.cleaned(cause)
+		if changed || reason != e.Reason {
+			return &InputError{Field: e.Field, Reason: reason, Err: cause}, true
+		}
 		return e, false
 	}
 	return s.cleanOther(err)
@@ -117,28 +122,80 @@ func (e *tameError) Error() string        { return e.text }
 func (e *tameError) Is(target error) bool { return e.is(target) }
 func (e *tameError) Unwrap() []error      { return e.below }
 
+const (
+	// maxErrorHeader is how much of a header is kept for an error, in bytes, and
+	// maxErrorLines how many values. A value is cut to maxErrorValue.
+	maxErrorHeader = 16 << 10
+	maxErrorLines  = 256
+	maxErrorValue  = 4 << 10
+)
+
+// telling are the headers that decide what happens next, or say most: they are kept
+// in any case.
+var telling = []string{"Retry-After", "Location", "Content-Type", "Www-Authenticate", "Proxy-Authenticate", "Server", "Via"} //nolint:gochecknoglobals // never changed
+
 // cleanHeader returns a header without secrets: those that we know, the cookies
-// that the server sets, and the user and query of where it redirects to.
+// that the server sets, and the user and query of where it redirects to. Of a long
+// one it keeps a part.
 func (s *secrets) cleanHeader(h http.Header) http.Header {
 	if h == nil {
 		return nil
 	}
-	clean := make(http.Header, len(h))
-	for name, values := range h {
-		name = s.redact(name)
-		for _, v := range values {
-			switch name {
-			case "Set-Cookie":
-				v = redacted
-			case "Location", "Content-Location", "Refresh", "Link":
-				v = bareLocation(s.redact(v))
-			default:
-				v = s.redact(v)
-			}
-			clean[name] = append(clean[name], v)
+	lines := headerLines(h)
+	texts := make([]string, 0, 2*len(lines))
+	for _, l := range lines {
+		texts = append(texts, l.name, l.value)
+	}
+	texts = s.redactLines(texts)
+	clean := make(http.Header, min(len(h), len(lines)))
+	for i := range lines {
+		name, v := texts[2*i], texts[2*i+1]
+		switch name {
+		case "Set-Cookie":
+			v = redacted
+		case "Location", "Content-Location", "Refresh", "Link":
+			v = bareLocation(v)
 		}
+		clean[name] = append(clean[name], v)
 	}
 	return clean
+}
+
+type headerLine struct{ name, value string }
+
+// headerLines returns the lines of a header that are worth keeping.
+func headerLines(h http.Header) []headerLine {
+	var lines []headerLine
+	room := maxErrorHeader
+	keep := func(name string, values []string) {
+		for _, v := range values {
+			v = v[:min(len(v), maxErrorValue)]
+			if room -= len(name) + len(v); room < 0 || len(lines) == maxErrorLines {
+				return
+			}
+			lines = append(lines, headerLine{name, v})
+		}
+	}
+	for _, name := range telling {
+		keep(name, h[name])
+	}
+	var rest []string
+	for name := range h {
+		if len(rest) == maxErrorLines {
+			break
+		}
+		if !slices.Contains(telling, name) && len(name) <= maxErrorValue {
+			rest = append(rest, name)
+		}
+	}
+	slices.Sort(rest)
+	for _, name := range rest {
+		if room <= 0 {
+			break
+		}
+		keep(name, h[name])
+	}
+	return lines
 }
 
 // bareLocation returns where a redirect leads to, without user and query.

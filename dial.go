@@ -62,10 +62,11 @@ func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (
 		return nil, s.attemptError(ctx, r, err)
 	}
 	req.Probe, req.Idle = pr.probe, s.idle
-	told := req.secrets()
-	s.told.Store(told.since(s.told.Load()))
-	req.crew = &s.crew
-	c, err := req.dialSoon(ctx, func() (Conn, error) { return s.set.Transport.Dial(ctx, req) })
+	req.crew, req.tell = &s.crew, s.tellsServer
+	c, err := req.dialSoon(ctx, func() (Conn, error) {
+		req.tells() // which asks a cookie jar of the user's
+		return s.set.Transport.Dial(ctx, req)
+	})
 	if err == nil && ctx.Err() != nil {
 		s.cut(c) // it comes too late
 		err = ctx.Err()
@@ -74,6 +75,20 @@ func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (
 		return nil, s.attemptError(ctx, r, s.told.Load().clean(err))
 	}
 	return c, nil
+}
+
+// tellsServer notes what a server is told, so that no error repeats it. A transport
+// of the user's may tell more than we do.
+func (s *Socket) tellsServer(told *secrets) {
+	for {
+		earlier := s.told.Load()
+		if earlier.hasAll(told) {
+			return
+		}
+		if s.told.CompareAndSwap(earlier, told.since(earlier)) {
+			return
+		}
+	}
 }
 
 // dialSoon calls dial, and returns soon after ctx is done even if that does not.

@@ -100,17 +100,19 @@ type ReplyError struct {
 	Status   string
 	Response Payload // as the server sent it, of a push or a join; the error's text is tamed
 
-	told *secrets
+	told   *secrets
+	params []byte // of the join that was refused
 }
 
 func (e *ReplyError) Error() string {
+	told := e.told.withJoin(e.params)
 	what := "push " + quoteShort(e.Event)
 	if e.Event == EventJoin {
 		what = "join"
 	}
-	msg := fmt.Sprintf("phoenix: %s on %s: status %s", what, quoteShort(e.Topic), quoteShort(e.told.redact(e.Status)))
+	msg := fmt.Sprintf("phoenix: %s on %s: status %s", what, quoteShort(e.Topic), quoteShort(told.redact(e.Status)))
 	if reason := e.Reason(); reason != "" {
-		msg += ": " + e.told.tame(reason)
+		msg += ": " + told.tame(reason)
 	}
 	return msg
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"html"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -32,6 +33,8 @@ const (
 	// of earlier attempts, the latest first.
 	maxSecrets = 128
 	maxEarlier = 32
+	// maxJoinSecrets bounds the params of a join in which secrets are looked for.
+	maxJoinSecrets = 64 << 10
 	// maxForeign is the length to which foreign text in an error is cut, in bytes.
 	maxForeign = 200
 )
@@ -73,6 +76,31 @@ func (req *DialRequest) secrets() *secrets {
 	return s
 }
 
+// tells returns what a transport of ours tells a server, of which the socket takes
+// note: a transport of the user's may have added to the request.
+func (req *DialRequest) tells() *secrets {
+	told := req.secrets()
+	if req.tell != nil {
+		req.tell(told)
+	}
+	return told
+}
+
+// String, GoString and LogValue keep the secrets out of what is printed.
+func (req DialRequest) String() string {
+	endpoint := ""
+	if req.URL != nil {
+		endpoint = shorten(printable(displayURL(req.URL)))
+	}
+	return "phoenix.DialRequest{" + endpoint + "}"
+}
+
+// GoString returns what String does.
+func (req DialRequest) GoString() string { return req.String() }
+
+// LogValue returns what String does.
+func (req DialRequest) LogValue() slog.Value { return slog.StringValue(req.String()) }
+
 // A secret is one value. The ways in which it may be repeated are made once, and
 // only when there is a text in which to look for them.
 type secret struct {
@@ -88,6 +116,19 @@ func (v *secret) allForms() []string {
 
 func (s *secrets) has(value string) bool {
 	return slices.ContainsFunc(s.values, func(v *secret) bool { return v.value == value })
+}
+
+// hasAll reports whether s knows all that o does.
+func (s *secrets) hasAll(o *secrets) bool {
+	if s == nil {
+		return false
+	}
+	for _, v := range o.values {
+		if !s.has(v.value) {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *secrets) add(values ...string) {
@@ -136,6 +177,38 @@ func (s *secrets) addHeader(value string) {
 	}
 }
 
+// withJoin returns s with what the params of a join hold. Words of them stand in
+// many a reason, so that only what is as long as a token counts.
+func (s *secrets) withJoin(params []byte) *secrets {
+	var all any
+	if len(params) > maxJoinSecrets || json.Unmarshal(params, &all) != nil {
+		return s
+	}
+	with := &secrets{}
+	if s != nil {
+		with.shown, with.values = s.shown, slices.Clone(s.values)
+	}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case string:
+			if len(v) >= partSecret {
+				with.add(v)
+			}
+		case []any:
+			for _, e := range v {
+				walk(e)
+			}
+		case map[string]any:
+			for _, e := range v {
+				walk(e)
+			}
+		}
+	}
+	walk(all)
+	return with
+}
+
 // addClient adds the cookies of an HTTP client, and what its proxy is told.
 func (s *secrets) addClient(c *http.Client, endpoint *url.URL) {
 	u := *endpoint
@@ -169,16 +242,17 @@ func httpScheme(scheme string) string {
 
 // since returns s with what earlier attempts told the server, who may remember.
 func (s *secrets) since(earlier *secrets) *secrets {
+	all := &secrets{shown: s.shown, values: slices.Clone(s.values)}
 	if earlier == nil {
-		return s
+		return all
 	}
-	most := min(len(s.values)+maxEarlier, maxSecrets)
+	most := min(len(all.values)+maxEarlier, maxSecrets)
 	for _, v := range earlier.values {
-		if len(s.values) < most && !s.has(v.value) {
-			s.values = append(s.values, v)
+		if len(all.values) < most && !all.has(v.value) {
+			all.values = append(all.values, v)
 		}
 	}
-	return s
+	return all
 }
 
 // forms returns the ways in which a value may be repeated, in lower case.
@@ -219,110 +293,6 @@ func fold(s string) string {
 		}
 	}
 	return string(b)
-}
-
-// bearer is a subprotocol that carries an auth token, however short that is.
-var bearer = regexp.MustCompile(`(?i)` + regexp.QuoteMeta(authTokenPrefix) + `[A-Za-z0-9+/=_%-]*`)
-
-// redact returns text without the secrets in it.
-func (s *secrets) redact(text string) string {
-	if s == nil || len(text) < minSecret {
-		return text
-	}
-	text = bearer.ReplaceAllLiteralString(text, redacted)
-	folded := fold(text)
-	hide := make([]bool, len(text)) // of each byte
-	var grams parts
-	grams.of(folded)
-	found := false
-	mark := func(from, n int) {
-		found = true
-		for i := from; i < from+n; i++ {
-			hide[i] = true
-		}
-	}
-	for _, v := range s.values {
-		if len(v.value) < minSecret {
-			continue
-		}
-		for _, form := range v.allForms() {
-			s.find(form, folded, &grams, mark)
-		}
-	}
-	if !found {
-		return text
-	}
-	var out strings.Builder
-	for i := range len(text) {
-		switch {
-		case !hide[i]:
-			out.WriteByte(text[i])
-		case i == 0 || !hide[i-1]:
-			out.WriteString(redacted)
-		}
-	}
-	return out.String()
-}
-
-// parts finds where each part of a text stands. Most of what is asked for is not
-// there, which the first two bytes tell sooner than a map.
-type parts struct {
-	begins [1 << 16 / 64]uint64
-	at     map[string][]int
-}
-
-func begin(part string) (word int, bit uint64) {
-	n := uint(part[0])<<8 | uint(part[1])
-	return int(n / 64), 1 << (n % 64)
-}
-
-func (p *parts) of(text string) {
-	p.at = map[string][]int{}
-	for i := 0; i+partSecret <= len(text); i++ {
-		part := text[i : i+partSecret]
-		word, bit := begin(part)
-		p.begins[word] |= bit
-		p.at[part] = append(p.at[part], i)
-	}
-}
-
-func (p *parts) find(part string) []int {
-	if word, bit := begin(part); p.begins[word]&bit == 0 {
-		return nil
-	}
-	return p.at[part]
-}
-
-// find marks where a form of a secret stands in a text.
-func (s *secrets) find(form, text string, grams *parts, mark func(from, n int)) {
-	if len(form) < minSecret || strings.Contains(s.shown, form) {
-		return
-	}
-	if len(form) < partSecret {
-		for at := 0; ; {
-			i := strings.Index(text[at:], form)
-			if i < 0 {
-				break
-			}
-			mark(at+i, len(form))
-			at += i + len(form)
-		}
-	}
-	for i := 0; i+partSecret <= len(form); i++ {
-		g := form[i : i+partSecret]
-		if at := grams.find(g); at != nil && !strings.Contains(s.shown, g) {
-			for _, from := range at {
-				mark(from, partSecret)
-			}
-			delete(grams.at, g) // is marked
-		}
-	}
-	for n := min(partSecret, len(form)) - 1; n >= cutSecret; n-- {
-		if strings.HasSuffix(text, form[:n]) {
-			mark(len(text)-n, n)
-			return
-		}
-	}
 }
 
 // foreignURL finds URLs in the text of a library.

@@ -46,7 +46,8 @@ type DialRequest struct {
 	// Logger is the socket's, or nil.
 	Logger *slog.Logger
 
-	crew *crew // the socket's, or nil
+	crew *crew          // the socket's, or nil
+	tell func(*secrets) // notes what the server is told, or nil
 }
 
 // log logs a record if there is a logger.

@@ -81,7 +81,7 @@ func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	}
 	progressOf(ctx).awaits("waiting for the server to open a long-poll session")
 	header, host := splitHost(req.Header)
-	c := &pollConn{crew: req.crew, timeout: t.timeout, header: header, host: host, authToken: req.AuthToken, told: req.secrets()}
+	c := &pollConn{crew: req.crew, timeout: t.timeout, header: header, host: host, authToken: req.AuthToken, told: req.tells()}
 	c.body.limit = req.MaxMessageSize
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.client, c.closeIdle = c.newClient(req.HTTPClient)

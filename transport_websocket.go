@@ -109,6 +109,7 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	if t.compression < CompressionOff || t.compression > CompressionNoContextTakeover {
 		return nil, &InputError{Field: "WebSocketOptions.Compression", Reason: fmt.Sprintf("%d is no CompressionMode", t.compression)}
 	}
+	req.tells()
 	header, host := splitHost(req.Header)
 	d := &wsDialer{ctx: ctx, crew: req.crew}
 	client, closeIdle := d.client(req.HTTPClient)
