@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/cenkalti/backoff/v4"
 )
 
 // clean returns an error of a transport without the secrets that a server or a
@@ -84,7 +86,7 @@ func (s *secrets) cleaned(err error) (_ error, changed bool) { //nolint:revive /
 
 // cleanOther cleans an error of whatever type. Of one that has a secret in it,
 // or text that is not tame, its text is kept and those of its causes that are
-// fit to be seen; errors.Is still finds all of them.
+// fit to be seen; errors.Is still finds all of them, and errors.As what has no secret.
 func (s *secrets) cleanOther(err error) (_ error, changed bool) { //nolint:revive // the error is the value
 	var below []error
 	switch e := err.(type) { //nolint:errorlint // as above
@@ -104,23 +106,32 @@ func (s *secrets) cleanOther(err error) (_ error, changed bool) { //nolint:reviv
 		return err, false
 	}
 	below = slices.DeleteFunc(below, func(err error) bool { return err == nil })
-	return &tameError{
-		text:  tame,
-		is:    func(target error) bool { return errors.Is(err, target) },
-		below: below,
-	}, true
+	e := &tameError{text: tame, of: err, below: below}
+	e.innocent = !changed && s.redact(text) == text
+	return e, true
 }
 
 // A tameError stands for an error whose text is not fit to be seen.
 type tameError struct {
-	text  string
-	is    func(target error) bool
-	below []error
+	text     string
+	of       error
+	innocent bool // of has no secret in its text, which is only long, or has line breaks
+	below    []error
 }
 
 func (e *tameError) Error() string        { return e.text }
-func (e *tameError) Is(target error) bool { return e.is(target) }
+func (e *tameError) Is(target error) bool { return errors.Is(e.of, target) }
 func (e *tameError) Unwrap() []error      { return e.below }
+
+// As finds the error itself if it holds no secret, and in any case that it is one
+// of those that are not worth another attempt.
+func (e *tameError) As(target any) bool {
+	if p, ok := target.(**backoff.PermanentError); ok && errors.As(e.of, new(*backoff.PermanentError)) {
+		*p = &backoff.PermanentError{Err: e}
+		return true
+	}
+	return e.innocent && errors.As(e.of, target)
+}
 
 const (
 	// maxErrorHeader is how much of a header is kept for an error, in bytes, and

@@ -11,8 +11,11 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/phoenixtest"
@@ -275,5 +278,57 @@ func TestADialRequestPrintsWithoutItsSecrets(t *testing.T) {
 	wantNoEcho(t, "what is printed", out.text())
 	if strings.Count(out.text(), "ws://h.test/socket") != 10 {
 		t.Errorf("printed: %s", out.text())
+	}
+}
+
+// A verboseError is an error of a user's with a long text of several lines.
+type verboseError struct{ text string }
+
+func (e *verboseError) Error() string { return e.text + "\n" + strings.Repeat("a long story, ", 50) }
+
+func TestAnErrorOfATransportKeepsItsTypeUnlessItHoldsASecret(t *testing.T) {
+	for name, test := range map[string]struct {
+		err     error
+		typed   bool
+		forGood bool
+	}{
+		"verbose":                   {&verboseError{"no luck"}, true, false},
+		"verbose, wrapped":          {fmt.Errorf("dial: %w", &verboseError{"no luck"}), true, false},
+		"with a secret":             {&verboseError{echoToken}, false, false},
+		"permanent":                 {backoff.Permanent(errors.New("no")), false, true},
+		"permanent, verbose":        {backoff.Permanent(&verboseError{"no luck"}), true, true},
+		"permanent, with a secret":  {backoff.Permanent(&verboseError{echoToken}), false, true},
+		"permanent, wrapped secret": {fmt.Errorf("%s: %w", echoToken, backoff.Permanent(errors.New("no"))), false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, nil, func(t *testing.T, h *harness) {
+				var asked atomic.Int32
+				s := h.socket(&phoenix.SocketOptions{
+					AuthToken: func(context.Context) (string, error) { return echoToken, nil },
+					Transport: transportFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+						asked.Add(1)
+						return nil, test.err
+					}),
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				err := s.Connect(ctx)
+				if !errors.Is(err, test.err) {
+					t.Errorf("%v is not the error of the transport", err)
+				}
+				var ve *verboseError
+				if errors.As(err, &ve) != test.typed {
+					t.Errorf("errors.As finds the type: %v", !test.typed)
+				}
+				var pe *backoff.PermanentError
+				if errors.As(err, &pe) != test.forGood || (asked.Load() == 1) != test.forGood {
+					t.Errorf("%d attempts, error %v", asked.Load(), err)
+				}
+				if pe != nil {
+					wantNoEcho(t, "the permanent error", pe.Error())
+				}
+				walkError(t, err)
+			})
+		})
 	}
 }
