@@ -57,7 +57,9 @@ type PresenceOptions struct {
 	// and how many to be decoded, in number and in bytes, as SubscribeOptions
 	// count them. Of diffs that wait for a state the oldest are dropped, which is
 	// as good as harmless: the state tells what they did. If more wait to be
-	// decoded, all are dropped, and the list is stale until the next state. Both
+	// decoded, all are dropped, and the list is stale until the next state, that of a
+	// rejoin or one that the server pushes on request: Synced is false, and Snapshots
+	// yields a stale one. Both
 	// are told by Stats, Trace and the Logger. Default: 524,288 and 64 MiB;
 	// negative: any number.
 	MaxPending      int

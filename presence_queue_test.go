@@ -298,3 +298,47 @@ func TestWaitSynced(t *testing.T) {
 		wantErr(t, <-waiting, phoenix.ErrChannelClosed, 3*time.Second)
 	})
 }
+
+// Whoever follows the list is told in place that it is stale, and of the changes that
+// come with the next state that they were found by comparing.
+func TestAPresenceWhoseQueueOverflowsInBytesTellsInPlace(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		o := &obstacle{make(chan struct{})}
+		s, _, _ := h.logged(o.unmarshal)
+		c := h.channel(s, "room:1", nil)
+		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPendingBytes: 1000})
+		var seen, changes recorder[string]
+		go func() {
+			for snap := range p.Snapshots(t.Context()) {
+				seen.add(fmt.Sprint(snap.Status(), " ", snap.Synced(), " ", snap.Len()))
+			}
+		}()
+		go func() {
+			for ch := range p.Changes(t.Context()) {
+				changes.add(fmt.Sprint(ch.Key, " ", ch.Resync))
+			}
+		}()
+		if _, err := c.Join(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.state(onlyU1)
+		h.diff(`{"u2":{"metas":[{"wait":"obstacle","phx_ref":"2"}]}}`, nobody)
+		for n := range 20 {
+			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
+		}
+		synctest.Wait()
+		if p.Synced() || p.Status() != phoenix.PresenceStale {
+			t.Errorf("the presence is %v", p.Status())
+		}
+		close(o.release)
+		synctest.Wait()
+		if _, err := c.Rejoin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.state(`{"u1":{"metas":[{"id":1,"phx_ref":"1"}]},"k19":{"metas":[{"phx_ref":"19"}]}}`)
+		synctest.Wait()
+		wantStrings(t, "snapshots", seen.list(),
+			"awaiting false 0", "synced true 1", "stale false 1", "stale false 2", "synced true 2")
+		wantStrings(t, "changes", changes.list(), "u1 true", "u2 false", "k19 true", "u2 true")
+	})
+}
