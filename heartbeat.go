@@ -35,6 +35,9 @@ const (
 	// monotonic clock, which timers go by, stands still then.
 	lookInterval = 5 * time.Second
 	suspendTime  = 2 * time.Second
+	// lookStep is what the times of looks are multiples of, on the wall clock: where
+	// many sockets are idle, their looks share the wake-ups of the machine.
+	lookStep = 100 * time.Millisecond
 	// minHeartbeatInterval keeps heartbeats from being all that is done.
 	minHeartbeatInterval = time.Millisecond
 )
@@ -67,7 +70,8 @@ func (b *heartbeat) suspended() bool {
 	first := b.wall.IsZero()
 	b.wall, b.mono = wall, mono
 	if !b.conn.beats || s.set.HeartbeatInterval > lookInterval {
-		s.timers.set(&b.look, deadlineAfter(mono, lookInterval))
+		inStep := time.Duration(wall.UnixNano() % int64(lookStep))
+		s.timers.set(&b.look, deadlineAfter(mono, lookInterval-inStep))
 	}
 	return !first && asleep >= suspendTime
 }
