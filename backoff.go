@@ -27,9 +27,10 @@ func newPolicy(factory func() backoff.BackOff, first time.Duration) backoff.Back
 const minDelay = time.Millisecond
 
 // Steps returns a policy for ReconnectBackoff or RejoinBackoff that waits for
-// the given delays in turn, and then for the last of them again and again; without
-// any it makes no second attempt. It has no jitter. phoenix.js reconnects after 10, 50, 100, 150, 200, 250, 500,
-// 1000, 2000 and then 5000 ms, and rejoins after 1, 2, 5 and then 10 s.
+// each of the delays in turn, and then for the last one again and again. Without
+// any delay it makes no second attempt. It has no jitter. phoenix.js reconnects
+// after 10, 50, 100, 150, 200, 250, 500, 1000, 2000 and then 5000 ms, and rejoins
+// after 1, 2, 5 and then 10 s.
 func Steps(delays ...time.Duration) func() backoff.BackOff {
 	delays = slices.Clone(delays)
 	return func() backoff.BackOff { return &steps{delays: delays} }

@@ -16,26 +16,26 @@ import (
 var (
 	// ErrClosed says that Close or Shutdown was called on the socket.
 	ErrClosed = errors.New("phoenix: socket closed")
-	// ErrNotConnected says that Connect was not called, or that the socket was
-	// disconnected since, or gave up connecting.
+	// ErrNotConnected says that Connect was not called, that the socket was
+	// disconnected, or that it gave up connecting.
 	ErrNotConnected = errors.New("phoenix: socket not connected: call Connect first")
-	// ErrDisconnected says that Disconnect ended what was under way.
+	// ErrDisconnected says that Disconnect ended the call.
 	ErrDisconnected = errors.New("phoenix: socket disconnected")
-	// ErrConnectionLost says that the connection broke, or was given up.
+	// ErrConnectionLost says that the connection broke, or that the socket gave it
+	// up.
 	ErrConnectionLost = errors.New("phoenix: connection lost")
-	// ErrHeartbeatTimeout is the cause of a connection that was given up
-	// because the server did not answer a heartbeat in time.
+	// ErrHeartbeatTimeout is the cause if the socket gave up a connection because
+	// the server did not answer a heartbeat in time.
 	ErrHeartbeatTimeout = errors.New("phoenix: heartbeat not answered in time")
-	// ErrTimeout says that time ran out. It also matches
-	// [context.DeadlineExceeded], whether the time was the ctx's or the
-	// socket's Timeout.
+	// ErrTimeout says that time ran out: the deadline of the ctx, or the Timeout
+	// of the options. It also matches [context.DeadlineExceeded].
 	ErrTimeout error = timeoutError{}
-	// ErrNotJoined says that the channel is not joined and will not be by
-	// itself: Join was not called, has failed, or the channel was left or closed
-	// since.
+	// ErrNotJoined says that the channel is not joined and will not join by
+	// itself: Join was not called or has failed, or the channel was left or
+	// closed.
 	ErrNotJoined = errors.New("phoenix: channel not joined: call Join first")
-	// ErrAlreadyJoined says that the channel is joined, joining, leaving, or
-	// rejoining by itself; its text says which.
+	// ErrAlreadyJoined says that the channel is joined, joining, leaving or
+	// rejoining. Its text says which.
 	ErrAlreadyJoined = errors.New("phoenix: channel already joined")
 	// ErrChannelClosed says that the channel was left, that the server closed
 	// it (phx_close), or that the Subscription was closed.
@@ -43,12 +43,13 @@ var (
 	// ErrClosedByServer says that the server closed the channel (phx_close). It
 	// also matches ErrChannelClosed.
 	ErrClosedByServer = fmt.Errorf("%w by the server", ErrChannelClosed)
-	// ErrRejoined says that Rejoin replaced the join that something belonged to.
+	// ErrRejoined says that a call of Rejoin replaced the join to which the push
+	// belonged.
 	ErrRejoined = errors.New("phoenix: channel rejoined: Rejoin was called")
-	// ErrJoinFatal says that the server's end of the connection crashed, several
-	// times in a row, when it was at the join of this channel. Its params or its
-	// reply are something that the server cannot deal with, such as a binary
-	// reply over V1; or, with long poll, join/3 takes longer than the server's
+	// ErrJoinFatal says that the server's side of the connection crashed several
+	// times in a row while it handled the join of this channel. The server cannot
+	// deal with the params or with its own reply, such as a binary reply over V1.
+	// Over long poll it also happens if join/3 takes longer than the server's
 	// window.
 	ErrJoinFatal = errors.New("phoenix: the server's connection crashes on the join of this channel, on its params or its reply")
 	// ErrChannelCrashed says that the channel's process on the server ended
@@ -56,12 +57,12 @@ var (
 	ErrChannelCrashed = errors.New("phoenix: channel crashed on the server")
 	// ErrTopicInUse says that another channel of the socket has the topic.
 	ErrTopicInUse = errors.New("phoenix: topic in use by another channel of this socket")
-	// ErrQueueFull says that no more can wait to be sent: the buffer of the
-	// channel (MaxBuffer, MaxBufferBytes) or the queue of the socket (MaxQueue) is
-	// full. PushAsync and Cast return it, Push does not.
+	// ErrQueueFull says that no more messages can wait to be sent: the buffer of
+	// the channel (MaxBuffer, MaxBufferBytes) or the queue of the socket
+	// (MaxQueue) is full. PushAsync and Cast return it; Push waits instead.
 	ErrQueueFull = errors.New("phoenix: send queue full")
-	// ErrSlowConsumer ends a Subscription with the policy Fail that was full
-	// when one more message came.
+	// ErrSlowConsumer ends a Subscription with the policy Fail when its queue
+	// overflows.
 	ErrSlowConsumer = errors.New("phoenix: slow consumer: subscription queue overflowed")
 	// ErrMessageTooBig says that a message is larger than MaxMessageSize.
 	ErrMessageTooBig = errors.New("phoenix: message too big")
@@ -93,12 +94,12 @@ func (e *InputError) Error() string {
 func (e *InputError) Unwrap() error { return e.Err }
 
 // A ReplyError is a reply with a status other than "ok": the server, or the
-// application on it, said no.
+// application on it, refused the push or the join.
 type ReplyError struct {
 	Topic    string
 	Event    string // the event that was pushed; "phx_join" for a refused join
 	Status   string
-	Response Payload // as the server sent it, of a push or a join; the error's text is tamed
+	Response Payload // as the server sent it; only the text of the error is redacted and shortened
 
 	told   *secrets
 	params []byte // of the join that was refused
@@ -117,8 +118,8 @@ func (e *ReplyError) Error() string {
 	return msg
 }
 
-// Reason returns the string under "reason" in the response, the convention of
-// Phoenix's own error replies, or "".
+// Reason returns the string under "reason" in the response, as in the error
+// replies of Phoenix itself, or "".
 func (e *ReplyError) Reason() string {
 	var r struct {
 		Reason string `json:"reason"`
@@ -141,25 +142,25 @@ const (
 	reasonTooManyChannels = "too many channels joined"
 )
 
-// IsTooManyChannels reports whether err is the refusal of a join because the
-// connection already has as many channels as the server allows, 100 by default
-// (max_channels_per_transport). Such a join is not retried: spread the channels
-// over several sockets.
+// IsTooManyChannels reports whether the server refused a join because the
+// connection already has as many channels as the server allows: 100 by default
+// (max_channels_per_transport). The channel does not try such a join again.
+// Spread the channels over several sockets.
 func IsTooManyChannels(err error) bool {
 	var re *ReplyError
 	return errors.As(err, &re) && re.Event == EventJoin && re.Reason() == reasonTooManyChannels
 }
 
-// A PushError says what became of a push that got no reply. Err is the cause:
-// ErrConnectionLost, ErrTimeout, the ctx's error, ErrChannelClosed and so on.
+// A PushError says what happened to a push that got no reply. Err is the cause,
+// such as ErrConnectionLost, ErrTimeout, ErrChannelClosed or the error of ctx.
 type PushError struct {
 	Topic string
 	Event string
-	// Sent is false if the push certainly never left this process. If it is
-	// true, the push was handed to the connection, and the server may or may
-	// not have handled it. It may even get it later, and after pushes that were
-	// made meanwhile: what a network holds up it may still forward when the
-	// connection is long given up.
+	// Sent is false if the push certainly never left this process. If it is true,
+	// the push was handed to the connection, and the server may or may not have
+	// handled it. The server may even get it later, after pushes that you made
+	// since: a network can still deliver what it held up, long after the
+	// connection was given up.
 	Sent bool
 	Err  error
 }
@@ -175,9 +176,9 @@ func (e *PushError) Error() string {
 // Unwrap returns the cause.
 func (e *PushError) Unwrap() error { return e.Err }
 
-// SafeToRetry reports whether err means that the push it comes from certainly
-// never left this process, so that sending it again cannot make the server
-// handle it twice. It does not say that another attempt will succeed: after an
+// SafeToRetry reports whether the push that failed with err certainly never left
+// this process. Then you can push again without the risk that the server handles
+// it twice. It does not mean that another push will succeed: after an
 // *InputError, ErrMessageTooBig, ErrNotJoined, ErrChannelClosed or ErrClosed it
 // will not.
 func SafeToRetry(err error) bool {
@@ -185,20 +186,20 @@ func SafeToRetry(err error) bool {
 	return errors.As(err, &pe) && !pe.Sent
 }
 
-// A HandshakeError is an HTTP answer that refused the connection: the server's,
-// or that of a proxy in front of it.
+// A HandshakeError is an HTTP response, of the server or of a proxy, that refused
+// the connection.
 //
-// Its fields and its text hold no secrets: wherever the answer repeats the auth
-// token, a param, the query or a header of the request, "[redacted]" stands in its
-// place. The same is true of the cookies that it sets, and of the query of where
-// it redirects to.
+// It holds no secrets. Where the response repeats the auth token, a param, the
+// query or a header of the request, the text and the fields have "[redacted]"
+// instead. The same goes for cookies that the response sets, and for the query of
+// a redirect.
 type HandshakeError struct {
-	URL        string // what was asked for, without user and query; of a proxy, host and port
-	Proxy      string // host and port of the proxy that refused; "" if the server did
+	URL        string // what was requested, without user and query; for a proxy, host and port
+	Proxy      string // host and port of the proxy that refused; "" if the server refused
 	StatusCode int
 	Header     http.Header
 	Body       []byte // at most 1 KiB
-	Err        error  // what was wrong with it, if the status does not say
+	Err        error  // what is wrong with the response, if the status does not say it
 }
 
 func (e *HandshakeError) Error() string {
@@ -240,10 +241,11 @@ func (e *HandshakeError) redirect() string {
 // Unwrap returns the cause.
 func (e *HandshakeError) Unwrap() error { return e.Err }
 
-// A CloseError is the close frame with which the server ended a WebSocket.
-// Codes a Phoenix server sends: 1000 (idle timeout on Cowboy), 1001 (a
+// A CloseError is the close frame with which the server ended a WebSocket. A
+// Phoenix server sends these codes: 1000 (idle timeout on Cowboy), 1001 (a
 // disconnect broadcast), 1002 (idle timeout on Bandit), 1009 (frame too big),
-// 1011 (it crashed on a frame), 1012 (restart). None of them is final.
+// 1011 (it crashed on a frame), 1012 (restart). The socket reconnects after each
+// of them.
 type CloseError struct {
 	Code   int
 	Reason string
@@ -257,19 +259,22 @@ func (e *CloseError) Error() string {
 	return msg
 }
 
-// A PollError is an answer that ended a long-poll session, as a CloseError ends a
-// WebSocket. StatusCode is Phoenix's own, which is in the body of its answers, or
-// that of HTTP if it is another than 200. Statuses a Phoenix server sends: 410
-// (it does not know the session: that has expired, its node went away, or a load
-// balancer chose another node), 408 (a message was not dealt with in time), 500
-// (it crashed, perhaps on a binary message to the client). It holds no secrets, as a
-// HandshakeError does not.
+// A PollError is a response that ended a long-poll session, as a CloseError ends
+// a WebSocket. StatusCode is the status in the body of Phoenix's response, or the
+// status of HTTP if that is not 200. A Phoenix server sends these:
+//
+//   - 410: it does not know the session, because the session expired, its node is
+//     gone, or a load balancer chose another node.
+//   - 408: it did not handle a message in time.
+//   - 500: it crashed, perhaps on a binary message to the client.
+//
+// Like a HandshakeError, it holds no secrets.
 type PollError struct {
-	Method     string // GET if it was the answer to a poll, POST to what was sent
+	Method     string // GET for the response to a poll, POST for the response to messages
 	StatusCode int
 	Header     http.Header
-	Body       []byte // at most 1 KiB, and none of Phoenix's own
-	Err        error  // what was wrong with it, if the status does not say
+	Body       []byte // at most 1 KiB; empty if the response is one of Phoenix's own
+	Err        error  // what is wrong with the response, if the status does not say it
 }
 
 func (e *PollError) Error() string {
@@ -286,8 +291,8 @@ func (e *PollError) Error() string {
 // Unwrap returns the cause.
 func (e *PollError) Unwrap() error { return e.Err }
 
-// A DroppedError stands in a Subscription in the place of N messages that were
-// dropped because its consumer was slow. The subscription goes on.
+// A DroppedError stands in a Subscription in place of N messages that were
+// dropped because the consumer was slow. The subscription goes on.
 type DroppedError struct {
 	N int
 }
@@ -296,16 +301,17 @@ func (e *DroppedError) Error() string {
 	return fmt.Sprintf("phoenix: slow consumer: %d messages dropped here", e.N)
 }
 
-// A GapError stands in a Subscription in the place of a time in which the
-// channel was not joined, or the socket not connected: what the server broadcast
-// meanwhile is missing here. The subscription goes on. Of several gaps without a
-// message between them the last one is there.
+// A GapError stands in a Subscription where messages may be missing: for a time
+// the channel was not joined, or the socket not connected, and what the server
+// broadcast then is lost. The subscription goes on. If there is no message
+// between several gaps, only the last one is kept.
 type GapError struct {
-	// Reply is the server's reply to the rejoin, from which an application can
-	// tell what was missed. Nil in a subscription of a socket.
+	// Reply is the server's reply to the rejoin. An application can use it to say
+	// what was missed. It is nil in a subscription of a socket.
 	Reply *Reply
-	// Err is why the channel had to be rejoined, or the socket reconnected. With
-	// RejoinOnClose it may be ErrClosedByServer, though nothing has ended.
+	// Err is why the channel rejoined, or why the socket reconnected. With
+	// RejoinOnClose it may be ErrClosedByServer, although the subscription goes
+	// on.
 	Err error
 
 	reconnected bool // it is of a subscription of a socket
@@ -319,17 +325,17 @@ func (e *GapError) Error() string {
 	return "phoenix: messages may be missing here: " + what + " after: " + trimPrefix(e.Err)
 }
 
-// Unwrap returns why the channel had to be rejoined, or the socket reconnected.
+// Unwrap returns why the channel rejoined, or why the socket reconnected.
 func (e *GapError) Unwrap() error { return e.Err }
 
-// A ProtocolError reports a frame that could not be understood, or what could not
-// be in a state or diff of a [Presence]. It was skipped; the connection lives on.
+// A ProtocolError reports a frame, or a part of a state or diff of a [Presence],
+// that could not be understood. It was skipped, and the connection goes on.
 type ProtocolError struct {
 	Reason string
 	Err    error
-	Size   int  // of the frame, or of the state or diff, in bytes
-	Binary bool // a binary frame
-	// Topic and Event are those of the state or diff; "" for a frame.
+	Size   int  // of the frame, state or diff, in bytes
+	Binary bool // the frame is binary
+	// Topic and Event belong to the state or diff. They are "" for a frame.
 	Topic string
 	Event string
 
@@ -375,9 +381,9 @@ func connectionLost(cause error) error {
 	return &connectionError{cause}
 }
 
-// A wrapped is an error with its cause, in which our prefix stands once. It is
-// put into words when it is asked for: it is made under the lock, and the cause
-// may be an error of the user's.
+// A wrapped is an error with its cause, in which our prefix stands once. Its text
+// is built lazily: it is made under the lock, and the cause may be an error of
+// the user's.
 type wrapped struct {
 	head  error
 	join  string

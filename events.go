@@ -83,11 +83,13 @@ func (w *watcher[T]) all(ctx context.Context, remove func()) iter.Seq[T] {
 	}
 }
 
-// Events returns an iterator over the changes of the socket's state, which can be
-// ranged over once. It watches from the moment of the call, and begins with an
-// event that has the present State only. It ends with ctx, or after the event of
-// SocketClosed. It never holds the socket up: if the loop is
-// slow, events are dropped, and SocketEvent.Missed tells how many.
+// Events returns an iterator over the changes of the socket's state. It watches
+// from the moment you call it. The first event has the current State only. The
+// loop ends with ctx, or after the event SocketClosed. You can range over the
+// iterator once.
+//
+// A slow loop does not hold up the socket: events are dropped, and
+// SocketEvent.Missed says how many.
 func (s *Socket) Events(ctx context.Context) iter.Seq[SocketEvent] {
 	w := newWatcher(s, func(ev *SocketEvent, n int) { ev.Missed = n }, func(*SocketEvent) int { return messageOverhead })
 	s.lock()
@@ -106,27 +108,28 @@ func (s *Socket) Events(ctx context.Context) iter.Seq[SocketEvent] {
 	})
 }
 
-// EventChan returns a Go channel for a select, which gets what a loop over Events
-// does. It is closed when ctx is done, after the event of SocketClosed, or when the
-// socket is closed and nobody has received for a second. A goroutine serves it until
-// then; Close and Done do not wait for it. Whoever stops receiving before has to end
-// ctx.
+// EventChan returns a Go channel, for a select, which delivers what a loop over
+// Events would get. It is closed when ctx is done, after the event SocketClosed,
+// or when the socket is closed and nobody has received for a second. A goroutine
+// serves it until then, and Close and Done do not wait for that goroutine. If you
+// stop receiving before, end ctx.
 func (s *Socket) EventChan(ctx context.Context) <-chan SocketEvent {
 	return chanOf(ctx, s, s.Events(ctx))
 }
 
-// EventChan returns a Go channel for a select, which gets what a loop over Events
-// does, as [Socket.EventChan] does for the socket's events.
+// EventChan returns a Go channel, for a select, which delivers what a loop over
+// Events would get. It works as [Socket.EventChan] does.
 func (c *Channel) EventChan(ctx context.Context) <-chan ChannelEvent {
 	return chanOf(ctx, c.socket, c.Events(ctx))
 }
 
-// Events returns an iterator over the changes of the channel's state, which can be
-// ranged over once; the reply of every rejoin is there. It watches from the moment
-// of the call, through Leave and Join, begins with an event that has the present
-// State and Rejoin only, and ends with ctx or when the socket is
-// closed. It never holds the socket up: if the loop is slow, events are dropped,
-// and ChannelEvent.Missed tells how many.
+// Events returns an iterator over the changes of the channel's state, with the
+// reply of each rejoin. It watches from the moment you call it, through Leave and
+// Join. The first event has the current State and Rejoin only. The loop ends with
+// ctx, or when the socket is closed. You can range over the iterator once.
+//
+// A slow loop does not hold up the socket: events are dropped, and
+// ChannelEvent.Missed says how many.
 func (c *Channel) Events(ctx context.Context) iter.Seq[ChannelEvent] {
 	s := c.socket
 	w := newWatcher(s, func(ev *ChannelEvent, n int) { ev.Missed = n }, func(ev *ChannelEvent) int { return ev.Reply.size() })

@@ -10,10 +10,10 @@ import (
 	"github.com/phxgo/phoenix/internal/wire"
 )
 
-// The events that the protocol reserves (lib/phoenix/socket.ex). Push refuses
-// all of them but EventHeartbeat, which means something on the topic "phoenix"
-// only. [Socket.Messages] shows those that come in; a channel's subscription, or a
-// function given to On, gets them if it names them.
+// The events that the protocol reserves (lib/phoenix/socket.ex). Push refuses them,
+// except for EventHeartbeat, which has a meaning on the topic "phoenix" only.
+// [Socket.Messages] shows those that arrive. A channel's subscription, or a function
+// given to On, gets them if it names them.
 const (
 	EventJoin      = "phx_join"
 	EventLeave     = "phx_leave"
@@ -34,23 +34,23 @@ func reservedEvent(event string) bool {
 	return false
 }
 
-// A Message is one message from the server. It may be shared between several
-// subscriptions: treat it and the bytes of its payload as read-only. It may be
-// kept; small messages share memory with their neighbours, so one that is kept
-// for long holds up to about 24 KiB.
+// A Message is one message from the server. Several subscriptions may share it:
+// treat it, and the bytes of its payload, as read-only. You may keep it. Small
+// messages share memory with their neighbours, so one that you keep holds up to
+// about 24 KiB.
 type Message struct {
 	JoinRef string // "" for null: broadcasts have none
 	Ref     string // "" for null
 	Topic   string
 	Event   string
 	Payload Payload
-	// Status is that of a reply whose payload is binary: it has no other place
-	// for it. "" in every other message.
+	// Status is the status of a reply with a binary payload, which has no other
+	// place for it. "" in every other message.
 	Status string
 }
 
-// String returns what the message is, for logs and debugging: its event, topic and
-// refs, and at most 100 bytes of its payload.
+// String describes the message for logs and debugging: its event, topic and refs,
+// and at most 100 bytes of its payload.
 func (m Message) String() string { //nolint:recvcheck // so that a Message prints as a *Message does
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s on %s", quoteShort(m.Event), quoteShort(m.Topic))
@@ -76,16 +76,15 @@ func (m Message) String() string { //nolint:recvcheck // so that a Message print
 func (m *Message) Decode(v any) error { return m.Payload.Decode(v) }
 
 // A Payload is what a message or a reply carries: JSON text, or the bytes of a
-// binary message. It is kept as it came and decoded only when asked for. The
-// zero Payload is the JSON text {}.
+// binary message. It is kept as it came, and decoded only when you ask for it.
+// The zero Payload is the JSON text {}.
 type Payload struct {
 	data   []byte
 	binary bool
 	codec  *codec
 }
 
-// Bytes returns the JSON text or the binary data. The caller must not modify
-// it.
+// Bytes returns the JSON text or the binary data. Do not modify it.
 func (p Payload) Bytes() []byte {
 	if p.data == nil && !p.binary {
 		return []byte("{}")
@@ -93,10 +92,10 @@ func (p Payload) Bytes() []byte {
 	return p.data
 }
 
-// IsBinary reports whether the payload is binary data, not JSON text.
+// IsBinary reports whether the payload is binary data rather than JSON text.
 func (p Payload) IsBinary() bool { return p.binary }
 
-// String returns the JSON text, or a note of the size of binary data.
+// String returns the JSON text. For binary data it returns a note of its size.
 func (p Payload) String() string {
 	if p.binary {
 		return fmt.Sprintf("<%d bytes of binary data>", len(p.data))
@@ -105,9 +104,9 @@ func (p Payload) String() string {
 }
 
 // Decode stores the JSON text in the value that v points to, with the socket's
-// Unmarshal ([json.Unmarshal] by default). Binary data can be stored in a
-// *Binary or a *[]byte, which get a copy; into anything else it is an error, as
-// is JSON text that does not fit.
+// Unmarshal ([json.Unmarshal] by default). It copies binary data into a *Binary
+// or a *[]byte. It fails for binary data with any other v, and for JSON text that
+// does not fit.
 func (p Payload) Decode(v any) error {
 	switch dst := v.(type) {
 	case *Payload:
@@ -137,7 +136,7 @@ func (p Payload) Decode(v any) error {
 	return nil
 }
 
-// MarshalJSON returns the JSON text; binary data becomes a base64 string.
+// MarshalJSON returns the JSON text. Binary data becomes a base64 string.
 func (p Payload) MarshalJSON() ([]byte, error) {
 	if p.binary {
 		return json.Marshal(p.data)
@@ -146,7 +145,8 @@ func (p Payload) MarshalJSON() ([]byte, error) {
 }
 
 // Binary is a payload that is sent as a binary message ({:binary, data} on the
-// server) and not as JSON. Topic and event have room for 255 bytes each then.
+// server) instead of JSON. The topic and the event of such a message may have 255
+// bytes each.
 type Binary []byte
 
 // A codec encodes and decodes payloads with the JSON library of the user.

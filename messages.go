@@ -9,13 +9,17 @@ import (
 // This file has the forms in which a subscription is read: as a loop, as a loop
 // over decoded payloads, and as a Go channel.
 
-// All returns an iterator over what Next returns, until ctx is done or the
-// subscription ends. The message is never nil: with an error it is an empty one
-// of the topic. A *DroppedError or *GapError stands in the place of messages that
-// are missing, and the loop goes on. The end is yielded as an error only if it was
-// nobody's wish here: ErrSlowConsumer, ErrClosedByServer, ErrChannelClosed with why
-// the channel could not be rejoined, or an *InputError. It comes with an empty
-// message too, as the last item. The subscription lives on after the loop.
+// All returns an iterator over the messages, until ctx is done or the
+// subscription ends. A *DroppedError or *GapError stands where messages are
+// missing, and the loop goes on. The message is never nil: beside an error it is
+// empty, except for its topic.
+//
+// If the subscription ends because you left the channel or closed the
+// subscription or the socket, the loop just ends. Otherwise the last item is the
+// reason: ErrSlowConsumer, ErrClosedByServer, ErrChannelClosed with a cause if
+// the channel could not rejoin, or an *InputError.
+//
+// The subscription lives on after the loop: you can read it again.
 func (sub *Subscription) All(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		for {
@@ -61,20 +65,24 @@ func inBand(err error) bool {
 }
 
 // Messages subscribes to events of the channel, all by default, and returns an
-// iterator over what comes, as [Subscription.All] does: the message is never nil,
-// and a *GapError or *DroppedError comes with an empty one of the topic, after
-// which the loop goes on. It subscribes when it is called, not when the loop
-// begins, so that a call before Join misses nothing, and can be ranged over once.
-// The subscription ends with the loop or with ctx. The loop ends when the channel
-// is left or closed; if the server closed it, ErrClosedByServer is the last item.
+// iterator over the messages. It subscribes when you call it, not when the loop
+// begins: call it before Join to miss nothing.
+//
+// As with [Subscription.All], a *GapError or *DroppedError stands where messages
+// are missing, with an empty message of the topic, and the loop goes on. The loop
+// ends when the channel is left or closed. If the server closed it,
+// ErrClosedByServer is the last item.
+//
+// You can range over the iterator once. The subscription ends with the loop or
+// with ctx.
 func (c *Channel) Messages(ctx context.Context, events ...string) iter.Seq2[*Message, error] {
 	return ranging(ctx, c.Subscribe(&SubscribeOptions{Events: events}))
 }
 
-// Messages subscribes to every message of every topic, replies and heartbeats
-// too, and returns an iterator over what comes, as [Channel.Messages] does. It
-// serves to watch and to debug: each message of the socket costs more while it
-// is there. [Socket.Subscribe] chooses topics and events.
+// Messages subscribes to all messages of all topics, including replies and
+// heartbeats, and returns an iterator over them, as [Channel.Messages] does. Use
+// it to watch and to debug: while it is there, every message of the socket costs
+// more. [Socket.Subscribe] selects topics and events.
 func (s *Socket) Messages(ctx context.Context) iter.Seq2[*Message, error] {
 	return ranging(ctx, s.Subscribe(nil))
 }
@@ -89,15 +97,15 @@ func ranging(ctx context.Context, sub *Subscription) iter.Seq2[*Message, error] 
 }
 
 // MessagesFor returns an iterator over a Subscription that decodes each payload
-// into a T. What cannot be decoded comes as an error with a zero T, as do
-// *GapError and *DroppedError, and the loop goes on. As with [Channel.Messages],
-// the subscription ends with the loop or with ctx. Use [AllFor] to go on with it.
+// into a T. If a payload cannot be decoded, the loop gets the error with a zero T
+// and goes on. It also gets each *GapError and *DroppedError. The subscription
+// ends with the loop or with ctx; use [AllFor] to keep it.
 func MessagesFor[T any](ctx context.Context, sub *Subscription) iter.Seq2[T, error] {
 	return decoding[T](ranging(ctx, sub))
 }
 
-// AllFor does the same as [MessagesFor], but the subscription lives on after the
-// loop, as with [Subscription.All].
+// AllFor is [MessagesFor] for a subscription that lives on after the loop, as
+// with [Subscription.All].
 func AllFor[T any](ctx context.Context, sub *Subscription) iter.Seq2[T, error] {
 	return decoding[T](sub.All(ctx))
 }
@@ -119,22 +127,22 @@ func decoding[T any](messages iter.Seq2[*Message, error]) iter.Seq2[T, error] {
 	}
 }
 
-// A Received is what a [Subscription] gives to the channel of Chan: a message,
-// or an error with an empty message of the topic. The Message is never nil.
+// A Received is an item that [Subscription.Chan] delivers: a message, or an error
+// with an empty message of the topic. The Message is never nil.
 type Received struct {
 	Message *Message
 	Err     error
 }
 
-// Chan returns a Go channel for a select, which gets what a loop over All does,
-// with the same policy: messages wait in the subscription, not in the channel,
-// which has no buffer. It is closed when ctx is done, after the end of the
-// subscription, or when the socket is closed and nobody has received for a second.
-// What was not received then stays in the subscription, in its place.
+// Chan returns a Go channel, for a select, which delivers what a loop over All
+// would get. Messages wait in the subscription, under its policy: the Go channel
+// has no buffer. It is closed when ctx is done, after the end of the
+// subscription, or when the socket is closed and nobody has received for a
+// second. Messages that were not received then stay in the subscription.
 //
-// A goroutine serves the channel until it is closed. Socket.Close and Done do not
-// wait for it, since what is queued can still be received then. Whoever stops
-// receiving before has to end ctx, or close the subscription.
+// A goroutine serves the Go channel until it is closed. If you stop receiving
+// before, end ctx or close the subscription. Socket.Close and Socket.Done do not
+// wait for this goroutine, because you can still receive what is queued.
 func (sub *Subscription) Chan(ctx context.Context) <-chan Received {
 	s := sub.socket
 	s.lock()

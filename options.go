@@ -31,178 +31,179 @@ const (
 )
 
 // SocketOptions configure a [Socket]. The zero value of each field means its
-// default. NewSocket copies them.
+// default. NewSocket copies the struct.
 //
-// A negative duration or limit means none, everywhere, and so does the largest
-// there is; where something has to have a limit, NewSocket returns an *InputError.
+// A negative duration or limit, and the largest possible one, means no limit.
+// Where a limit is required, NewSocket returns an *InputError instead.
 //
-// The functions among them run on goroutines of the socket or of the caller.
-// They, and the handler of the Logger, must not call methods of the socket or of
-// its channels.
+// The functions run on goroutines of the socket or of the caller. They, and the
+// handler of the Logger, must not call methods of the socket or of its channels.
 type SocketOptions struct {
-	// Params go into the query of the connection's URL, where the server's
-	// connect/3 finds them; they win over those of the endpoint. Names and values
-	// must be UTF-8, and a vsn that of the Serializer. Servers and proxies tend to log URLs: send secrets
-	// as AuthToken where the server supports it (Phoenix 1.8).
+	// Params are added to the query of the connection's URL, where connect/3 on
+	// the server finds them. They replace params of the same name in the endpoint.
+	// Names and values must be UTF-8, and a vsn must be that of the Serializer.
+	// Servers and proxies tend to log URLs: send secrets as AuthToken if the
+	// server supports it (Phoenix 1.8).
 	Params url.Values
-	// ParamsFunc is asked for the params before every attempt to connect,
-	// instead of Params. Its ctx ends with the attempt. An error fails the
-	// attempt, which is retried unless it is a [backoff.PermanentError].
+	// ParamsFunc returns the params, instead of Params. It is called before every
+	// attempt to connect, with a ctx that ends with the attempt. An error fails
+	// the attempt; the socket tries again unless the error is a
+	// [backoff.PermanentError].
 	ParamsFunc func(ctx context.Context) (url.Values, error)
-	// AuthToken is asked for the auth token before every attempt to connect.
-	// The token travels outside of the URL, in a WebSocket subprotocol, or in a
-	// header with long poll, where it cannot hold control characters
-	// (auth_token: true, Phoenix 1.8). "" sends none. Errors as in ParamsFunc.
+	// AuthToken returns the auth token; "" sends none. It is called before every
+	// attempt to connect, as ParamsFunc is, and its errors have the same effect.
+	// The token is not in the URL: it travels in a WebSocket subprotocol or, over
+	// long poll, in a header, where it cannot have control characters. The server
+	// needs auth_token: true (Phoenix 1.8).
 	AuthToken func(ctx context.Context) (string, error)
-	// Header goes into the HTTP requests. connect/3 sees only headers that begin
-	// with "x-". No Origin header is sent unless it is here. A Host works, and so
-	// does a Sec-WebSocket-Protocol, beside the one of AuthToken. What the
-	// transports set themselves (Upgrade, Sec-WebSocket-Key, Content-Type and
-	// so on) and what HTTP cannot carry is refused with an *InputError.
+	// Header is added to the HTTP requests. connect/3 sees only headers that begin
+	// with "x-". An Origin header is sent only if it is here. You may set Host,
+	// and Sec-WebSocket-Protocol together with AuthToken. Headers that the
+	// transports set themselves (Upgrade, Sec-WebSocket-Key, Content-Type and so
+	// on), and headers that HTTP cannot carry, are an *InputError.
 	Header http.Header
-	// HeaderFunc is asked for the header before every attempt to connect,
-	// instead of Header. Errors as in ParamsFunc.
+	// HeaderFunc returns the header, instead of Header. It is called before every
+	// attempt to connect, as ParamsFunc is, and its errors have the same effect.
 	HeaderFunc func(ctx context.Context) (http.Header, error)
-	// HTTPClient makes the HTTP requests: it has the TLS configuration, the
-	// proxy and the cookies. Default: one with Go's defaults, and the proxy
-	// from the environment. Without a CheckRedirect, redirects to another host
-	// or to plain text are not followed: the token would go along. With long
-	// poll its Timeout is not used, and each session has cookies of its own if
-	// it has no Jar.
+	// HTTPClient makes the HTTP requests, with its TLS configuration, proxy and
+	// cookies. Default: a client with Go's defaults and the proxy from the
+	// environment. Without a CheckRedirect, redirects to another host or to plain
+	// text are not followed, because the token would go along. Long poll does not
+	// use its Timeout, and gives each session its own cookies if it has no Jar.
 	HTTPClient *http.Client
 	// Transport opens the connections: [WebSocket], [LongPoll], or a [Fallback]
-	// from one to the other. Default: WebSocket(nil).
+	// from one to the other and back. Default: WebSocket(nil).
 	Transport Transport
-	// Serializer is the version of the protocol. Default: V2(). V1() is for
+	// Serializer is the version of the protocol. Default: V2(). Use V1() for
 	// servers that do not know it.
 	Serializer Serializer
 
-	// Timeout bounds an attempt to connect, up to the first heartbeat if there are
-	// any, and a join (from when it is sent), leave or push whose ctx has no
-	// deadline.
-	// Default: 10 s. Negative: no limit.
+	// Timeout bounds an attempt to connect, up to the reply to the first
+	// heartbeat. It also bounds a push, a leave, and a join once it is sent, if
+	// their ctx has no deadline. Default: 10 s. Negative: no limit.
 	Timeout time.Duration
 	// HeartbeatInterval is the time from one heartbeat to the next. The server
-	// drops a connection on which nothing comes in for 60 s. Default: 30 s; it is
-	// 1 ms at least. Negative: no heartbeats, and no check that frames get through
-	// before Connect returns. With long poll there are none: see
-	// LongPollOptions.Timeout. With either, one is sent within 5 s after the machine
-	// was suspended, unless this is negative.
+	// drops a connection on which it receives nothing for 60 s. Default: 30 s, and
+	// at least 1 ms. Negative: no heartbeats, and Connect does not check that
+	// frames get through. Long poll needs no heartbeats: see
+	// LongPollOptions.Timeout. Unless this is negative, each transport sends one
+	// within 5 s after the machine was suspended.
 	HeartbeatInterval time.Duration
-	// HeartbeatTimeout is how long a heartbeat may be unanswered before the
-	// connection is given up. The server handles joins and heartbeats one after
-	// the other, so that a heartbeat may wait for joins that were sent before it,
-	// for as long as their Timeout: for ever, if that is negative. Time in which
-	// the process did not run (SIGSTOP) does not count until what came meanwhile
-	// is read. Default: 10 s; it cannot be negative.
+	// HeartbeatTimeout is how long the socket waits for the reply to a heartbeat
+	// before it gives up the connection. The server handles joins and heartbeats
+	// one after the other. So the reply may wait for joins that were sent earlier,
+	// for as long as their Timeout (without end if that is negative). Time in
+	// which the process does not run (SIGSTOP) does not count until the socket has
+	// read what arrived meanwhile. Default: 10 s. It cannot be negative.
 	HeartbeatTimeout time.Duration
-	// WriteTimeout is how long the network may take nothing of a write, because
-	// the peer does not read, before the connection is given up. A write that goes
-	// on may take longer. Default: 10 s; it cannot be negative. With long poll LongPollOptions.Timeout takes its place.
+	// WriteTimeout is how long a write may make no progress, because the peer does
+	// not read, before the socket gives up the connection. A write that makes
+	// progress may take longer. Default: 10 s. It cannot be negative. Over long
+	// poll LongPollOptions.Timeout takes its place.
 	WriteTimeout time.Duration
 
-	// ReconnectBackoff makes the policy for one outage: how long to wait before
-	// each attempt, 1 ms at least. A policy's Stop, which is -1, ends the
-	// attempts. Default: exponential from 250 ms to 30 s, ±50 %, without end. A new one is made for each
-	// outage that follows a connection of at least 10 s. Close waits for a
-	// policy that is at work: it must not block.
+	// ReconnectBackoff makes the policy for one outage, which says how long to
+	// wait before each attempt: at least 1 ms. Its Stop (-1) ends the attempts.
+	// The socket makes a new policy for each outage that follows a connection of
+	// at least 10 s. A policy must not block: Close waits for it. Default:
+	// exponential from 250 ms to 30 s, ±50 %, without end.
 	ReconnectBackoff func() backoff.BackOff
-	// RejoinBackoff does the same for rejoining a channel. Default: exponential
+	// RejoinBackoff makes the policy for rejoining a channel. Default: exponential
 	// from 1 s to 30 s, ±50 %, without end.
 	RejoinBackoff func() backoff.BackOff
-	// JoinRate is how many joins may be sent in a second, for servers that limit
-	// that: set it somewhat below their limit. The joins are spread evenly, those
-	// of all channels and connections of the socket together. Default and
-	// negative: no limit; at most 8 are under way at a time in any case.
+	// JoinRate is how many joins the socket sends in a second. Set it for servers
+	// that limit joins, somewhat below their limit. The joins of all channels and
+	// connections of the socket are spread evenly. At most 8 are under way at a
+	// time in any case. Default and negative: no limit.
 	JoinRate float64
-	// RetryIf decides what is worth another attempt. It is asked with the error
-	// of a failed attempt to connect, of a lost connection, of a channel that
-	// crashed, and of a join that was refused on rejoining, timed out or could
-	// not be made. After false the socket is disconnected, or the channel
-	// closed. It must not block. Default: a first Connect ends on what
-	// [IsFinal] names; once the socket has been open, every failure is retried.
-	// A [backoff.PermanentError] and "too many channels joined" are never
-	// retried.
+	// RetryIf decides whether to try again. It gets the error of an attempt to
+	// connect that failed, of a lost connection, of a channel that crashed, and of
+	// a rejoin that was refused, timed out or could not be sent. If it returns
+	// false, the socket is disconnected or the channel is closed. It must not
+	// block. Default: a first Connect ends on the errors that [IsFinal] names;
+	// once the socket has been open, it tries again after every failure. A
+	// [backoff.PermanentError] and "too many channels joined" always end the
+	// attempts.
 	RetryIf func(err error) bool
 
-	// MaxMessageSize is the limit, in bytes, of a payload that is sent, and of a
-	// frame that is received. A larger payload is refused with ErrMessageTooBig, a
+	// MaxMessageSize is the limit in bytes of a payload that is sent and of a
+	// frame that is received. A larger payload fails with ErrMessageTooBig. A
 	// larger frame ends the connection. Default: 16 MiB. Negative: no limit.
 	MaxMessageSize int64
 	// MaxQueue is how many bytes may wait for the network before PushAsync and
-	// Cast report ErrQueueFull; each message counts as its payload and 64
-	// bytes. A Push may always wait: it is bounded by its caller. Default:
-	// 1 MiB. Negative: no limit.
+	// Cast return ErrQueueFull. Each message counts as its payload plus 64 bytes.
+	// A Push may always wait: its caller waits with it. Default: 1 MiB. Negative:
+	// no limit.
 	MaxQueue int
 
-	// Marshal and Unmarshal are the JSON library for payloads. They must be
-	// safe for concurrent use. Default: encoding/json.
+	// Marshal and Unmarshal encode and decode payloads as JSON. They must be safe
+	// for concurrent use. Default: those of encoding/json.
 	Marshal   func(v any) ([]byte, error)
 	Unmarshal func(data []byte, v any) error
 
-	// Logger gets what happens, without payloads, params and tokens, also where a
-	// server repeats them. States are at level Info, failures at Warn, frames at
-	// Debug, and so is what the end of a connection does to each channel: the
-	// socket's lines tell of it. Each line has the endpoint, without its query.
-	// Default: none.
+	// Logger gets a line for each thing that happens: states at level Info,
+	// failures at Warn, frames at Debug. What the end of a connection does to each
+	// channel is at Debug, too, since the line about the socket covers it. Lines
+	// have the endpoint without its query, and never payloads, params or tokens,
+	// even where a server repeats them. Default: none.
 	Logger *slog.Logger
-	// Trace gets called on what happens. Default: none.
+	// Trace has the hooks to call. Default: none.
 	Trace *Trace
 
 	_ struct{}
 }
 
 // ChannelOptions configure a [Channel]. The zero value of each field means its
-// default. Socket.Channel copies them.
+// default. Socket.Channel copies the struct.
 type ChannelOptions struct {
-	// Params is the payload of the join. Socket.Channel encodes it, as a push's, but
-	// it cannot be binary.
+	// Params is the payload of the join. Socket.Channel encodes it as a push does.
+	// It cannot be binary.
 	Params any
-	// ParamsFunc is asked for the payload before every join, instead of Params:
-	// with it a rejoin can carry a fresh token, or the id of the last message
-	// seen. Its ctx ends with the attempt. One that hangs holds up its channel
-	// only. An error fails a Join; on a rejoin it
-	// is retried unless it is a [backoff.PermanentError]. It must not call
-	// methods of the socket or its channels.
+	// ParamsFunc returns the payload, instead of Params. It is called before every
+	// join, so that a rejoin can carry a fresh token, or the id of the last
+	// message seen. Its ctx ends with the attempt. If it hangs, only its own
+	// channel waits. An error fails a Join; a rejoin is tried again unless the
+	// error is a [backoff.PermanentError]. It must not call methods of the socket
+	// or its channels.
 	ParamsFunc func(ctx context.Context, attempt JoinAttempt) (any, error)
-	// Timeout bounds a join, leave or push whose ctx has no deadline. Default:
-	// the socket's. Negative: no limit.
+	// Timeout bounds a join, leave or push whose ctx has no deadline. Default: the
+	// Timeout of the socket. Negative: no limit.
 	Timeout time.Duration
-	// RejoinBackoff makes the policy for rejoining. Default: the socket's.
+	// RejoinBackoff makes the policy for rejoining. Default: that of the socket.
 	RejoinBackoff func() backoff.BackOff
-	// RejoinOnClose has the channel rejoin, with RejoinBackoff, when the server
-	// closes it (phx_close), instead of ending. RetryIf is asked with
+	// RejoinOnClose makes the channel rejoin, with RejoinBackoff, when the server
+	// closes it (phx_close). Without it the channel ends. RetryIf gets
 	// ErrClosedByServer.
 	RejoinOnClose bool
-	// MaxBuffer is how many pushes the channel's buffer has room for while they
-	// wait for the channel to be joined. If it is full, Push waits for room, in
-	// line with the others, and PushAsync and Cast report ErrQueueFull. Default:
-	// 1000. Negative: no limit.
-	MaxBuffer int
-	// MaxBufferBytes does the same in bytes; each push counts as its payload and
-	// 64 bytes, and one has room in an empty buffer, however large it is. Default:
-	// 64 MiB. Negative: no limit.
-	MaxBufferBytes int
-	// CallbackLimit and CallbackLimitBytes bound the calls that wait for the
-	// functions given to On, in number and in bytes, as SubscribeOptions do.
-	// When there are more, the oldest are dropped. Default: 524,288 and 64 MiB.
+	// MaxBuffer is how many pushes may wait in the channel's buffer until the
+	// channel is joined. If the buffer is full, Push waits for room, in line with
+	// other pushes, and PushAsync and Cast return ErrQueueFull. Default: 1000.
 	// Negative: no limit.
+	MaxBuffer int
+	// MaxBufferBytes is the same limit in bytes. Each push counts as its payload
+	// plus 64 bytes. An empty buffer takes one push of any size. Default: 64 MiB.
+	// Negative: no limit.
+	MaxBufferBytes int
+	// CallbackLimit and CallbackLimitBytes limit how many calls may wait for the
+	// functions given to On, in number and in bytes. Bytes count as in
+	// SubscribeOptions. Beyond a limit the oldest calls are dropped. Default:
+	// 524,288 and 64 MiB. Negative: no limit.
 	CallbackLimit      int
 	CallbackLimitBytes int
 	// OnMissed is called where calls of the functions given to On are missing, in
-	// turn with them: with a *DroppedError where calls were dropped because the
-	// functions were slow, and with a *GapError after each rejoin. As they, it
-	// may block, push and leave. Default: none.
+	// turn with them. It gets a *DroppedError where calls were dropped because the
+	// functions were slow, and a *GapError after each rejoin. Like the functions,
+	// it may block, push and leave. Default: none.
 	OnMissed func(missing error)
 
 	_ struct{}
 }
 
-// A JoinAttempt tells ChannelOptions.ParamsFunc what its result is for.
+// A JoinAttempt tells ChannelOptions.ParamsFunc for which join it is called.
 type JoinAttempt struct {
-	// Rejoin says that the channel had been joined before.
+	// Rejoin says that the channel was joined before.
 	Rejoin bool
-	// Attempt counts from 1; it starts over when the channel was joined.
+	// Attempt counts from 1, and starts over when the channel has been joined.
 	Attempt int
 }
 

@@ -8,27 +8,28 @@ import (
 	"github.com/phxgo/phoenix/internal/roster"
 )
 
-// The events by which Phoenix's documentation has presences sent.
+// The events with which a server sends presences, by the convention of
+// Phoenix.Presence.
 const (
 	EventPresenceState = "presence_state"
 	EventPresenceDiff  = "presence_diff"
 )
 
-// PresenceStatus says how far the list of a [Presence] can be relied on.
+// PresenceStatus says how far you can rely on the list of a [Presence].
 type PresenceStatus int
 
 // The statuses of a presence.
 const (
 	// PresenceAwaiting: no state has come yet. The list is empty.
 	PresenceAwaiting PresenceStatus = iota
-	// PresenceSynced: the list is that of the server, but for what is on its
-	// way, and for what was malformed, which is told as a *ProtocolError.
+	// PresenceSynced: the list is that of the server, except for what is on its
+	// way, and for malformed entries, which are reported as a *ProtocolError.
 	PresenceSynced
-	// PresenceStale: the channel was lost since, or diffs were dropped. The list
-	// is what it was, until the next state comes.
+	// PresenceStale: the channel was lost, or diffs were dropped. The list stays
+	// as it is until the next state comes.
 	PresenceStale
-	// PresenceClosed: nothing more comes. What had come before a Leave may still
-	// be at work on the list; loops over Changes and Snapshots end after it.
+	// PresenceClosed: nothing more comes. What came before a Leave may still
+	// change the list; loops over Changes and Snapshots end after that.
 	PresenceClosed
 )
 
@@ -47,21 +48,21 @@ func (st PresenceStatus) String() string {
 }
 
 // PresenceOptions configure a [Presence]. The zero value of each field means its
-// default. NewPresence copies them.
+// default. NewPresence copies the struct.
 type PresenceOptions struct {
-	// StateEvent and DiffEvent are the events that the server sends, which must
+	// StateEvent and DiffEvent are the events that the server sends. They must
 	// differ. Default: EventPresenceState and EventPresenceDiff.
 	StateEvent string
 	DiffEvent  string
-	// MaxPending and MaxPendingBytes are how many messages may wait for a state,
-	// and how many to be decoded, in number and in bytes, as SubscribeOptions
-	// count them. Of diffs that wait for a state the oldest are dropped, which is
-	// as good as harmless: the state tells what they did. If more wait to be
-	// decoded, all are dropped, and the list is stale until the next state, that of a
-	// rejoin or one that the server pushes on request: Synced is false, and Snapshots
-	// yields a stale one. Both
-	// are told by Stats, Trace and the Logger. Default: 524,288 and 64 MiB;
-	// negative: any number.
+	// MaxPending and MaxPendingBytes limit how many diffs may wait for a state,
+	// and how many messages may wait to be decoded, in number and in bytes. Bytes
+	// count as in SubscribeOptions. If too many diffs wait for a state, the oldest
+	// are dropped; that is nearly harmless, because the state includes them. If
+	// too many messages wait to be decoded, all of them are dropped. The list is
+	// then stale until the next state, which comes after a rejoin or if the server
+	// pushes one on request: Synced is false, and Snapshots yields a stale list.
+	// Stats, Trace and the Logger report both. Default: 524,288 and 64 MiB.
+	// Negative: no limit.
 	MaxPending      int
 	MaxPendingBytes int
 
@@ -69,20 +70,20 @@ type PresenceOptions struct {
 }
 
 // A Presence keeps the list of who is present in a channel's topic, as
-// Phoenix.Presence on the server tracks it. M is what the metas decode into: a
-// struct with the fields that the server gives to track, or map[string]any or
-// [json.RawMessage] for whatever comes. All its methods are safe for concurrent
-// use.
+// Phoenix.Presence on the server tracks it. M is the type into which metas are
+// decoded: a struct with the fields that the server passes to track, or
+// map[string]any or [json.RawMessage] for anything. All its methods are safe for
+// concurrent use.
 //
-// The list is in sync once the server has sent a state, which it does after a
-// join, by the convention of Phoenix.Presence. When the channel is lost the list
-// stays as it is, marked as stale, until the state that follows the rejoin; the
-// difference is told as changes then.
+// The list is in sync once the server has sent a state. By the convention of
+// Phoenix.Presence it does so after a join. When the channel is lost, the list
+// stays as it is, marked as stale, until the state that follows the rejoin. The
+// difference is then reported as changes.
 //
-// States and diffs are decoded on a goroutine of their own, which lives while
-// there are any. What cannot be decoded is skipped and reported as a
-// *ProtocolError to Trace, Logger and [Socket.Events], but a meta that is no M is
-// kept, with its Err. Of those only the first is reported.
+// A goroutine decodes states and diffs; it lives only while there are any. What
+// cannot be decoded is skipped and reported as a *ProtocolError to Trace, Logger
+// and [Socket.Events]. A meta that does not decode into an M is kept, with its
+// Err; of such metas only the first is reported.
 type Presence[M any] struct {
 	socket *Socket
 
@@ -94,13 +95,15 @@ type Presence[M any] struct {
 	misfit    bool // one was reported
 }
 
-// NewPresence makes a Presence of a channel. Make it before Join, or the state may
-// be missed: then it awaits one until the next rejoin, unless the server sends
-// another on request, as from a handler that pushes Presence.list. It ends with
-// the channel, on Leave, phx_close (without RejoinOnClose) or the end of the
-// socket, or with its own Close; after that, make another. It does not block, and a nil opts means all
-// defaults. With options that cannot be used, or on a socket that is closed, it is
-// closed from the beginning, and Err says why.
+// NewPresence makes a Presence of a channel. Make it before Join, or it may miss
+// the state. It then waits for one until the next rejoin, unless the server sends
+// another on request, for example from a handler that pushes Presence.list.
+//
+// The presence ends with its Close, or with the channel: on Leave, phx_close
+// (unless RejoinOnClose is set) or the end of the socket. Then make another one.
+// A nil opts means all defaults. NewPresence does not block. If the options
+// cannot be used, or the socket is closed, the presence is closed from the
+// beginning, and Err says why.
 func NewPresence[M any](c *Channel, opts *PresenceOptions) *Presence[M] {
 	s := c.socket
 	p := &Presence[M]{socket: s, list: roster.NewSortedMap[PresenceEntry[M]]()}
@@ -148,7 +151,7 @@ func (f *presenceFeed) check() error {
 // Channel returns the channel that the presence belongs to.
 func (p *Presence[M]) Channel() *Channel { return p.feed.channel }
 
-// Status returns how far the list can be relied on now.
+// Status returns how far you can rely on the list now.
 func (p *Presence[M]) Status() PresenceStatus {
 	p.socket.mu.Lock()
 	defer p.socket.mu.Unlock()
@@ -158,17 +161,18 @@ func (p *Presence[M]) Status() PresenceStatus {
 // Synced reports whether the list is that of the server.
 func (p *Presence[M]) Synced() bool { return p.Status() == PresenceSynced }
 
-// Err returns why the presence is closed: ErrChannelClosed, perhaps with its
-// cause, ErrClosedByServer, ErrClosed, or an *InputError; nil if it is not closed.
+// Err returns why the presence is closed: ErrChannelClosed, perhaps with a cause,
+// ErrClosedByServer, ErrClosed, or an *InputError. It returns nil if the presence
+// is not closed.
 func (p *Presence[M]) Err() error {
 	p.socket.mu.Lock()
 	defer p.socket.mu.Unlock()
 	return p.feed.err
 }
 
-// WaitSynced waits until the list is in sync. If the presence is closed it
-// returns what Err does, and when ctx is done, the ctx's error. It waits through
-// outages; without a deadline in ctx it waits for ever for a server that sends no
+// WaitSynced waits, also through outages, until the list is in sync. If the
+// presence is closed it returns Err. When ctx is done it returns the error of
+// ctx. Without a deadline in ctx it may wait for ever, if the server sends no
 // state.
 func (p *Presence[M]) WaitSynced(ctx context.Context) error {
 	s := p.socket
@@ -202,31 +206,32 @@ func (p *Presence[M]) watch() (changed chan struct{}, unwatch func()) {
 	}
 }
 
-// Close ends the presence and leaves the channel as it is. The list stays as it is,
-// loops over Changes end once they have seen it, and callbacks do not begin any
-// more. It may be called any number of times, and from a callback.
+// Close ends the presence. It does not leave the channel. The list stays as it
+// is, loops over Changes end once they have seen it, and no more callbacks begin.
+// Close may be called any number of times, and from a callback.
 func (p *Presence[M]) Close() {
 	p.socket.lock()
 	defer p.socket.unlock()
 	p.feed.cut(ErrChannelClosed)
 }
 
-// A PresenceSnapshot is the list of a [Presence] as it was at one moment. It
-// never changes, and is cheap to take and to keep: it shares its memory with
-// those before and after it.
+// A PresenceSnapshot is the list of a [Presence] at one moment. It never changes.
+// It is cheap to take and to keep, because it shares memory with the snapshots
+// before and after it.
 type PresenceSnapshot[M any] struct {
 	list   presenceList[M]
 	status PresenceStatus
 }
 
-// Snapshot returns the list as it is now.
+// Snapshot returns the current list.
 func (p *Presence[M]) Snapshot() PresenceSnapshot[M] {
 	p.socket.mu.Lock()
 	defer p.socket.mu.Unlock()
 	return PresenceSnapshot[M]{p.list, p.feed.status()}
 }
 
-// All is short for Snapshot().All(): changes during the loop are not seen in it.
+// All is short for Snapshot().All(). The loop does not see changes that happen
+// meanwhile.
 func (p *Presence[M]) All() iter.Seq[PresenceEntry[M]] { return p.Snapshot().All() }
 
 // Get is short for Snapshot().Get(key).
@@ -253,7 +258,7 @@ func (s PresenceSnapshot[M]) Get(key string) (PresenceEntry[M], bool) {
 // Len returns how many keys there are.
 func (s PresenceSnapshot[M]) Len() int { return s.list.Len() }
 
-// Status returns how far the list could be relied on when the snapshot was taken.
+// Status returns how far you could rely on the list when the snapshot was taken.
 func (s PresenceSnapshot[M]) Status() PresenceStatus { return s.status }
 
 // Synced reports whether the list was that of the server when the snapshot was

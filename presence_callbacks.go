@@ -30,35 +30,36 @@ type presenceTurn[M any] struct {
 	gen     int
 }
 
-// OnJoin has fn called with each [PresenceJoin], until off is called: somebody came
-// (CameOnline), or has one more meta. The functions of a presence are called one at
-// a time, on a goroutine of their own, in the order in which things happened: they
-// may block, push, leave, call methods of the presence and close it. A function is
-// told of what comes after it was given. Those of one state or diff are called in
-// the order of the keys, for joins and updates first, then for leaves, then OnSync.
+// OnJoin calls fn for each [PresenceJoin], until off is called: somebody came
+// (CameOnline), or has another meta. fn is not told of joins that happened
+// before.
 //
-// Calls that still wait when off, the presence's Close, Leave or the socket's Close
-// is called are dropped, as with [Channel.On]. If the functions are slow, changes
-// are merged, as for a slow loop over Changes.
+// The functions of a presence are called one at a time, in the order in which
+// things happened, on a goroutine of their own. So they may block, push, leave,
+// call methods of the presence and close it. For one state or diff, joins and
+// updates come first, in the order of the keys, then leaves, then OnSync.
+//
+// When off, Close of the presence, Leave, or Close of the socket is called, calls
+// that still wait are dropped, as with [Channel.On]. If the functions are slow,
+// changes are merged, as for a slow loop over Changes.
 func (p *Presence[M]) OnJoin(fn func(PresenceChange[M])) (off func()) {
 	return p.on(&presenceHandler[M]{kind: PresenceJoin, change: fn})
 }
 
-// OnLeave has fn called with each [PresenceLeave], as OnJoin does with joins:
-// somebody went (WentOffline), or has one meta less.
+// OnLeave calls fn for each [PresenceLeave], until off is called: somebody went
+// (WentOffline), or has a meta less. The rules of OnJoin apply.
 func (p *Presence[M]) OnLeave(fn func(PresenceChange[M])) (off func()) {
 	return p.on(&presenceHandler[M]{kind: PresenceLeave, change: fn})
 }
 
-// OnUpdate has fn called with each [PresenceUpdate], as OnJoin does with joins. An
-// update is not a leave and a join.
+// OnUpdate calls fn for each [PresenceUpdate], until off is called. An update is
+// neither a leave nor a join. The rules of OnJoin apply.
 func (p *Presence[M]) OnUpdate(fn func(PresenceChange[M])) (off func()) {
 	return p.on(&presenceHandler[M]{kind: PresenceUpdate, change: fn})
 }
 
-// OnSync has fn called, in turn with the functions of OnJoin and the others, with
-// the list after each state, and after each diff that changed it, if it is in sync
-// then.
+// OnSync calls fn with the list after each state, and after each diff that
+// changed the list, if the list is in sync then. The rules of OnJoin apply.
 func (p *Presence[M]) OnSync(fn func(PresenceSnapshot[M])) (off func()) {
 	return p.on(&presenceHandler[M]{sync: fn})
 }

@@ -5,36 +5,32 @@ import "github.com/phxgo/phoenix/internal/roster"
 // The list itself is the work of package roster: how it is decoded, what a state
 // or a diff makes of it, and what has changed between two lists.
 
-// A PresenceEntry is who is present under one key: a user, say, with a meta for
-// each of their devices. Entries are shared between snapshots and changes: treat
-// them as read-only. Its fields:
+// A PresenceEntry is who is present under one key: for example a user, with a
+// meta for each device. Snapshots and changes share entries: treat them as
+// read-only. Its fields are:
 //
-//	Key string
-//	// Metas are in the order in which they came. In a list there is at least
-//	// one; an entry without any stands for somebody who is not present.
-//	Metas []PresenceMeta[M]
-//	// Fields is the JSON object of what fetch/2 on the server added next to the
-//	// metas: {} if it added nothing. Get at it with its Decode.
-//	Fields Payload
+//	Key    string
+//	Metas  []PresenceMeta[M] // in the order in which they came
+//	Fields Payload           // a JSON object with what fetch/2 added, or {}
+//
+// An entry in a list has at least one meta. An entry without metas stands for
+// somebody who is not present.
 type PresenceEntry[M any] = roster.Entry[M, Payload]
 
-// A PresenceMeta is one thing that the server tracks under a key: as a rule, one
-// joined channel. Its fields:
+// A PresenceMeta is one thing that the server tracks under a key, usually one
+// joined channel. Its fields are:
 //
-//	// Ref is the phx_ref, which is unique. It is "" if the server, against its
-//	// custom, sends none; then metas are told apart by their text.
-//	Ref string
-//	// PrevRef is the phx_ref_prev, which the last update replaced, or "".
-//	PrevRef string
-//	// Value is what the meta decodes into.
-//	Value M
-//	// Raw is the JSON text of the meta, with its refs.
-//	Raw json.RawMessage
-//	// Err says why Raw cannot be decoded into an M; Value is zero then.
-//	Err error
+//	Ref     string          // the phx_ref, which is unique
+//	PrevRef string          // the phx_ref_prev, which the last update replaced, or ""
+//	Value   M               // the decoded meta
+//	Raw     json.RawMessage // the JSON text of the meta, with its refs
+//	Err     error           // why Raw cannot be decoded into an M; Value is then zero
+//
+// Ref is "" if the server sends none, which is unusual. Metas are then told apart
+// by their text.
 type PresenceMeta[M any] = roster.Meta[M]
 
-// PresenceKind says what a [PresenceChange] is. It prints as "join", "leave" or
+// PresenceKind is the kind of a [PresenceChange]. It prints as "join", "leave" or
 // "update".
 type PresenceKind = roster.Kind
 
@@ -44,30 +40,29 @@ const (
 	PresenceJoin = roster.Join
 	// PresenceLeave: metas went, and none came.
 	PresenceLeave = roster.Leave
-	// PresenceUpdate: metas were replaced by others, as Presence.update does, or
-	// something else of the entry changed.
+	// PresenceUpdate: metas were replaced, as Presence.update does, or something
+	// else in the entry changed.
 	PresenceUpdate = roster.Update
 )
 
-// A PresenceChange is what changed under one key. It is read-only, as entries
-// are. Its fields:
+// A PresenceChange is a change under one key. Treat it as read-only. Its fields
+// are:
 //
-//	Kind PresenceKind
-//	Key  string
-//	// Joined and Left are the metas that came and went. An update has both, or
-//	// neither if only Fields changed, or the text or order of metas.
-//	Joined, Left []PresenceMeta[M]
-//	// Before and After are the entry before and after the change. Before has no
-//	// Metas if nobody was present under the key, After if nobody is any more.
-//	Before, After PresenceEntry[M]
-//	// Resync says that the change was found by comparing the list with a state
-//	// that the server sent after a join or rejoin, and not told by a diff: it
-//	// may have happened at any time since the list was last in sync.
-//	Resync bool
+//	Kind          PresenceKind
+//	Key           string
+//	Joined, Left  []PresenceMeta[M] // the metas that came and went
+//	Before, After PresenceEntry[M]  // the entry before and after the change
+//	Resync        bool              // found by comparing the list with a new state
 //
-// Its method CameOnline reports whether nobody was present under the key before:
-// the first meta came, not another one. WentOffline reports whether nobody is
-// present under the key any more: the last meta went, not one of several.
+// An update has metas that came and metas that went. It has neither if only
+// Fields, or the text or order of metas, changed. Before has no Metas if nobody
+// was present under the key, and After has none if nobody is any more. Resync
+// says that no diff told the change: it was found in a state that the server sent
+// after a join or rejoin, and may have happened at any time since the list was
+// last in sync.
+//
+// Its methods CameOnline and WentOffline report whether nobody was present under
+// the key before the change, and whether nobody is after it.
 type PresenceChange[M any] = roster.Change[M, Payload]
 
 // A presenceList is who is present, by key.

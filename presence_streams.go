@@ -52,14 +52,14 @@ func (p *Presence[M]) finish() {
 	p.streams = nil
 }
 
-// Changes returns an iterator over what changes, which can be ranged over once. It
-// watches from the moment of the call, begins with a join for each key that is
-// present already, and ends with ctx or the presence. Who applies every change has
-// the list.
+// Changes returns an iterator over the changes of the list. It watches from the
+// moment you call it, and begins with a join for each key that is already
+// present. So applying every change reproduces the list. The loop ends with ctx
+// or with the presence. You can range over the iterator once.
 //
-// A loop may be as slow as it likes: what it has no time for is merged, so that it
-// gets one change for a key instead of several, and nothing of somebody who came
-// and went meanwhile.
+// A loop may be slow: what it has not seen yet is merged. It then gets one change
+// for a key instead of several, and none for somebody who came and went
+// meanwhile.
 func (p *Presence[M]) Changes(ctx context.Context) iter.Seq[PresenceChange[M]] {
 	s := p.socket
 	w := &presenceStream[M]{queue: newStepQueue[M](), awake: make(chan struct{}, 1)}
@@ -97,10 +97,10 @@ func (p *Presence[M]) Changes(ctx context.Context) iter.Seq[PresenceChange[M]] {
 	}
 }
 
-// ChangeChan returns a Go channel for a select, which gets what a loop over Changes
-// does. It is closed when ctx is done, after the end of the presence, or when the
-// socket is closed and nobody has received for a second. A goroutine serves it until
-// then. Whoever stops receiving before has to end ctx.
+// ChangeChan returns a Go channel, for a select, which delivers what a loop over
+// Changes would get. It is closed when ctx is done, after the end of the
+// presence, or when the socket is closed and nobody has received for a second. A
+// goroutine serves it until then. If you stop receiving before, end ctx.
 func (p *Presence[M]) ChangeChan(ctx context.Context) <-chan PresenceChange[M] {
 	return chanOf(ctx, p.socket, p.Changes(ctx))
 }
@@ -123,9 +123,9 @@ func (p *Presence[M]) next(ctx context.Context, w *presenceStream[M]) (st presen
 	}
 }
 
-// Snapshots returns an iterator over the list as it changes, or its status does.
-// It begins with the present one and ends with ctx, or after one that is closed. A
-// loop that is slow misses some, but never the latest.
+// Snapshots returns an iterator over the list each time that it, or its status,
+// changes. It begins with the current list. It ends with ctx, or after a snapshot
+// that is closed. A slow loop misses some snapshots, but never the latest.
 func (p *Presence[M]) Snapshots(ctx context.Context) iter.Seq[PresenceSnapshot[M]] {
 	return func(yield func(PresenceSnapshot[M]) bool) {
 		s := p.socket

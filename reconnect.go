@@ -338,9 +338,10 @@ func isPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
-// IsFinal reports whether a failure to connect will hardly change by itself: an
-// HTTP status below 500 other than 408, 425 and 429, a certificate that does not
-// verify, or an *InputError. Without [SocketOptions].RetryIf a first Connect ends with it.
+// IsFinal reports whether a failure to connect is unlikely to go away: an HTTP
+// status below 500 other than 408, 425 and 429, a certificate that cannot be
+// verified, or an *InputError. Without SocketOptions.RetryIf, such a failure ends
+// a first Connect.
 func IsFinal(err error) bool {
 	if cert := (*tls.CertificateVerificationError)(nil); errors.As(err, &cert) {
 		return true

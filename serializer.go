@@ -7,34 +7,37 @@ import (
 	"github.com/phxgo/phoenix/internal/wire"
 )
 
-// A Frame is one message of a transport: a WebSocket text or binary message.
+// A Frame is one message of a transport. With WebSocket it is a text or binary
+// message.
 type Frame struct {
 	Data   []byte
 	Binary bool
 }
 
-// A Serializer turns messages into frames and back. The default is [V2]. Its
-// methods are called concurrently: one call of Encode and one of Decode at a
-// time for each connection.
+// A Serializer turns messages into frames and frames into messages. The default
+// is [V2]. For each connection the socket makes one call of Encode and one of
+// Decode at a time. The two, and the calls for several connections, may run
+// concurrently.
 type Serializer interface {
-	// Version is the vsn with which the server selects its serializer, such as
+	// Version is the vsn that tells the server which serializer to use, such as
 	// "2.0.0".
 	Version() string
-	// Encode appends the frame of m to dst; it must not keep m or its payload.
-	// An error fails that message only, but that of a heartbeat the connection.
+	// Encode appends the frame of m to dst. It must not keep m or its payload. An
+	// error fails only this message; for a heartbeat it ends the connection.
 	Encode(dst []byte, m *Message) (Frame, error)
-	// Decode sets the fields of m from f. The bytes of f are overwritten by the
-	// next frame, except that the payload, and the status and response of a
-	// reply, are copied before that by the caller: they may be views of f. An
-	// error, best a *ProtocolError, skips the frame; the connection lives on.
-	// A reply has the event "phx_reply" and the payload
-	// {"status":…,"response":…}, or a binary response and the status in
-	// Status.
+	// Decode sets the fields of m from f. The next frame overwrites the bytes of
+	// f. The payload may refer to these bytes, and so may the status and response
+	// of a reply: the socket copies them in time. Everything else must be copied.
+	//
+	// A reply has the event "phx_reply" and the payload {"status":…,"response":…}.
+	// If the response is binary, it is the payload, and Status has the status. If
+	// Decode returns an error, preferably a *ProtocolError, the socket skips the
+	// frame and goes on.
 	Decode(f Frame, m *Message) error
 }
 
-// NewPayload makes a Payload for a Serializer's Decode: JSON text, or binary
-// data. It keeps data, without a copy.
+// NewPayload makes a Payload of JSON text or of binary data, for the Decode of a
+// Serializer. It does not copy data.
 func NewPayload(data []byte, binary bool) Payload {
 	return Payload{data: data, binary: binary}
 }
@@ -74,28 +77,26 @@ func notV2(err error, f Frame) error {
 	return &ProtocolError{Reason: "not a message of protocol 2.0.0", Err: err, Size: len(f.Data), Binary: f.Binary}
 }
 
-// V1 returns the serializer of protocol version 1.0.0, for servers that know
-// no other: Phoenix 1.0 to 1.2, which refuse 2.0.0 with HTTP status 403, and
-// sockets that are mounted with it alone. Its messages are JSON objects with
-// the keys topic, event, payload, ref and join_ref
+// V1 returns the serializer of protocol version 1.0.0. Use it for servers that do
+// not speak 2.0.0: Phoenix 1.0 to 1.2, which refuse 2.0.0 with HTTP status 403,
+// and sockets that are mounted with the V1 serializer alone. Messages are JSON
+// objects with the keys topic, event, payload, ref and join_ref
 // (lib/phoenix/socket/serializers/v1_json_serializer.ex).
 //
-// All of this package works over it, but for what the protocol has no room for:
+// The protocol has limits that version 2.0.0 does not have:
 //
-//   - There are no binary messages. A [Binary] payload is an *InputError before
-//     anything is sent. A channel that sends binary data crashes on the server,
-//     and is rejoined as after any other crash.
-//   - Messages of the server have no join_ref, so that those of an earlier join
-//     of the same topic cannot be told from those of the present one. That
-//     matters where a topic is joined again on the same connection, after a
-//     crash, a Leave or a join that was given up: what its former process still
-//     says is delivered as if the present one had said it. Replies are told
-//     apart by their ref, and so are phx_close and phx_error, which have the ref
-//     of the join; but not those of Phoenix 1.0 and 1.1, which have none: there
-//     the late phx_close of an earlier join ends the present one.
-//   - An error reply with the reason "unmatched topic" is always taken for
-//     Phoenix's own, which says that the server has lost the channel. With V2 an
-//     application may use that reason for replies of its own.
+//   - There are no binary messages. A Binary payload fails with an *InputError
+//     before anything is sent. If a channel on the server sends binary data it
+//     crashes, and rejoins as after any other crash.
+//   - Messages of the server have no join_ref. If a topic is joined again on the
+//     same connection (after a crash, a Leave, or a join that was given up), late
+//     messages of the earlier process look like messages of the new one. Replies
+//     are told apart by their ref. So are phx_close and phx_error, which have the
+//     ref of the join; but Phoenix 1.0 and 1.1 send them without, and there a
+//     late phx_close of an earlier join closes the channel.
+//   - An error reply with the reason "unmatched topic" always means that the
+//     server has lost the channel. With V2 an application may use that reason for
+//     its own replies.
 func V1() Serializer { return v1{} }
 
 type v1 struct{}

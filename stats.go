@@ -18,30 +18,32 @@ type counters struct {
 	lastErr                     error
 }
 
-// SocketStats is a snapshot of what a socket has and did.
+// SocketStats is a snapshot of the state of a socket and of its counters.
 type SocketStats struct {
 	State    SocketState
-	Channels int // registered
-	Joined   int // of them, joined now
+	Channels int // channels that are registered
+	Joined   int // channels that are joined
 
 	InFlight    int // pushes, joins, leaves and heartbeats that wait for a reply
 	Queued      int // messages that wait for the network
-	QueuedBytes int // of their payloads
+	QueuedBytes int // bytes of their payloads
 	Parked      int // pushes in the buffers of channels that are not joined; at most MaxBuffer each
-	// WaitingForRoom is how many pushes wait behind full buffers of channels: calls
-	// of Push, and what came back from the queue of a connection that broke.
+	// WaitingForRoom is how many pushes wait behind full buffers of channels:
+	// calls of Push, and pushes that came back from the queue of a broken
+	// connection.
 	WaitingForRoom int
 
-	Attempts uint64 // to connect
+	Attempts uint64 // attempts to connect
 	Connects uint64 // attempts that led to an open connection
-	// Reconnects are those of them that took the place of a connection that was
-	// lost, or given up by Reconnect. After Disconnect the next Connect is none.
+	// Reconnects counts the Connects that replaced a connection which was lost, or
+	// which Reconnect gave up. A Connect after Disconnect does not count.
 	Reconnects uint64
-	// ConnectedSince is when the connection was open; zero if there is none now.
+	// ConnectedSince is when the connection was opened. It is zero if there is
+	// none.
 	ConnectedSince time.Time
 	// LastError is why the last attempt to connect failed, or why the last
-	// connection was lost; nil if neither has happened. It stays when there is a
-	// new connection.
+	// connection was lost. It is nil if neither has happened. A new connection
+	// does not clear it.
 	LastError error
 
 	FramesIn  uint64
@@ -57,10 +59,11 @@ type SocketStats struct {
 	ProtocolErrors uint64 // frames, states and diffs skipped, as a whole or in part
 	Untold         uint64 // calls of Trace hooks and log records dropped because one of them blocked
 
-	RTT time.Duration // of the last heartbeat or Ping; 0: none yet
+	RTT time.Duration // round trip of the last heartbeat or Ping; 0 if there was none
 }
 
-// MarshalJSON returns the fields under their names, LastError as its text.
+// MarshalJSON returns an object with the fields under their names. LastError is
+// its text.
 func (st SocketStats) MarshalJSON() ([]byte, error) {
 	type fields SocketStats
 	var last string
@@ -73,7 +76,7 @@ func (st SocketStats) MarshalJSON() ([]byte, error) {
 	}{fields(st), last})
 }
 
-// Stats returns a snapshot of what the socket has and did. It does not block.
+// Stats returns a snapshot of the state of the socket and of its counters.
 func (s *Socket) Stats() SocketStats {
 	s.lock()
 	defer s.unlock()

@@ -5,47 +5,49 @@ import (
 	"slices"
 )
 
-// Overflow is the policy of a Subscription: what it does when its queue is full and one more
-// message comes. The network is read on in any case: heartbeats and replies come
-// the same way.
+// Overflow is the policy of a Subscription: what it does if its queue is full
+// when a message comes. No policy stops the socket from reading the network,
+// because heartbeats and replies arrive the same way.
 type Overflow int
 
 // The policies of a Subscription.
 const (
 	// DropOldest drops the oldest message in the queue.
 	DropOldest Overflow = iota
-	// DropNewest drops the message that came.
+	// DropNewest drops the message that has just come.
 	DropNewest
-	// Fail ends the subscription with ErrSlowConsumer, after what it holds.
+	// Fail ends the subscription with ErrSlowConsumer. What it holds can still be
+	// read.
 	Fail
 )
 
 // SubscribeOptions configure a [Subscription]. The zero value of each field
 // means its default.
 type SubscribeOptions struct {
-	// Topics are those to get, for [Socket.Subscribe] only; no channel need be
-	// joined for them. Default: all.
+	// Topics selects topics, for [Socket.Subscribe] only. You need no joined
+	// channel for them. Default: all.
 	Topics []string
-	// Events are those to get. Default: all; for a channel, all but the
-	// protocol's own, which it gets if they are named: EventError and EventClose
-	// when the server sends them, EventReply with each reply.
+	// Events selects events. Default: all, but for a channel without the
+	// protocol's own events. A channel's subscription gets those if you name them:
+	// EventError and EventClose when the server sends them, EventReply for each
+	// reply.
 	Events []string
-	// Limit is how many messages may wait. Default: 524,288; negative: any number.
+	// Limit is how many messages may wait. Default: 524,288. Negative: no limit.
 	Limit int
-	// LimitBytes is how many bytes may wait. A message counts as its payload and
-	// 128 bytes, a gap as its reply and 128 bytes. One message always has room,
-	// however large. The memory that is held may be four times as much, where
-	// messages share it with others. Default: 64 MiB; negative: any number.
+	// LimitBytes is how many bytes may wait. A message counts as its payload plus
+	// 128 bytes, a gap as its reply plus 128 bytes. An empty queue takes one
+	// message of any size. Messages that share memory with others may hold up to
+	// four times as much. Default: 64 MiB. Negative: no limit.
 	LimitBytes int
-	// Overflow says what happens when there are more. Default: DropOldest.
+	// Overflow says what happens when a limit is reached. Default: DropOldest.
 	Overflow Overflow
 
 	_ struct{}
 }
 
-// A Subscription is a queue of messages of a channel, or of a socket, in the
-// order in which they came. Its methods are safe for concurrent use; consumers
-// of one Subscription share its messages.
+// A Subscription is a queue of the messages of a channel or of a socket, in the
+// order in which they came. Its methods are safe for concurrent use. If several
+// goroutines read it, each message goes to one of them.
 type Subscription struct {
 	socket  *Socket
 	channel *Channel // nil: the whole socket
@@ -62,11 +64,13 @@ type Subscription struct {
 	gone    chan struct{} // made by Chan; closed then
 }
 
-// Subscribe makes a Subscription. Subscribe before Join to miss nothing. It
-// lives through lost connections and rejoins, each of which it shows as a
-// *GapError, and ends with Leave, phx_close (without RejoinOnClose), or the end of
-// the socket. It does not block. A nil opts means all defaults. With options that cannot be used it
-// has ended with an *InputError.
+// Subscribe makes a [Subscription] to the messages of the channel. Call it before
+// Join to miss nothing. A nil opts means all defaults. Subscribe does not block.
+//
+// The subscription lives through lost connections and rejoins, each of which it
+// shows as a *GapError. It ends with Leave, with phx_close (unless RejoinOnClose
+// is set), or with the socket. If the options cannot be used, the subscription
+// has already ended, with an *InputError.
 func (c *Channel) Subscribe(opts *SubscribeOptions) *Subscription {
 	sub := newSubscription(c.socket, c, c.topic, opts)
 	c.socket.lock()
@@ -78,14 +82,18 @@ func (c *Channel) Subscribe(opts *SubscribeOptions) *Subscription {
 	return sub
 }
 
-// Subscribe makes a Subscription to what comes in on the socket, whether or not
-// a channel is joined for its topic: replies, heartbeats and other messages of
-// the protocol too, unless opts names other Events. It ends with the socket, and
-// shows each lost connection as a *GapError once there is a new one, in front of
-// what comes on that. Such a gap has no Reply; that a single channel was lost
-// shows as a message of EventError. Every message of the socket costs more while
-// there is such a subscription. It does not block. A nil opts means all defaults.
-// With options that cannot be used it has ended with an *InputError.
+// Subscribe makes a [Subscription] to everything that arrives on the socket,
+// whether or not a channel is joined for the topic. That includes replies,
+// heartbeats and other messages of the protocol, unless opts selects Events. A
+// nil opts means all defaults. Subscribe does not block.
+//
+// The subscription lives until the socket is closed. After a lost connection it
+// shows a *GapError, without a Reply, before the first message of the next
+// connection. If a single channel is lost, it shows that as a message with
+// EventError. If the options cannot be used, the subscription has already ended,
+// with an *InputError.
+//
+// While there is such a subscription, every message of the socket costs more.
 func (s *Socket) Subscribe(opts *SubscribeOptions) *Subscription {
 	sub := newSubscription(s, nil, "", opts)
 	s.lock()
@@ -132,16 +140,19 @@ func (sub *Subscription) countReplies(n int32) {
 	}
 }
 
-// Next returns the next message. It waits for one until ctx is done, and then
-// returns the ctx's error. A *DroppedError or *GapError stands in the place of
-// messages that are missing, and the next call goes on behind it. After what was
-// queued when the subscription ended, Next returns why it did: ErrClosedByServer
-// if the server closed the channel, ErrChannelClosed if it was left or the
-// subscription closed, ErrChannelClosed with the cause if it could not be
-// rejoined, ErrClosed, ErrSlowConsumer, or an *InputError. To tell the first from
-// a *GapError that has it as its cause, look for the *GapError first. With an
-// error the message is nil, as is usual in Go; loops over All and Messages never
-// see a nil message.
+// Next returns the next message. It waits until there is one, or until ctx is
+// done: then it returns the error of ctx. With an error the message is nil; loops
+// over All and Messages never see a nil message.
+//
+// A *DroppedError or *GapError stands where messages are missing, and the next
+// call returns what follows. After the last queued message, Next returns why the
+// subscription ended: ErrClosedByServer if the server closed the channel,
+// ErrChannelClosed if the channel was left or the subscription was closed,
+// ErrChannelClosed with a cause if the channel could not rejoin, or ErrClosed,
+// ErrSlowConsumer or an *InputError.
+//
+// A *GapError can wrap ErrClosedByServer as its cause. So look for a *GapError
+// first.
 func (sub *Subscription) Next(ctx context.Context) (*Message, error) {
 	s := sub.socket
 	for {
@@ -269,8 +280,8 @@ func (sub *Subscription) Len() int {
 	return sub.queue.n
 }
 
-// Close ends the subscription; what is queued is dropped. It may be called any
-// number of times. A Next that waits returns ErrChannelClosed.
+// Close ends the subscription and drops what is queued. A Next that waits returns
+// ErrChannelClosed. Close may be called any number of times.
 func (sub *Subscription) Close() {
 	s := sub.socket
 	s.lock()

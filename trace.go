@@ -5,18 +5,22 @@ import (
 	"time"
 )
 
-// A Trace is a set of functions that are called on what happens in a socket,
-// for metrics and spans. Any of them may be nil. They run on goroutines of the
-// socket, or of the caller, possibly several at once, and must return soon:
-// the network waits for them. While one blocks, up to 4,096 calls and log records
-// wait for it; what comes then is dropped, be it the Done of a Start. SocketStats.Untold
-// counts that, and a warning in the log stands in its place. They must not call methods of the socket or of
-// its channels. What a Start function returns is the ctx of what it started, and
-// of the matching Done; nil stands for the ctx that it got. PushStart gets the ctx
-// of the push, the others a background ctx. [MultiTrace] makes one Trace of several.
+// A Trace is a set of hooks for metrics and spans: functions that the socket
+// calls. Each of them may be nil.
 //
-// Frames hold payloads, and those of joins may hold tokens: a Trace, unlike the
-// Logger, sees everything.
+// Hooks run on goroutines of the socket or of the caller, possibly several at
+// once. They must return soon, because the network waits for them. While a hook
+// blocks, up to 4,096 calls and log records wait for it. Further ones are
+// dropped, even the Done of a Start. SocketStats.Untold counts them, and a
+// warning in the log stands in their place. Hooks must not call methods of the
+// socket or of its channels.
+//
+// A Start hook returns a ctx for what it started and for the matching Done hook;
+// nil means the ctx that it got. PushStart gets the ctx of the push, and the
+// others get a background ctx. [MultiTrace] combines several Traces.
+//
+// Unlike the Logger, a Trace sees everything: frames hold payloads, and the
+// payloads of joins may hold tokens.
 type Trace struct {
 	// ConnectStart and ConnectDone enclose an attempt to connect.
 	ConnectStart func(ctx context.Context, info ConnectStartInfo) context.Context
@@ -24,27 +28,27 @@ type Trace struct {
 	// JoinStart and JoinDone enclose an attempt to join a channel.
 	JoinStart func(ctx context.Context, info JoinStartInfo) context.Context
 	JoinDone  func(ctx context.Context, info JoinDoneInfo)
-	// PushStart and PushDone enclose a push. The Done of a Cast means that it
-	// was sent, or lost.
+	// PushStart and PushDone enclose a push. For a Cast, PushDone says that it was
+	// sent or lost.
 	PushStart func(ctx context.Context, info PushStartInfo) context.Context
 	PushDone  func(ctx context.Context, info PushDoneInfo)
-	// CallbackStart and CallbackDone enclose a call of a function given to On, or
-	// to OnJoin and the like of a Presence.
+	// CallbackStart and CallbackDone enclose the call of a function given to On,
+	// or to OnJoin and its siblings of a Presence.
 	CallbackStart func(ctx context.Context, info CallbackInfo) context.Context
 	CallbackDone  func(ctx context.Context, info CallbackInfo)
-	// Disconnected is called when an open connection ended; err says why.
+	// Disconnected is called when an open connection has ended. err says why.
 	Disconnected func(err error)
-	// Heartbeat is called when a heartbeat was answered, with its round trip.
+	// Heartbeat is called for each heartbeat that was answered, with its round
+	// trip.
 	Heartbeat func(rtt time.Duration)
-	// FrameIn and FrameOut see each frame. Its bytes must not be kept or
-	// modified.
+	// FrameIn and FrameOut see each frame. They must not keep or modify its bytes.
 	FrameIn  func(Frame)
 	FrameOut func(Frame)
-	// Dropped is called when n messages of a topic were dropped because a
-	// consumer was slow. The topic is "" for a subscription of the socket.
+	// Dropped is called when n messages of a topic were dropped because a consumer
+	// was slow. For a subscription of the socket the topic is "".
 	Dropped func(topic string, n int)
-	// ProtocolError is called when a frame was skipped, or something in a state
-	// or diff of a Presence.
+	// ProtocolError is called when a frame, or a part of a state or diff of a
+	// Presence, was skipped.
 	ProtocolError func(*ProtocolError)
 
 	_ struct{}
@@ -95,5 +99,5 @@ type PushDoneInfo struct {
 type CallbackInfo struct {
 	Topic  string
 	Event  string // "" for ChannelOptions.OnMissed
-	Queued int    // calls of the same channel, or states and diffs, that wait behind it
+	Queued int    // how many calls of the channel, or states and diffs, wait behind it
 }

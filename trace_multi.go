@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// MultiTrace makes one Trace of several, so that metrics, spans and a debugger can
-// be used together. Each function calls those of the traces in their order; nil
-// traces and nil functions are skipped. The ctx that one Start function returns is
-// that of the next, and the last one is the ctx of what begins; the Done function
-// of a trace gets the ctx that its own Start returned, or, if it has none, the one
-// that its Start would have got. A Start that returns nil counts as one that returns
-// its ctx.
+// MultiTrace combines several Traces, so that you can use metrics, spans and a
+// debugger together. Each hook calls those of the traces in order, and skips nil
+// traces and nil hooks.
+//
+// Each Start hook gets the ctx that the one before it returned, and what it
+// starts gets the ctx of the last one. The Done hook of a trace gets the ctx that
+// its own Start hook returned, or would have got if it has none. A Start hook
+// that returns nil counts as one that returns the ctx that it got.
 func MultiTrace(traces ...*Trace) *Trace {
 	m := &multiTrace{}
 	for _, t := range traces {

@@ -8,42 +8,43 @@ import (
 	"time"
 )
 
-// A Transport opens connections to a Phoenix endpoint. [WebSocket] returns the
-// default one. A Transport may be used by several sockets at once.
+// A Transport opens connections to a Phoenix endpoint. The default is
+// [WebSocket]. Several sockets may use one Transport at the same time.
 type Transport interface {
-	// Dial opens a connection, which must not depend on ctx. It should return
-	// soon after ctx is done: the socket does not wait for it, and closes a Conn
-	// that comes too late, but Done waits.
-	// An HTTP answer that refuses the connection is a *HandshakeError.
+	// Dial opens a connection, which must outlive ctx. It should return soon after
+	// ctx is done. The socket does not wait for it, and closes a Conn that comes
+	// too late, but Done waits. If an HTTP response refuses the connection, the
+	// error is a *HandshakeError.
 	Dial(ctx context.Context, req *DialRequest) (Conn, error)
 }
 
-// A DialRequest is what a Transport needs to know. It belongs to the Transport,
+// A DialRequest tells a Transport what to dial. It belongs to the Transport,
 // which may change it.
 type DialRequest struct {
-	// URL is the endpoint as it was given to NewSocket, with the params and the
-	// vsn in its query. Its scheme is one of ws, wss, http, https.
+	// URL is the endpoint given to NewSocket, with the params and the vsn in its
+	// query. Its scheme is ws, wss, http or https.
 	URL *url.URL
 	// Header goes into every HTTP request.
 	Header http.Header
-	// AuthToken is the token that travels outside of the URL; "" for none.
+	// AuthToken is the auth token, which must not be in the URL. "" means none.
 	AuthToken string
-	// HTTPClient is the user's, or nil.
+	// HTTPClient is that of the options, or nil.
 	HTTPClient *http.Client
-	// MaxMessageSize is the limit of a received message in bytes; a larger one
-	// is an error that wraps ErrMessageTooBig.
+	// MaxMessageSize is the limit in bytes of a received message. The error for a
+	// larger one wraps ErrMessageTooBig.
 	MaxMessageSize int64
-	// Probe sends a heartbeat on a Conn and waits for its reply, to tell whether
-	// frames get through; when ctx is done it cuts the Conn and returns. If the
-	// last call during a Dial succeeded, the Conn that Dial returns is open at
-	// once, without another heartbeat. Frames that come before the reply are
-	// skipped: before the first join a server sends none. It may be nil. A
-	// Transport that wraps the Conns of a [Fallback] wraps those that are probed too.
+	// Probe tells whether frames get through on a Conn: it sends a heartbeat and
+	// waits for the reply. When ctx is done it cuts the Conn and returns. If the
+	// last call of Probe during a Dial succeeds, the socket sends no other
+	// heartbeat before it takes the Conn that Dial returns for open. Probe skips
+	// frames that arrive before the reply: a server sends none before the first
+	// join. A Transport that wraps the Conns of a [Fallback] wraps the probed
+	// ones, too. Probe may be nil.
 	Probe func(ctx context.Context, c Conn) error
-	// Idle reports whether the socket awaits no reply at the moment, so that a
-	// connection could be ended without harm. It may be nil.
+	// Idle reports whether the socket waits for no reply at the moment, so that
+	// ending the connection does no harm. It may be nil.
 	Idle func() bool
-	// Logger is the socket's, or nil.
+	// Logger is that of the options, or nil.
 	Logger *slog.Logger
 
 	crew *crew          // the socket's, or nil
@@ -57,30 +58,30 @@ func (req *DialRequest) log(level slog.Level, msg string, attrs ...slog.Attr) {
 	}
 }
 
-// A Conn carries frames. ReadFrame is called from one goroutine, WriteFrames
-// from one goroutine at a time, and Close from any.
+// A Conn carries frames. The socket calls ReadFrame from one goroutine,
+// WriteFrames from one goroutine at a time, and Close from any goroutine.
 //
-// A Conn can have more methods: those of [SoftWriter], [BatchLimiter],
-// [Heartbeater] and [FrameChecker]. The socket looks for them in the Conn that
-// Dial returns, and in no Conn beneath it. So a Conn that wraps another by
-// embedding the interface Conn sees every frame, and has none of these methods.
-// It works, but it is slower, and over [LongPoll] it costs heartbeats, and a frame
-// that is too big ends the connection. A wrapper gets them back if it has these
-// methods itself, and forwards them to the Conn that it wraps.
+// A Conn may implement optional interfaces: [SoftWriter], [BatchLimiter],
+// [Heartbeater] and [FrameChecker]. The socket asks only the Conn that Dial
+// returns, never a Conn inside it. So a Conn that wraps another one by embedding
+// the interface Conn sees every frame and has none of the optional methods. It
+// works, but it is slower. Around a Conn of [LongPoll] it also costs heartbeats,
+// and a frame that is too big ends the connection. To avoid that, the wrapper
+// implements the optional methods and forwards them.
 type Conn interface {
-	// ReadFrame blocks until a frame has come. Its bytes are valid until the
-	// next call. Any error means that the connection is lost; the close frame
-	// of the server is a *CloseError.
+	// ReadFrame blocks until a frame arrives. The bytes of the frame are valid
+	// until the next call. Any error means that the connection is lost. The close
+	// frame of the server is a *CloseError.
 	ReadFrame() (Frame, error)
-	// WriteFrames sends frames in order. The bytes may be reused when it
-	// returns. Any error, one of the deadline too, means that the connection is
-	// lost; then the frames from number n on have certainly not left, or were
-	// certainly not handled, and of the others it is unknown. A Conn that has
-	// another notion of how long a write may take need not heed the deadline.
+	// WriteFrames sends frames in order. The caller may reuse the bytes when it
+	// returns. Any error means that the connection is lost, even an error of the
+	// deadline. Then the frames from number n on have certainly not left, or were
+	// certainly not handled; for the frames before it is unknown. A Conn that
+	// bounds its writes in another way may ignore the deadline.
 	WriteFrames(frames []Frame, deadline time.Time) (n int, err error)
 	// Close ends the connection, and with it ReadFrame and WriteFrames: the socket
-	// makes no other connection before they have returned. With
-	// code 0 it cuts at once; otherwise it takes leave of the server with that
+	// opens no other connection before these have returned. With code 0 it cuts
+	// the connection at once. Otherwise it performs a closing handshake with that
 	// code and reason, until ctx is done.
 	Close(ctx context.Context, code int, reason string) error
 }
@@ -98,26 +99,27 @@ type SoftWriter interface {
 	WriteSoft(frame Frame) (done, left bool, err error)
 }
 
-// A BatchLimiter is a [Conn] to which a socket gives no more than MaxBatch frames at
-// a time. More wait in the socket, where they can still be taken back. Without it,
-// or if MaxBatch is not above 0, the socket gives up to 1024. It is asked once,
-// before the first frame.
+// A BatchLimiter is a [Conn] that gets at most MaxBatch frames at a time. More
+// frames wait in the socket, where they can still be taken back. Without it, or
+// if MaxBatch is not above 0, the socket passes up to 1024 frames. The socket
+// asks once, before the first frame.
 type BatchLimiter interface {
 	MaxBatch() int
 }
 
-// A Heartbeater is a [Conn] that says whether it needs heartbeats. With false it
-// notices by itself when it is lost: the socket takes it for open as soon as it is
-// dialed, and sends no heartbeats, but for one after the machine was suspended. A Conn without this method needs them. It is
-// asked once, before the first frame. A [Conn] of [LongPoll] needs none.
+// A Heartbeater is a [Conn] that says whether it needs heartbeats. If it returns
+// false, it must notice by itself when the connection is lost. The socket is then
+// open as soon as Dial returns, and sends no heartbeats, except for one after the
+// machine was suspended. A Conn without this method needs heartbeats. The socket
+// asks once, before the first frame. A Conn of [LongPoll] needs none.
 type Heartbeater interface {
 	NeedsHeartbeat() bool
 }
 
-// A FrameChecker is a [Conn] that cannot carry every frame. CheckFrame is called
-// before a frame is written, perhaps at the same time as Close and ReadFrame. With
-// an error the frame is not sent, and only its message fails. It must not keep the
-// bytes or block.
+// A FrameChecker is a [Conn] that cannot carry every frame. The socket calls
+// CheckFrame before it writes a frame, perhaps while Close or ReadFrame runs. If
+// it returns an error, the frame is not sent, and only its message fails.
+// CheckFrame must not block, and must not keep the bytes.
 type FrameChecker interface {
 	CheckFrame(f Frame) error
 }

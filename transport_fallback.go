@@ -22,42 +22,43 @@ const (
 // FallbackOptions are the options of [Fallback]. The zero value is usable.
 type FallbackOptions struct {
 	// Threshold is how long the primary transport may take to open a connection
-	// on which a frame comes back, but at most half of what is left of the
-	// attempt (SocketOptions.Timeout). Default: 2.5 s. Negative: no limit but that.
+	// and to get a first frame back. It is at most half of the time that the
+	// attempt has left (SocketOptions.Timeout). Default: 2.5 s. Negative: only
+	// that half.
 	Threshold time.Duration
-	// Memory is for how long the secondary transport is used at once after the
-	// primary one has failed, before the primary is tried again. Default: 10
-	// minutes. Negative: for good, as long as the secondary works.
+	// Memory is how long the secondary transport is used after the primary one has
+	// failed, before the primary is tried again. Default: 10 minutes. Negative:
+	// for as long as the secondary works.
 	Memory time.Duration
 
 	_ struct{}
 }
 
-// Fallback returns a transport that uses primary where that works, and secondary
-// where it does not: Fallback(WebSocket(nil), LongPoll(nil), nil) reaches a
-// server through proxies that do not let WebSockets pass. Those two are what a nil
-// primary and a nil secondary mean. A nil opts means all defaults.
+// Fallback returns a transport that uses primary where it works, and secondary
+// where it does not. Fallback(nil, nil, nil) means WebSocket(nil), LongPoll(nil)
+// and all defaults: it reaches a server through proxies that block WebSockets.
 //
-// An attempt to connect gives way to secondary if primary fails, or is not open
-// within the threshold, or if the server does not answer a first heartbeat on it
-// by then: there are proxies that accept a WebSocket and swallow its frames. The
-// attempt fails if both do.
+// An attempt to connect uses secondary if primary fails, or if the server does
+// not answer a first heartbeat over primary within the threshold: some proxies
+// accept a WebSocket and swallow its frames. The attempt fails if both transports
+// fail.
 //
-// That primary failed is remembered, and later attempts use secondary at once,
-// until the memory expires, or secondary fails too: then the same attempt tries
-// primary after all. A primary transport that has worked before is tried again at
-// every attempt, unless three connections in a row broke within 30 s, without a
-// close frame of the server: that is a proxy again, and remembered.
+// The fallback remembers that primary has failed. Later attempts use secondary at
+// once, until Memory has passed, or until secondary fails, too: then the same
+// attempt tries primary after all. A primary that has worked before is tried
+// again at every attempt. The exception is a primary of which three connections
+// in a row broke, each within 30 s and without a close frame of the server. The
+// fallback blames a proxy for that, and remembers it as a failure.
 //
-// A connection over secondary is not for good either. When the memory has
-// expired, primary is tried in the background, every Memory anew but at most
-// every 5 s, with the params and tokens of the attempt that led to the connection.
-// Once it works, the secondary connection is ended when for 5 s nothing has been
-// sent or received and no reply is awaited, or after another Memory, and the
-// socket reconnects at once, as after any lost connection.
+// The fallback returns to primary. When Memory has passed it tries primary in the
+// background, and again after each Memory (at most every 5 s), with the params
+// and tokens of the current connection. Once primary works, the fallback ends the
+// secondary connection as soon as nothing was sent or received for 5 s and no
+// reply is awaited, or after another Memory. The socket then reconnects at once,
+// as after any lost connection.
 //
-// What it learns belongs to the network more than to a socket, so all sockets
-// that are given the same value share it. Make one for each server.
+// All sockets that use the same value share what it has learned about the
+// network. Make one for each server.
 func Fallback(primary, secondary Transport, opts *FallbackOptions) Transport {
 	if primary == nil {
 		primary = WebSocket(nil)

@@ -13,14 +13,15 @@ import (
 
 // LongPollOptions are the options of [LongPoll]. The zero value is usable.
 type LongPollOptions struct {
-	// Path is appended to the path of the endpoint, unless that ends with it; a
-	// "/websocket" at its end is replaced. Default: "/longpoll"; servers can
-	// choose another (the :path option of the socket's longpoll transport).
+	// Path is appended to the path of the endpoint, unless that already ends with
+	// it. If the endpoint ends with "/websocket", Path replaces that. Set it if
+	// the server uses another path (the :path option of the socket's longpoll
+	// transport). Default: "/longpoll".
 	Path string
-	// Timeout is how long a request may go without any progress before the
-	// connection is given up. It must be longer than the server's window
-	// (window_ms, 10 s unless configured), for which a poll waits without a
-	// word. Default: 20 s. Negative: no limit.
+	// Timeout is how long a request may make no progress before the connection is
+	// given up. It must be longer than the server's window (window_ms, 10 s by
+	// default), because a poll without messages takes that long. Default: 20 s.
+	// Negative: no limit.
 	Timeout time.Duration
 
 	_ struct{}
@@ -28,25 +29,26 @@ type LongPollOptions struct {
 
 const defaultPollTimeout = 20 * time.Second
 
-// LongPoll returns the long-poll transport, for networks that let no WebSocket
-// through. The server has to have it switched on (longpoll: true). A nil opts
-// means all defaults.
+// LongPoll returns the long-poll transport, for networks that block WebSockets.
+// The server has to enable it (longpoll: true). A nil opts means all defaults.
 //
-// Messages from the server come as answers to GET requests, one of which nearly
-// always waits; those to the server are collected while a POST request is under way,
-// and go with the next one. A session that the server no longer knows, and a
-// request that fails, are a lost connection (*[PollError]): the socket
-// reconnects and the channels rejoin, as with WebSocket. There are no
-// heartbeats, but for one after the machine was suspended. A binary message of the server arrives if all its bytes are UTF-8;
-// Phoenix fails on any other (status 500), which ends the session.
+// Messages from the server arrive as responses to GET requests, one of which
+// nearly always waits. Messages to the server that are made while a POST request
+// is under way are sent together with the next one. There are no heartbeats,
+// except for one after the machine was suspended. If a request fails, or the
+// server no longer knows the session, the connection is lost (*[PollError]): the
+// socket reconnects and the channels rejoin, as with WebSocket.
 //
-// Each session has a cookie jar of its own if the HTTP client has none, so that
-// load balancers with sticky sessions work. Without an HTTP client, or one
-// without a Transport, it also has connections of its own; those of an HTTP
-// client's Transport are shared. The client's Timeout is not used, and neither is
-// the socket's WriteTimeout. A frame of more than 7,900,000 bytes is refused with
-// ErrMessageTooBig: a server reads no more. The RoundTripper must not repeat a POST
-// by itself: the server would handle its messages twice.
+// A frame of more than 7,900,000 bytes fails with ErrMessageTooBig, because the
+// server does not read more. A binary message of the server arrives if all its
+// bytes are UTF-8. On others Phoenix fails with status 500, which ends the
+// session.
+//
+// If the HTTP client has no cookie jar, each session gets its own, so that load
+// balancers with sticky sessions work. If there is no HTTP client, or it has no
+// Transport, each session also has its own connections. The client's Timeout and
+// the socket's WriteTimeout are not used. The client's RoundTripper must not
+// repeat a POST, because the server would handle its messages twice.
 func LongPoll(opts *LongPollOptions) Transport {
 	t := longPoll{path: longPollPath, timeout: defaultPollTimeout}
 	if opts != nil {

@@ -22,51 +22,52 @@ import (
 
 // WebSocketOptions are the options of [WebSocket]. The zero value is usable.
 type WebSocketOptions struct {
-	// Path is appended to the path of the endpoint, unless that ends with it; a
-	// "/longpoll" at its end is replaced. Default: "/websocket"; servers can choose another (the :path option of
-	// the socket's websocket transport).
+	// Path is appended to the path of the endpoint, unless that already ends with
+	// it. If the endpoint ends with "/longpoll", Path replaces that. Set it if the
+	// server uses another path (the :path option of the socket's websocket
+	// transport). Default: "/websocket".
 	Path string
 
-	// Compression offers to the server to compress messages (permessage-deflate,
-	// RFC 7692), which a server with compress: true on its websocket transport
-	// accepts. With another one the connection works without. MaxMessageSize bounds
-	// what a message inflates to. Default: CompressionOff.
+	// Compression offers the server to compress messages (permessage-deflate, RFC
+	// 7692). A server with compress: true on its websocket transport accepts; with
+	// others the connection works without. MaxMessageSize bounds the inflated
+	// message. Default: CompressionOff.
 	Compression CompressionMode
 
-	// CompressFrom is from how many bytes on a message to the server is compressed,
-	// if the server has accepted Compression. Default: 0, none; the server
-	// compresses what it sends all the same. Before you set it, know that Bandit
-	// closes a connection, with code 1009, on which a message of 32 KiB or more
-	// inflates to more than 25 times its size, as a long run of one byte does.
+	// CompressFrom is the size in bytes from which messages to the server are
+	// compressed, if the server has accepted Compression. With the default, 0,
+	// only the server compresses. Before you set it, note that Bandit closes the
+	// connection with code 1009 if a message inflates to 32 KiB or more and to
+	// more than 25 times its compressed size, as a long run of one byte does.
 	CompressFrom int
 
 	_ struct{}
 }
 
-// A CompressionMode says how the messages of a connection are compressed. Sizes in
-// memory are of the client's side, for each connection.
+// A CompressionMode says how the messages of a connection are compressed. The
+// memory that it costs is given for one connection of the client.
 type CompressionMode int
 
 const (
 	// CompressionOff compresses nothing.
 	CompressionOff CompressionMode = iota
-	// CompressionContextTakeover compresses a message with what came before it in
-	// mind, which suits many small messages that are alike. It costs 32 KiB, and
-	// 1.2 MiB more once a message to the server was compressed.
+	// CompressionContextTakeover compresses a message with the previous messages
+	// as context, which suits many small messages that are alike. It costs 32 KiB,
+	// and 1.2 MiB more once a message to the server was compressed.
 	CompressionContextTakeover
-	// CompressionNoContextTakeover compresses each message by itself. It costs
-	// nothing between messages; while one is read 40 KiB, and while one is
-	// compressed 1.2 MiB.
+	// CompressionNoContextTakeover compresses each message by itself. It costs 40
+	// KiB while a message is read, 1.2 MiB while one is compressed, and nothing
+	// between messages.
 	CompressionNoContextTakeover
 )
 
 // WebSocket returns the WebSocket transport, the default one. A nil opts means
 // all defaults.
 //
-// Frames that wait together are sent with one system call. For that the
-// transport stands beneath the WebSocket library, through the DialContext of a
-// copy of the HTTP client's *http.Transport. With an HTTP client whose Transport
-// is of another type each frame is sent by itself.
+// Frames that wait together are sent with one system call. To do so, the
+// transport works beneath the WebSocket library, through the DialContext of a
+// copy of the HTTP client's *http.Transport. If the HTTP client has a Transport
+// of another type, each frame is sent by itself.
 func WebSocket(opts *WebSocketOptions) Transport {
 	t := webSocket{path: webSocketPath}
 	if opts != nil {

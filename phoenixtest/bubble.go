@@ -5,14 +5,14 @@ import (
 	"testing/synctest"
 )
 
-// Bubble runs fn as a test in virtual time, with a server of its own: in a
-// bubble of testing/synctest, where timers of hours cost nothing and a test that
-// measures time can be exact. Inside, t is the bubble's; the server is in memory
-// and is closed when fn returns, before the bubble ends. What else fn starts has
-// to have ended by then, the connections of its clients included.
+// Bubble runs fn as a test in virtual time, in a bubble of testing/synctest, with
+// a server of its own. Timers of hours take no time there, and a test can measure
+// time exactly. Inside fn, t is the t of the bubble. The server is in memory, and
+// is closed when fn returns. Everything else that fn starts must have ended by
+// then, including the connections of its clients.
 //
-// It ends the test if the options are wrong, or name another network than
-// [InMemory].
+// Bubble fails the test at once if the options are wrong, or if they name a
+// network other than InMemory.
 func Bubble(t *testing.T, opts *Options, fn func(t *testing.T, s *Server)) {
 	t.Helper()
 	if opts != nil && opts.Network != InMemory {

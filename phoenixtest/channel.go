@@ -6,41 +6,41 @@ import (
 	"strings"
 )
 
-// Channel is what the topics of a route do: the module that
-// `channel "room:*", RoomChannel` names. All fields are optional.
+// Channel is what the topics of a route do: the module that `channel "room:*",
+// RoomChannel` names. All fields are optional.
 //
-// Each joined channel is a process of its own, a goroutine that calls these
-// functions one after the other, so what they share for one channel needs no
-// lock. A function that panics, or calls runtime.Goexit as t.FailNow does,
-// crashes the channel; the frame log has the reason.
+// Each joined channel is a process of its own: a goroutine that calls these
+// functions one after the other. So data of one channel needs no lock. A function
+// that panics, or calls runtime.Goexit as t.FailNow does, crashes the channel.
+// The frame log has the reason.
 type Channel struct {
-	// Join is join/3; nil accepts with {}. It answers with OK or Error;
-	// anything else crashes the join. The whole connection waits while it
-	// runs, heartbeats included, as in Phoenix, and it is the connection that
-	// crashes, with code 1011, if the answer cannot be encoded.
+	// Join is join/3. It returns OK or Error; anything else crashes the join. Nil
+	// accepts with {}. As in Phoenix, the whole connection waits while it runs,
+	// including heartbeats. If the answer cannot be encoded, the connection
+	// crashes with code 1011.
 	Join func(c *Context, payload Payload) Reply
 
-	// Events are the handle_in/3 clauses by event.
+	// Events are the clauses of handle_in/3, by event.
 	Events Events
 
-	// Default is the last handle_in/3 clause, for every other event. Without
-	// it an unknown event crashes the channel, as an unmatched clause does.
+	// Default is the last clause of handle_in/3, for all other events. Without it
+	// an unknown event crashes the channel, as an unmatched clause does.
 	Default func(c *Context, event string, payload Payload) Reply
 
-	// Intercept are the handle_out/3 clauses by event. A broadcast of such an
-	// event is not sent to the client but handed to the function in the
-	// channel's process, which pushes what it likes.
+	// Intercept are the clauses of handle_out/3, by event. A broadcast of such an
+	// event is not sent to the client. It is passed to the function, in the
+	// channel's process, which pushes what it wants.
 	Intercept map[string]func(c *Context, payload Payload)
 
-	// Terminate is terminate/2. It runs last in the process of a channel that
-	// was joined, whatever ended it. After a leave and a normal stop the
-	// client has its phx_close already, after a crash it gets phx_error
-	// afterwards. A channel that a second join replaced can push nothing any
-	// more.
+	// Terminate is terminate/2. It runs last in the process of a channel that was
+	// joined, however that ended. After a leave or a normal stop, the client
+	// already has its phx_close; after a crash it gets phx_error afterwards. A
+	// channel that a second join has replaced can no longer push.
 	Terminate func(c *Context)
 }
 
-// Events are handle_in/3 clauses by event; the name only shortens a literal.
+// Events are the clauses of handle_in/3, by event. The name only shortens a
+// literal.
 type Events = map[string]func(c *Context, payload Payload) Reply
 
 type route struct {

@@ -21,17 +21,16 @@ type chaos struct {
 	corrupt, duplicate float64
 }
 
-// Delay holds every frame to clients up for a time between least and most, on
-// connections that are open and on later ones, until Delay(0, 0). The frames of
-// a connection stay in order. What is on its way when it ends still arrives
-// when it would have.
+// Delay delays every frame to clients by a time between least and most, on open
+// and on later connections, until Delay(0, 0). The frames of a connection stay in
+// order. Frames that are delayed when it ends still arrive in their time.
 func (s *Server) Delay(least, most time.Duration) {
 	s.setChaos(func(c *chaos) { c.delayMin, c.delayMax = max(least, 0), max(most, least, 0) })
 }
 
-// Reorder lets frames to clients overtake each other: each is held up for a
-// time of its own between 0 and window, in addition to any Delay, until
-// Reorder(0). Frames that are further apart than that stay in order.
+// Reorder lets frames to clients overtake each other, until Reorder(0): each is
+// delayed by a random time between 0 and window, in addition to any Delay. Frames
+// that are further apart than window stay in order.
 func (s *Server) Reorder(window time.Duration) {
 	s.setChaos(func(c *chaos) { c.reorder = max(window, 0) })
 }
@@ -42,9 +41,9 @@ func (s *Server) Duplicate(probability float64) {
 	s.setChaos(func(c *chaos) { c.duplicate = probability })
 }
 
-// Corrupt cuts messages to clients short, each with this probability, until
-// Corrupt(0), so that they cannot be decoded. The framing around them stays
-// sound, and so does the connection; for broken framing see [Conn.SendBytes].
+// Corrupt cuts messages to clients short, each with this probability, so that
+// they cannot be decoded, until Corrupt(0). Their framing stays correct, and the
+// connection lives on. For broken framing see [Conn.SendBytes].
 func (s *Server) Corrupt(probability float64) {
 	s.setChaos(func(c *chaos) { c.corrupt = probability })
 }

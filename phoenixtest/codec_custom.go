@@ -2,21 +2,23 @@ package phoenixtest
 
 import "fmt"
 
-// A Serializer is a serializer that a socket is mounted with beside Phoenix's own:
-// another vsn, other kinds of binary frames; see Options.Serializers. Its methods
-// are called from several goroutines at once, and while a broadcast is queued:
-// they must not call the server. One that panics or returns an error
-// does what an exception in Phoenix's place does: it closes the connection if it
-// was about a client's frame or the answer to a join, and else crashes the channel.
+// A Serializer is one that a socket is mounted with in addition to Phoenix's own,
+// for another vsn or other kinds of binary frames; see Options.Serializers. Its
+// methods are called from several goroutines at once, also while a broadcast is
+// queued. So they must not call the server.
+//
+// If it panics or returns an error, that has the effect of an exception in
+// Phoenix. If the message was a client's frame or the answer to a join, the
+// connection is closed. Otherwise the channel crashes.
 type Serializer interface {
-	// Match reports whether this serializer serves the vsn that a client asks for,
-	// "1.0.0" if it names none.
+	// Match reports whether this serializer serves the vsn that a client asks for.
+	// A client that names none asks for "1.0.0".
 	Match(vsn string) bool
-	// Decode returns the message of a client's frame, which is text or binary.
-	// Its refs are strings, "" for null. The data may be kept.
+	// Decode returns the message of a client's text or binary frame. Its refs are
+	// strings, "" for null. It may keep the data.
 	Decode(op Opcode, data []byte) (Message, error)
-	// Encode returns the frame of a message, OpText or OpBinary. Its bytes are
-	// copied.
+	// Encode returns the frame of a message, OpText or OpBinary. The caller copies
+	// the bytes.
 	Encode(m ServerMessage) (Opcode, []byte, error)
 }
 

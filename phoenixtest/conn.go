@@ -9,13 +9,14 @@ import (
 	"sync/atomic"
 )
 
-// Conn is the server's side of one client connection: what Phoenix calls the
-// transport process, with its joined channels.
+// Conn is the server's side of one client connection: Phoenix's transport
+// process, with its joined channels.
 //
-// That of a long-polling client is its session. Cut then cuts the requests in
-// flight, and the session is gone; Blackhole leaves them unanswered for ever,
-// Stall until Resume; and Close ends the session without a word, as a disconnect
-// does: a poll that waits comes back empty, the next one is answered with 410.
+// The connection of a long-polling client is its session. Cut then cuts the
+// requests in flight and ends the session. Blackhole leaves the requests
+// unanswered for ever, and Stall leaves them until Resume. Close ends the session
+// without a message, as a disconnect does: a waiting poll returns empty, and the
+// next one is answered with 410.
 type Conn struct {
 	server    *Server
 	number    int
@@ -79,11 +80,11 @@ type transport interface {
 	resume()
 }
 
-// Number returns which connection of the server it is, the first being 1. The
-// frame log shows it.
+// Number returns the number of the connection on this server, from 1. The frame
+// log shows it.
 func (c *Conn) Number() int { return c.number }
 
-// ID returns the socket id that Options.Connect chose, "" if none.
+// ID returns the socket id that Options.Connect has set, or "".
 func (c *Conn) ID() string { return c.id }
 
 // Params returns the query's parameters; see [ConnectInfo].
@@ -92,22 +93,21 @@ func (c *Conn) Params() url.Values { return c.params }
 // Vsn returns the serializer version that the client asked for.
 func (c *Conn) Vsn() string { return c.vsn }
 
-// Transport returns "websocket" or "longpoll". A long-polling client's
-// connection is its session.
+// Transport returns "websocket" or "longpoll".
 func (c *Conn) Transport() string { return c.kind }
 
 // Done returns a channel that is closed when the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Channels returns the topics that are joined, sorted.
+// Channels returns the joined topics, sorted.
 func (c *Conn) Channels() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Sorted(maps.Keys(c.channels))
 }
 
-// Channel returns the process of a joined channel, to push with or to end it
-// from a test; false if the topic is not joined.
+// Channel returns the process of a joined channel, so that a test can push with
+// it or end it. It returns false if the topic is not joined.
 func (c *Conn) Channel(topic string) (*Context, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,10 +118,10 @@ func (c *Conn) Channel(topic string) (*Context, bool) {
 	return p.context(), true
 }
 
-// Send sends any message with any refs, past the application. A binary payload
+// Send sends any message with any refs, without the application. A binary payload
 // makes the frame that fits: a broadcast if both refs are null, a reply with
-// status ok if the event is phx_reply, else a push. It fails if the message
-// cannot be encoded or the connection has ended, and never waits.
+// status ok if the event is phx_reply, otherwise a push. Send fails if the
+// message cannot be encoded or the connection has ended. It never waits.
 func (c *Conn) Send(m Message) error {
 	op, frame, err := encodeMessage(c.codec, m)
 	if err != nil {
@@ -130,8 +130,8 @@ func (c *Conn) Send(m Message) error {
 	return c.SendRaw(op, frame)
 }
 
-// Reply answers a message past the application: Send with its refs and topic,
-// the event phx_reply and the status and value of r.
+// Reply answers a message without the application: it calls Send with the refs
+// and topic of the message, the event phx_reply, and the status and value of r.
 func (c *Conn) Reply(m Message, r Reply) error {
 	if r.err != nil {
 		return r.err
@@ -143,8 +143,8 @@ func (c *Conn) Reply(m Message, r Reply) error {
 	return c.SendRaw(op, frame)
 }
 
-// SendRaw sends a frame with any content, such as a text that is no message, or
-// a ping. It never waits.
+// SendRaw sends a frame with any content, such as a text that is not a message,
+// or a ping. It never waits.
 func (c *Conn) SendRaw(op Opcode, data []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,8 +155,8 @@ func (c *Conn) SendRaw(op Opcode, data []byte) error {
 	return nil
 }
 
-// SendBytes sends bytes as they are, past the framing, for frames that are
-// corrupt. Earlier frames come before them, later ones after. It never waits.
+// SendBytes sends bytes as they are, without framing, for corrupt frames. They
+// are sent after earlier frames and before later ones. It never waits.
 func (c *Conn) SendBytes(data []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -171,10 +171,10 @@ func (c *Conn) SendBytes(data []byte) error {
 	return nil
 }
 
-// Close closes the connection with a closing handshake, as 1012 does when
-// Phoenix drains, after the frames that are queued. Code 1006, which cannot be
-// sent, cuts the connection; 1005 sends a close frame without a code. A reason
-// of more than 123 bytes is cut short. It does not wait; see [Conn.Done].
+// Close closes the connection with a closing handshake, after the frames that are
+// queued. Phoenix does that with code 1012 when it drains. Code 1006, which
+// cannot be sent, cuts the connection; 1005 sends a close frame without a code. A
+// reason of more than 123 bytes is cut. Close does not wait; see [Conn.Done].
 func (c *Conn) Close(code int, reason string) {
 	if code == closeAbnormal {
 		c.Cut()
@@ -183,14 +183,14 @@ func (c *Conn) Close(code int, reason string) {
 	c.closeWith(code, reason, "closed by the test")
 }
 
-// Cut ends the connection without a close frame: both directions die at once,
-// and what is on its way is lost. A client sees a reset.
+// Cut ends the connection without a close frame. Both directions end at once, and
+// what is on its way is lost. The client sees a reset.
 func (c *Conn) Cut() { c.drop("cut by the test") }
 
-// LoseSession ends a long-poll session as the crash of its process does, or a
-// load balancer that sends the next request to a node which does not know it:
-// a request in flight waits in vain, and a later one is answered with 410 after
-// two seconds. With WebSocket it is Cut.
+// LoseSession loses a long-poll session, as after a crash of its process, or
+// behind a load balancer that sends the next request to a node which does not
+// know the session. A request in flight gets no answer, and a later one is
+// answered with 410 after two seconds. With WebSocket, LoseSession is Cut.
 func (c *Conn) LoseSession() {
 	c.finish(closeAbnormal, "session lost by the test")
 	if c.kind == transportWebSocket {
@@ -198,10 +198,10 @@ func (c *Conn) LoseSession() {
 	}
 }
 
-// Blackhole makes the connection half-open, as when a peer has lost its power
-// or a NAT its entry: from now on the server reads and discards what the client
-// sends and sends nothing, not even a close frame, however long the client
-// waits. It cannot be undone; end it with Cut.
+// Blackhole makes the connection half-open, as if the peer had lost its power or
+// a NAT its entry. From now on the server reads and discards what the client
+// sends, and sends nothing, not even a close frame, however long the client
+// waits. It cannot be undone; end the connection with Cut.
 func (c *Conn) Blackhole() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -210,9 +210,9 @@ func (c *Conn) Blackhole() {
 	}
 }
 
-// Stall stops reading from the network, so that the client's writes wait once
-// the buffers on the way are full; see Options.BufferSize. What the server
-// sends still arrives, and the idle timeout waits.
+// Stall stops reading from the network, so that the client's writes block once
+// the buffers in between are full; see Options.BufferSize. What the server sends
+// still arrives, and the idle timeout waits.
 func (c *Conn) Stall() {
 	c.note("stalled")
 	c.transport.stall()

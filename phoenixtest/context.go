@@ -5,13 +5,12 @@ import (
 	"time"
 )
 
-// Context is a channel's process as its functions see it: the socket argument
-// of a Phoenix callback. It may be kept, and used from any goroutine; after the
+// Context is a channel's process as its functions see it: the socket argument of
+// a Phoenix callback. You may keep it, and use it from any goroutine. After the
 // channel has ended its methods do nothing.
 //
-// What raises in Phoenix, such as pushing a value that cannot be encoded, or
-// pushing at all from within Join, crashes the channel; the frame log has the
-// reason.
+// What raises in Phoenix crashes the channel, such as pushing a value that cannot
+// be encoded, or pushing from within Join. The frame log has the reason.
 type Context struct {
 	p *process
 	// inMessage says that ref, which may be null, is that of a message being
@@ -26,12 +25,12 @@ func (c *Context) Topic() string { return c.p.topic.text }
 // JoinRef returns the join_ref that the channel's messages carry.
 func (c *Context) JoinRef() Ref { return c.p.joinRef }
 
-// Conn returns the connection that the channel was joined on.
+// Conn returns the connection on which the channel was joined.
 func (c *Context) Conn() *Conn { return c.p.conn }
 
-// Context returns a context that ends when the channel's process ends: on
-// leave, stop, crash, a second join or the end of the connection. Functions
-// that wait should watch it, or use [Context.Sleep].
+// Context returns a context that ends with the channel's process: on leave, stop,
+// crash, a second join or the end of the connection. Functions that wait should
+// watch it, or use [Context.Sleep].
 func (c *Context) Context() context.Context { return c.p.ctx }
 
 // Assign sets one of the channel's assigns.
@@ -44,8 +43,8 @@ func (c *Context) Assign(key string, value any) {
 	c.p.assigns[key] = value
 }
 
-// Get returns one of the channel's assigns, which begin with those of the
-// socket; nil if there is none.
+// Get returns one of the channel's assigns, or nil if there is none. They begin
+// with those of the socket.
 func (c *Context) Get(key string) any {
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
@@ -77,9 +76,9 @@ func (c *Context) Push(event string, v any) {
 	c.p.conn.deliver(c.p, op, frame)
 }
 
-// Broadcast sends an event to all channels of this topic on the server, this
-// one included. It goes straight to their connections, with a null join_ref,
-// unless they intercept the event.
+// Broadcast sends an event to all channels of this topic on the server, including
+// this one. It goes straight to their connections, with a null join_ref, unless
+// they intercept the event.
 func (c *Context) Broadcast(event string, v any) { c.broadcast("Broadcast", nil, event, v) }
 
 // BroadcastFrom is Broadcast to all but this channel.
@@ -108,16 +107,16 @@ func (c *Context) ready(method string) bool {
 	return true
 }
 
-// SocketRef is what it takes to answer a message later: socket_ref/1. The zero
+// SocketRef is socket_ref/1: what you need to answer a message later. The zero
 // SocketRef answers nothing.
 type SocketRef struct {
 	p   *process
 	ref Ref
 }
 
-// Ref returns a reference to the message that the function was called with,
-// to be answered later with [Context.Reply] while the function itself returns
-// NoReply. Outside of Events and Default it refers to nothing.
+// Ref returns a reference to the message that the function was called with. With
+// it you can answer later ([Context.Reply]), while the function returns NoReply.
+// Outside of Events and Default it refers to nothing.
 func (c *Context) Ref() SocketRef {
 	if !c.inMessage {
 		return SocketRef{}
@@ -126,9 +125,8 @@ func (c *Context) Ref() SocketRef {
 }
 
 // Reply answers a message, any number of times, from any goroutine. As in
-// Phoenix the answer does not need the channel that took the message: it is
-// sent even after that has ended, as long as the connection lives. Only the
-// status and the value of r count; NoReply does nothing.
+// Phoenix, it also works after the channel has ended, as long as the connection
+// lives. Only the status and the value of r count; NoReply does nothing.
 func (c *Context) Reply(ref SocketRef, r Reply) {
 	if ref.p == nil || !r.replies {
 		return
@@ -146,15 +144,14 @@ func (c *Context) Reply(ref SocketRef, r Reply) {
 	conn.deliver(nil, op, frame)
 }
 
-// Send sends the process a message, as `send(self(), …)` with handle_info/2
-// does: fn runs in the channel's process, after what is in its mailbox
-// already. In Join it is how to do something right after the join was
-// answered.
+// Send sends a message to the process, as `send(self(), …)` with handle_info/2
+// does: fn runs in the channel's process, after what is already in its mailbox.
+// In Join, use it for work that follows the answer to the join.
 func (c *Context) Send(fn func(c *Context)) { c.p.post(letter{function: fn}) }
 
-// Exit makes the process end, after what is in its mailbox already, as if a
-// function of it had returned r: Stop(), StopError() or Crash(). With any
-// other Reply it does nothing.
+// Exit ends the process, after what is already in its mailbox, as if one of its
+// functions had returned r: Stop(), StopError() or Crash(). With any other Reply
+// it does nothing.
 func (c *Context) Exit(r Reply) {
 	if r.end == goesOn {
 		return
@@ -164,9 +161,8 @@ func (c *Context) Exit(r Reply) {
 	c.p.post(letter{exit: &r})
 }
 
-// Sleep waits in the function that calls it, which in Join makes the whole
-// connection wait and elsewhere this channel only. It returns early when the
-// process ends.
+// Sleep waits. In Join the whole connection waits meanwhile, elsewhere only this
+// channel. Sleep returns early when the process ends.
 func (c *Context) Sleep(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

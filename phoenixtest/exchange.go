@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// Exchange is a message of a client that a test has expected, and what the test
-// does about it. Its methods may be called at once or later, any number of
-// times and from any goroutine. They never wait; on a connection that has ended
-// they do nothing but note that in the frame log.
+// Exchange is a message of a client that a test has expected, with methods to
+// answer it. You may call the methods at once or later, any number of times and
+// from any goroutine. They never wait. On a connection that has ended they only
+// make a note in the frame log.
 type Exchange struct {
 	Message
 	conn *Conn
@@ -17,12 +17,13 @@ type Exchange struct {
 // Conn returns the connection that the message came on.
 func (e *Exchange) Conn() *Conn { return e.conn }
 
-// Reply answers the message, past the application. A second call is a second
-// reply. With Stop or StopWith the client gets phx_close, after the reply if
-// there is one, with StopError or Crash phx_error; NoReply does nothing.
+// Reply answers the message, without the application. A second call sends a
+// second reply. With Stop or StopWith the client also gets phx_close, after the
+// reply if there is one; with StopError or Crash it gets phx_error. NoReply does
+// nothing.
 func (e *Exchange) Reply(r Reply) { e.ReplyAs(e.Ref, r) }
 
-// ReplyAs is Reply with another ref than the message's.
+// ReplyAs is Reply with a ref other than that of the message.
 func (e *Exchange) ReplyAs(ref Ref, r Reply) {
 	if r.replies {
 		m := e.Message
@@ -38,8 +39,8 @@ func (e *Exchange) ReplyAs(ref Ref, r Reply) {
 	}
 }
 
-// Push pushes an event on the channel that the message belongs to: with its
-// topic and join_ref. See [OK] for what v may be.
+// Push pushes an event on the channel that the message belongs to, with its topic
+// and join_ref. See [OK] for what v may be.
 func (e *Exchange) Push(event string, v any) {
 	payload, err := payloadOf(v)
 	e.do(func(c *Conn) error {

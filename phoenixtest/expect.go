@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Script takes topics out of the application's hands: what clients send to them
-// is not answered, and no channel is joined, unless the test answers what it
-// expects. Patterns are those of [Server.Handle], and win over its routes;
-// without any, all topics are scripted. Heartbeats are answered as ever, unless
-// the topic "phoenix" is scripted by its full name. It counts for what arrives
-// later, so it is called before clients connect.
+// Script takes topics from the application: the server does not answer what
+// clients send to them, and joins no channel, unless the test answers the
+// messages that it expects. Patterns are those of [Server.Handle], and win over
+// its routes. Without patterns, all topics are scripted. Heartbeats are still
+// answered, unless the topic "phoenix" is scripted by its full name. Script
+// affects messages that arrive later, so call it before clients connect.
 func (s *Server) Script(patterns ...string) {
 	if len(patterns) == 0 {
 		patterns = []string{"*"}
@@ -40,12 +40,12 @@ func (s *Server) scripted(m *inbound) bool {
 }
 
 // ExpectConnect returns the next connection that no Accept or ExpectConnect has
-// returned, and waits for one for Options.ExpectTimeout.
+// returned. It waits for one, for Options.ExpectTimeout.
 //
-// This and the other methods that expect or refute something fail the test of
-// the server, at once as t.Fatal does, so they belong into the test's goroutine.
-// The failure says what was expected and what came, with the frame log. On a
-// server that was started without a test they panic instead.
+// This and all other methods that expect or refute something fail the test of the
+// server at once, as t.Fatal does. So call them on the test's goroutine. The
+// failure shows what was expected, what came, and the frame log. On a server that
+// was started without a test they panic instead.
 func (s *Server) ExpectConnect() *Conn {
 	s.helper()
 	if c := s.nextConn(s.opts.ExpectTimeout); c != nil {
@@ -56,7 +56,7 @@ func (s *Server) ExpectConnect() *Conn {
 }
 
 // RefuteConnect fails the test if there is a connection that no Accept or
-// ExpectConnect has returned, or one comes within d.
+// ExpectConnect has returned, or if one opens within d.
 func (s *Server) RefuteConnect(d time.Duration) {
 	s.helper()
 	if c := s.nextConn(d); c != nil {
@@ -66,11 +66,11 @@ func (s *Server) RefuteConnect(d time.Duration) {
 
 // ExpectJoin waits for a join of a topic, for Options.ExpectTimeout.
 //
-// Like the other expectations it takes the first message that fits and that no
-// expectation has taken before; others stay for later expectations, whatever
-// their order. A message that the application answers can be expected too. The
-// messages are those of the frame log, so Options.FrameLog must not be negative
-// or too small.
+// Like the other expectations, it takes the first message that fits and that no
+// other expectation has taken. It leaves the other messages for later
+// expectations, so the order does not matter. You can also expect a message that
+// the application answers. The messages come from the frame log, so
+// Options.FrameLog must not be negative or too small.
 func (c *Conn) ExpectJoin(topic string, matchers ...Matcher) *Exchange {
 	c.server.helper()
 	return c.expect(expectation{topic: topic, event: eventJoin, matchers: matchers})
@@ -88,44 +88,44 @@ func (c *Conn) ExpectLeave(topic string) *Exchange {
 	return c.expect(expectation{topic: topic, event: eventLeave})
 }
 
-// ExpectHeartbeat waits for a heartbeat, which is answered already unless the
-// topic "phoenix" is scripted.
+// ExpectHeartbeat waits for a heartbeat. The server has already answered it,
+// unless the topic "phoenix" is scripted.
 func (c *Conn) ExpectHeartbeat() *Exchange {
 	c.server.helper()
 	return c.expect(expectation{topic: topicPhoenix, event: eventHeartbeat})
 }
 
-// RefuteJoin fails the test if there is a join of a topic that no expectation
-// has taken, or one comes within d. It returns early if the connection ends.
+// RefuteJoin fails the test if there is a join of the topic that no expectation
+// has taken, or if one arrives within d. It returns early if the connection ends.
 func (c *Conn) RefuteJoin(topic string, d time.Duration, matchers ...Matcher) {
 	c.server.helper()
 	c.refute(expectation{topic: topic, event: eventJoin, matchers: matchers}, d)
 }
 
-// RefutePush fails the test if there is a push of an event that no expectation
-// has taken, or one comes within d.
+// RefutePush fails the test if there is a push of the event that no expectation
+// has taken, or if one arrives within d.
 func (c *Conn) RefutePush(topic, event string, d time.Duration, matchers ...Matcher) {
 	c.server.helper()
 	c.refute(expectation{topic: topic, event: event, matchers: matchers}, d)
 }
 
-// RefuteLeave fails the test if there is a leave of a topic that no expectation
-// has taken, or one comes within d.
+// RefuteLeave fails the test if there is a leave of the topic that no expectation
+// has taken, or if one arrives within d.
 func (c *Conn) RefuteLeave(topic string, d time.Duration) {
 	c.server.helper()
 	c.refute(expectation{topic: topic, event: eventLeave}, d)
 }
 
-// RefuteHeartbeat fails the test if there is a heartbeat that no expectation
-// has taken, or one comes within d.
+// RefuteHeartbeat fails the test if there is a heartbeat that no expectation has
+// taken, or if one arrives within d.
 func (c *Conn) RefuteHeartbeat(d time.Duration) {
 	c.server.helper()
 	c.refute(expectation{topic: topicPhoenix, event: eventHeartbeat}, d)
 }
 
-// ExpectClose waits for the end of the connection, and for it to be the client
-// that closes it with this code, or that answers the server's close frame with
-// it. 1006 is an end without a close frame from the client; 0 is any end.
+// ExpectClose waits for the end of the connection. The client must close it with
+// this code, or answer the server's close frame with it. 1006 means an end
+// without a close frame from the client, and 0 means any end.
 func (c *Conn) ExpectClose(code int) {
 	s := c.server
 	s.helper()

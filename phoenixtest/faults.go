@@ -93,10 +93,10 @@ func (f *faults) pass(ctx context.Context, g *gate, closing <-chan struct{}) boo
 	}
 }
 
-// RefuseDials makes dials fail until RefuseDials(nil): through
-// [Server.DialContext] with err, which is wrapped in a *net.OpError. With TCP
-// the port is closed meanwhile, so other dialers see a refused connection.
-// Connections that are open stay so.
+// RefuseDials makes dials fail until RefuseDials(nil). Dials through
+// [Server.DialContext] fail with err, wrapped in a *net.OpError. With TCP the
+// port is closed meanwhile, so other dialers see a refused connection. Open
+// connections stay open.
 func (s *Server) RefuseDials(err error) {
 	if err := s.network.refuse(err); err != nil {
 		s.complain(err)
@@ -104,9 +104,9 @@ func (s *Server) RefuseDials(err error) {
 }
 
 // RefuseNext answers the next n requests, upgrades and long polls alike, with
-// this status, header and body instead of looking at them; a negative n all of
-// them, until RefuseNext with 0, which ends it. A second call replaces the
-// first. The header may be nil.
+// this status, header and body, whatever they ask for. A negative n means all
+// requests, until a call with n 0. A second call replaces the first. The header
+// may be nil.
 func (s *Server) RefuseNext(n, status int, header http.Header, body string) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -117,23 +117,23 @@ func (s *Server) RefuseNext(n, status int, header http.Header, body string) {
 	s.faults.refusal = &refusal{status: status, header: header.Clone(), body: body}
 }
 
-// HangDials makes dials through [Server.DialContext] wait: until HangDials(false),
-// when they go on, or the end of their ctx, or Close. Other dialers do not
-// notice; for them there is [Server.HangRequests].
+// HangDials makes dials through [Server.DialContext] wait, until
+// HangDials(false), the end of their ctx, or Close. It does not affect other
+// dialers; use [Server.HangRequests] for them.
 func (s *Server) HangDials(on bool) { s.network.hang(on) }
 
 // HangRequests accepts network connections but does not answer their HTTP
-// requests, upgrades and long polls alike, until HangRequests(false), when those
-// that still wait are answered.
+// requests, upgrades and long polls alike, until HangRequests(false). Then the
+// waiting ones are answered.
 func (s *Server) HangRequests(on bool) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
 	s.faults.requests.shut(on)
 }
 
-// HangUpgrades is [Server.HangRequests] for requests of a WebSocket only, as
-// with a proxy that waits for an answer which it does not understand. Long
-// polling goes on to work.
+// HangUpgrades is [Server.HangRequests] for requests of a WebSocket only, as with
+// a proxy that waits for a response which it does not understand. Long poll goes
+// on working.
 func (s *Server) HangUpgrades(on bool) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -143,19 +143,19 @@ func (s *Server) HangUpgrades(on bool) {
 // blockedUpgrade is what Phoenix says to an upgrade without its headers.
 const blockedUpgrade = "'connection' header must contain 'upgrade', got []"
 
-// BlockUpgrade answers upgrades as if a proxy that knows nothing of WebSocket
-// had taken their headers away, with status 400, until BlockUpgrade(false).
-// Options.Connect is not asked. Long polling goes on to work.
+// BlockUpgrade answers upgrades with status 400, as if a proxy that does not know
+// WebSocket had removed their headers, until BlockUpgrade(false). Options.Connect
+// is not called. Long poll goes on working.
 func (s *Server) BlockUpgrade(on bool) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
 	s.faults.block = on
 }
 
-// DieAfterOpen makes the next n connections end without a close frame when they
-// have been open for d, which with 0 is right after the upgrade; a negative n
-// all of them, until DieAfterOpen(0, 0). A long-poll session is lost then, as
-// with [Conn.LoseSession]. A second call replaces the first.
+// DieAfterOpen ends the next n connections without a close frame, once they have
+// been open for d; 0 means right after the upgrade. A negative n means all
+// connections, until DieAfterOpen(0, 0). A long-poll session is lost, as with
+// [Conn.LoseSession]. A second call replaces the first.
 func (s *Server) DieAfterOpen(n int, d time.Duration) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -180,7 +180,7 @@ func (s *Server) doom(c *Conn) {
 	})
 }
 
-// LoseSessions is [Conn.LoseSession] for all long-poll sessions there are.
+// LoseSessions calls [Conn.LoseSession] for all current long-poll sessions.
 func (s *Server) LoseSessions() {
 	for _, c := range s.Conns() {
 		if c.kind == transportLongPoll {
@@ -189,19 +189,18 @@ func (s *Server) LoseSessions() {
 	}
 }
 
-// SwallowFrames makes the WebSockets that are opened from now on mute: the
-// upgrade is accepted, and then nothing is ever answered, as some proxies do.
-// Options.Connect is not asked. SwallowFrames(false) ends it for connections
-// that are opened later; for those that are open see [Conn.Blackhole]. Long
-// polling goes on to work.
+// SwallowFrames makes WebSockets that open from now on mute: the upgrade is
+// accepted, and then nothing is ever answered, as some proxies do.
+// Options.Connect is not called. SwallowFrames(false) ends it for later
+// connections; for open ones see [Conn.Blackhole]. Long poll goes on working.
 func (s *Server) SwallowFrames(on bool) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
 	s.faults.swallow = on
 }
 
-// Down is the end of the server's machine: every connection is cut, also those
-// whose upgrade is not done, and dials are refused until Up.
+// Down takes the server's machine away: every connection is cut, even before its
+// upgrade is done, and dials are refused until [Server.Up].
 func (s *Server) Down() {
 	s.tracker.refuse(true)
 	s.RefuseDials(errRefused())

@@ -49,18 +49,18 @@ type FrameKind int
 const (
 	// FrameReceived is a frame from the client.
 	FrameReceived FrameKind = iota + 1
-	// FrameSent is a frame that the server has queued for the client. The log
-	// has it when it is queued, even if the network then holds it up.
+	// FrameSent is a frame that the server has queued for the client. It is logged
+	// when it is queued, even if the network then delays it.
 	FrameSent
 	// ConnOpened is an upgrade that was answered with 101.
 	ConnOpened
 	// ConnClosed is the end of a connection; Code says how.
 	ConnClosed
-	// ConnRefused is an upgrade that was answered with Status, or with Status
-	// 0 a dial that was refused.
+	// ConnRefused is an upgrade that was answered with Status, or a refused dial,
+	// with Status 0.
 	ConnRefused
-	// PollAnswered is a long-poll request that was answered, with the Status
-	// that is in the body, or that of HTTP where there is none.
+	// PollAnswered is a long-poll request that was answered. Status is the one in
+	// the body, or that of HTTP if there is none.
 	PollAnswered
 	// Note is anything else that helps to read the log, such as the reason of
 	// a crash.
@@ -74,17 +74,17 @@ type Frame struct {
 	// Conn is the number of the connection, 0 for none.
 	Conn int
 	Kind FrameKind
-	// Opcode is that of a FrameReceived or FrameSent, except for what
-	// [Conn.SendBytes] has sent, which has the Note "raw bytes".
+	// Opcode is the opcode of a FrameReceived or FrameSent. Bytes sent with
+	// [Conn.SendBytes] have none, but the Note "raw bytes".
 	Opcode Opcode
-	// Data is the payload of the frame; of a close frame only the reason.
+	// Data is the payload of the frame. For a close frame it is only the reason.
 	Data []byte
-	// Code is the close code of a ConnClosed and of close frames: 1006 for a
+	// Code is the close code of a ConnClosed and of close frames. It is 1006 for a
 	// connection that ended without one.
 	Code int
 	// Status is the HTTP status of a ConnRefused.
 	Status int
-	// Note explains.
+	// Note is an explanation.
 	Note string
 }
 

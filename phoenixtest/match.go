@@ -12,20 +12,20 @@ import (
 	"strings"
 )
 
-// Matcher says what is wrong with a message, nil if nothing: a condition for
-// [Conn.ExpectPush] and the others. Any function of this type will do; [Equal]
-// and [Subset] make the usual ones. It must not change anything, because it may
-// be called for messages that others expect, and several times.
+// Matcher is a condition for [Conn.ExpectPush] and its siblings: it returns what
+// is wrong with a message, or nil. Any function of this type will do; [Equal] and
+// [Subset] make the usual ones. It must not change anything: it may be called
+// several times, and for messages that other expectations take.
 type Matcher func(m Message) error
 
-// Equal matches payloads that are equal to v, as values: neither white space
-// nor the order of keys counts, nor whether a number is written 1 or 1.0. See
-// [OK] for what v may be; a [Binary] matches the same bytes.
+// Equal matches payloads that are equal to v as values. White space and the order
+// of keys do not count, nor whether a number is written 1 or 1.0. See [OK] for
+// what v may be. A Binary matches the same bytes.
 func Equal(v any) Matcher { return comparing(v, false) }
 
-// Subset matches payloads that contain v: objects with at least the keys of v,
-// whose values contain those of v in turn; lists of the same length whose
-// elements contain those of v; and other values that are equal.
+// Subset matches payloads that contain v. An object must have at least the keys
+// of v, with values that contain those of v. A list must have the same length,
+// with elements that contain those of v. Other values must be equal.
 func Subset(v any) Matcher { return comparing(v, true) }
 
 func comparing(v any, subset bool) Matcher {

@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// Ref is a ref or join_ref of a message. The empty Ref is null, any other
-// plain string stands for itself: Ref("1") is "1" on the wire. What a client
-// should not send but may, such as the number 1 or the empty string, is made
-// and shown by [RawRef]; it never equals a plain one.
+// Ref is a ref or join_ref of a message. The empty Ref is null; any other plain
+// string stands for itself: Ref("1") is "1" on the wire. [RawRef] makes what a
+// client should not send, such as the number 1 or the empty string. Such a Ref
+// never equals a plain one.
 type Ref string
 
 // rawRefMark cannot begin a ref that anybody sends in earnest.
 const rawRefMark = "\x00"
 
-// RawRef returns the Ref whose text on the wire is the given JSON: RawRef("1")
-// is the number 1, RawRef(`""`) the empty string, and RawRef("null") is the
-// same as the empty Ref. The text is not checked.
+// RawRef returns the Ref whose text on the wire is the given JSON. RawRef("1") is
+// the number 1, RawRef(`""`) is the empty string, and RawRef("null") is the empty
+// Ref. The text is not checked.
 func RawRef(text string) Ref {
 	if text == "null" {
 		return ""
@@ -39,7 +39,7 @@ func (r Ref) JSON() string {
 	return string(appendString(nil, string(r)))
 }
 
-// String returns a plain ref as it is, null as "null" and a raw one as JSON.
+// String returns a plain ref as it is, null as "null", and a raw ref as JSON.
 func (r Ref) String() string {
 	if r == "" || strings.HasPrefix(string(r), rawRefMark) {
 		return r.JSON()
@@ -51,15 +51,15 @@ func (r Ref) String() string {
 type Message struct {
 	JoinRef Ref
 	Ref     Ref
-	// Topic and Event of a client's message that are no strings, which only a
-	// broken client sends, are shown as their JSON text.
+	// Topic and Event are JSON text if a broken client sends something other than
+	// strings.
 	Topic   string
 	Event   string
 	Payload Payload
 }
 
-// String returns the message as V2 JSON text, for test failures and logs; a
-// binary payload is shown as its length.
+// String returns the message as V2 JSON text, for test failures and logs. Of a
+// binary payload it shows the length.
 func (m Message) String() string {
 	payload := m.Payload.text()
 	if m.Payload.binary {
@@ -69,22 +69,21 @@ func (m Message) String() string {
 		strconv.Quote(m.Event) + "," + payload + "]"
 }
 
-// Payload is the payload of a message: JSON text or bytes. It is immutable and
-// may be kept. Given as a value to reply, push or broadcast with, it is sent
-// as it came. The zero Payload is the JSON text {}.
+// Payload is the payload of a message: JSON text or bytes. It is immutable, and
+// you may keep it. If you reply, push or broadcast with it, it is sent as it
+// came. The zero Payload is the JSON text {}.
 type Payload struct {
 	data    string
 	binary  bool
 	invalid bool
 }
 
-// Binary is a binary payload: a reply, push or broadcast of it is a binary
-// frame.
+// Binary is a binary payload: a reply, push or broadcast of it is sent as a
+// binary frame.
 type Binary []byte
 
-// JSON returns the payload with the given JSON text: JSON("null") is the
-// literal null, which nil as a value is not. Text that is not JSON fails where
-// it is sent.
+// JSON returns the payload with the given JSON text. JSON("null") is null, while
+// nil as a value is {}. If the text is not JSON, sending it fails.
 func JSON(text string) Payload {
 	return Payload{data: text, invalid: !validJSON(text)}
 }
@@ -111,14 +110,14 @@ func (p Payload) String() string {
 	return p.text()
 }
 
-// Equal reports whether both payloads hold the same bytes in the same kind.
-// JSON that differs in white space or in the order of keys is not equal.
+// Equal reports whether both payloads are of the same kind and have the same
+// bytes. JSON that differs in white space or in the order of keys is not equal.
 func (p Payload) Equal(q Payload) bool {
 	return p.binary == q.binary && p.String() == q.String()
 }
 
-// Decode unmarshals JSON into v. A binary payload goes into a *[]byte or a
-// *Binary, and is an error with any other v.
+// Decode unmarshals JSON into v. A binary payload can be decoded into a *[]byte
+// or a *Binary only.
 func (p Payload) Decode(v any) error {
 	if !p.binary {
 		if err := json.Unmarshal([]byte(p.text()), v); err != nil {
@@ -137,8 +136,8 @@ func (p Payload) Decode(v any) error {
 	return nil
 }
 
-// MarshalJSON returns the JSON text, so that a payload may be a part of a value
-// to reply with. It fails for binary data, as in Phoenix.
+// MarshalJSON returns the JSON text, so that a payload can be a part of a value
+// to reply with. As in Phoenix, it fails for binary data.
 func (p Payload) MarshalJSON() ([]byte, error) {
 	switch {
 	case p.binary:

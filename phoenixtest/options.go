@@ -13,9 +13,9 @@ import (
 type Network int
 
 const (
-	// InMemory is a buffered network inside the process, which works in a
-	// testing/synctest bubble. Clients reach it through [Server.HTTPClient] or
-	// [Server.DialContext] only.
+	// InMemory is a buffered network inside the process. It works in a
+	// testing/synctest bubble. Clients can reach it only through
+	// [Server.HTTPClient] or [Server.DialContext].
 	InMemory Network = iota
 	// TCP is a listener on the loopback interface.
 	TCP
@@ -25,10 +25,10 @@ const (
 type Transports int
 
 const (
-	// BothTransports are WebSocket and long poll.
+	// BothTransports mounts WebSocket and long poll.
 	BothTransports Transports = iota
-	// WebSocketOnly is what Phoenix mounts by default: requests to
-	// "/longpoll" are answered with 404.
+	// WebSocketOnly is what Phoenix mounts by default: requests to "/longpoll" are
+	// answered with 404.
 	WebSocketOnly
 	// LongPollOnly answers requests to "/websocket" with 404.
 	LongPollOnly
@@ -46,97 +46,97 @@ const (
 	defaultBufferSize     = 64 << 10
 )
 
-// Options configure a [Server]. Nil means all defaults, and so does the zero
-// value of each field. The struct is copied.
+// Options configure a Server. Nil, and the zero value of each field, means the
+// default. The struct is copied.
 type Options struct {
-	// Network is InMemory by default.
+	// Network is how clients reach the server. Default: InMemory.
 	Network Network
 
-	// Addr is the address to listen on, with TCP only: "127.0.0.1:0" by
-	// default.
+	// Addr is the address to listen on, with TCP only. Default: "127.0.0.1:0".
 	Addr string
 
-	// Path is the mount point of the socket, "/socket" by default; the
-	// transports' suffixes "/websocket" and "/longpoll" are added to it.
+	// Path is the mount point of the socket, without the suffixes "/websocket" and
+	// "/longpoll" of the transports. Default: "/socket".
 	Path string
 
-	// Transports are both by default.
+	// Transports says which transports are mounted. Default: both.
 	Transports Transports
 
-	// LongPollWindow is how long a poll waits for messages, and a POST for one
-	// message to be dealt with: 10 s by default. A session that nobody has
-	// polled for 1.5 windows ends within another 1.5. Not negative.
+	// LongPollWindow is how long a poll waits for messages, and how long a POST
+	// waits for a message to be handled. A session that nobody has polled for 1.5
+	// windows ends within another 1.5. It cannot be negative. Default: 10 s.
 	LongPollWindow time.Duration
 
-	// Profile is the release of Phoenix to behave as: 1.8.12 by default.
+	// Profile is the release of Phoenix to behave as. Default: 1.8.12.
 	Profile Profile
 
-	// Connect is the socket's connect/3; nil accepts everybody. Any error
-	// refuses with status 403 and an empty body, one made by [Refuse] as it
-	// says; a panic is a 500. It is called from several goroutines at once,
-	// and the client waits while it runs.
+	// Connect is connect/3 of the socket. Nil accepts everybody. An error made by
+	// [Refuse] refuses with the response that it says, any other error with status
+	// 403 and an empty body, and a panic with 500. Connect is called from several
+	// goroutines at once, and the client waits while it runs.
 	Connect func(*ConnectInfo) error
 
-	// Serializers are asked, in their order, before Phoenix's own for versions 2
-	// and 1: as a list in Phoenix's :serializer option, they let a client be tested
-	// that speaks another vsn.
+	// Serializers are asked, in order, before Phoenix's own serializers for
+	// versions 2 and 1, as a list in Phoenix's :serializer option. With them you
+	// can test a client that speaks another vsn.
 	Serializers []Serializer
 
-	// FetchPresences is fetch/2 of the Phoenix.Presence: it returns what clients
-	// get of the presences of a topic, by key, in a state or in either part of
-	// a diff, usually with Fields added to each. It is called from several
-	// goroutines at once and must not wait for the server; if it panics, the
-	// diff is lost. Nil changes nothing.
+	// FetchPresences is fetch/2 of the Phoenix.Presence. It gets the presences of
+	// a topic, by key, for a state or for a part of a diff, and returns what
+	// clients get, usually with Fields added to each. It is called from several
+	// goroutines at once and must not wait for the server. If it panics, the diff
+	// is lost. Nil changes nothing.
 	FetchPresences func(topic string, presences map[string]Presence) map[string]Presence
 
-	// AuthToken is the mount's auth_token: true. Without it a token that a
-	// client offers as a subprotocol is lost silently, and so it is with the
-	// profile of 1.7, which has no such option.
+	// AuthToken is auth_token: true of the mount. Without it a token that a client
+	// offers as a subprotocol is silently lost. With the profile of 1.7, which has
+	// no such option, it is always lost.
 	AuthToken bool
 
-	// Strict makes a push or broadcast of anything but an object or binary data
-	// crash its channel, as in Phoenix, where such a payload is a mistake.
-	// Without it any JSON can be sent, which is handy for counters.
+	// Strict crashes a channel that pushes or broadcasts anything but an object or
+	// binary data, as Phoenix does. Without it a channel can send any JSON, which
+	// is handy for counters.
 	Strict bool
 
-	// IdleTimeout closes a connection on which nothing was received for so
-	// long, with code 1002 as Bandit does: 60 s by default, negative never.
+	// IdleTimeout is how long a connection may receive nothing. Then it is closed
+	// with code 1002, as Bandit does. Default: 60 s. Negative: no limit.
 	IdleTimeout time.Duration
 
-	// MaxChannels is how many channels one connection may have joined: 100 by
-	// default, negative without limit.
+	// MaxChannels is how many channels one connection may join. Default: 100.
+	// Negative: no limit.
 	MaxChannels int
 
-	// MaxFrameSize is how many bytes a client's frame may have: 10,000,000 by
-	// default, negative without limit. A larger one closes with code 1009.
+	// MaxFrameSize is how many bytes a client's frame may have. A larger one
+	// closes the connection with code 1009. Default: 10,000,000. Negative: no
+	// limit.
 	MaxFrameSize int
 
-	// Compress is compress: true of the mount's websocket transport: it accepts a
-	// client's offer of permessage-deflate and compresses each message to that
-	// client. The frame log and the faults have the messages as they are without
-	// it, and the log shows with a connection what was negotiated. MaxFrameSize
-	// bounds what a message inflates to as well; and as on Bandit one of 32 KiB or
-	// more that becomes more than 25 times its size closes with code 1009.
+	// Compress is compress: true of the mount's websocket transport. It accepts a
+	// client's offer of permessage-deflate, and compresses each message to that
+	// client. The frame log and the faults see messages uncompressed, and the log
+	// shows what a connection has negotiated. MaxFrameSize also bounds the
+	// inflated message. As on Bandit, a message that inflates to 32 KiB or more
+	// and to more than 25 times its size closes the connection with code 1009.
 	Compress bool
 
-	// Seed is what the chances of faults are taken from: the same seed, 0
-	// included, gives the same faults. The frame log shows it.
+	// Seed makes the chances of faults repeatable: the same seed, including 0,
+	// gives the same faults. The frame log shows it.
 	Seed uint64
 
-	// ExpectTimeout is how long ExpectJoin and the others wait: 1 minute by
-	// default, which is longer than a heartbeat takes and in virtual time is
-	// nothing.
+	// ExpectTimeout is how long ExpectJoin and its siblings wait. The default is
+	// longer than a heartbeat takes, and no time at all in virtual time. Default:
+	// 1 minute.
 	ExpectTimeout time.Duration
 
-	// FrameLog is how many entries the frame log keeps before it forgets the
-	// oldest: 4,096 by default, negative none, which benchmarks want. It also
-	// forgets when its frames have more than 64 MiB.
+	// FrameLog is how many entries the frame log keeps before it drops the oldest.
+	// It also drops them if its frames have more than 64 MiB. Default: 4,096.
+	// Negative: no log, for benchmarks.
 	FrameLog int
 
-	// BufferSize is how many bytes the network holds in each direction before
-	// a write waits: 64 KiB by default. A few hundred let a write back up soon
-	// after Conn.Stall. With TCP it is a request to the system for the
-	// server's side, which rounds it up generously.
+	// BufferSize is how many bytes the network holds in each direction before a
+	// write blocks. With a few hundred, writes block soon after [Conn.Stall]. With
+	// TCP it is a request to the system for the server's side, which rounds it up
+	// generously. Default: 64 KiB.
 	BufferSize int
 
 	_ struct{}
@@ -197,18 +197,18 @@ func (o *Options) withDefaults() (Options, error) {
 	return c, nil
 }
 
-// ConnectInfo is what connect/3 gets to decide on a connection. It is valid
-// during the call only.
+// ConnectInfo is what connect/3 gets to decide about a connection. It is valid
+// only during the call.
 type ConnectInfo struct {
-	// Params are the query's parameters. As in Plug, the last of several
-	// values for one name wins, unless the name ends in "[]".
+	// Params are the parameters of the query. As in Plug, the last of several
+	// values of a name wins, unless the name ends in "[]".
 	Params url.Values
 	// Header is the header of the request.
 	Header http.Header
-	// AuthToken is the decoded token, "" without one. See Options.AuthToken.
+	// AuthToken is the decoded token, or "" without one. See Options.AuthToken.
 	AuthToken string
-	// HasAuthToken says that there is a token, which may be empty: Phoenix hands
-	// that on, for the application to refuse.
+	// HasAuthToken says that there is a token, even an empty one. Phoenix passes
+	// an empty token on, and the application should refuse it.
 	HasAuthToken bool
 	// Vsn is the serializer version that the client asked for, such as
 	// "2.0.0".
@@ -216,10 +216,10 @@ type ConnectInfo struct {
 	// Transport is "websocket" or "longpoll".
 	Transport string
 
-	// ID is to be set to the socket id that id/1 would return, such as
+	// ID is for the function to set: the socket id that id/1 would return, such as
 	// "user_socket:42"; see [Server.Disconnect]. "" is none.
 	ID string
-	// Assigns are the socket's assigns; each channel that is joined later
+	// Assigns are the assigns of the socket. Each channel that is joined later
 	// starts with a copy of them.
 	Assigns map[string]any
 
@@ -235,11 +235,11 @@ func (i *ConnectInfo) Assign(key string, value any) {
 }
 
 // Nested returns the params as Plug decodes them: a[k]=v becomes a
-// map[string]any, a[]=v a []any, and every leaf is a string.
+// map[string]any, a[]=v becomes a []any, and every leaf is a string.
 func (i *ConnectInfo) Nested() map[string]any { return nestParams(i.query) }
 
-// Refuse returns an error for Options.Connect that refuses the connection with
-// this HTTP answer. The header may be nil.
+// Refuse returns an error with which Options.Connect refuses the connection with
+// this HTTP response. The header may be nil.
 func Refuse(status int, header http.Header, body string) error {
 	return &refusal{status: status, header: header.Clone(), body: body}
 }

@@ -2,16 +2,16 @@ package phoenixtest
 
 import "net/http"
 
-// Profile is a release of Phoenix that a [Server] answers as, where releases
-// differ on the wire.
+// Profile is a release of Phoenix that a Server behaves as, where releases differ
+// on the wire.
 type Profile string
 
 const (
 	// Phoenix1724 is the last release of 1.7. It has no auth token, delivers
 	// messages with a stale join_ref and closes with 1000 on a disconnect.
 	Phoenix1724 Profile = "1.7.24"
-	// Phoenix189 stands for 1.8.3 to 1.8.11, which drop messages with a null
-	// join_ref silently. (From 1.8.10 on phx_error has a reason, as in 1.8.12.)
+	// Phoenix189 stands for 1.8.3 to 1.8.11, which silently drop messages with a
+	// null join_ref. (From 1.8.10 on phx_error has a reason, as in 1.8.12.)
 	Phoenix189 Profile = "1.8.9"
 	// Phoenix1812 delivers a null join_ref and says why a channel crashed.
 	// It is the default.

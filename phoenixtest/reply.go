@@ -1,7 +1,7 @@
 package phoenixtest
 
-// Reply is what a function of a [Channel] returns: whether and how the client
-// is answered, and whether the channel goes on. The zero Reply is NoReply().
+// Reply is what a function of a Channel returns: how the client is answered, if
+// at all, and whether the channel goes on. The zero Reply is NoReply().
 type Reply struct {
 	status  string
 	payload Payload
@@ -20,29 +20,27 @@ const (
 	crashes
 )
 
-// OK answers with status "ok" and v as the response. What v may be, here and
-// wherever else a payload is given: nil for {}, a [Payload] or a
-// json.RawMessage to be sent as it is, a [Binary] for a binary frame, anything
-// else for encoding/json. A v that cannot be encoded crashes the channel. It is
-// encoded at once, so that it may be changed or used again afterwards.
+// OK answers with status "ok" and the response v. Here, and wherever a payload is
+// given, v may be nil, which is {}, a Payload or a json.RawMessage, which are
+// sent as they are, a Binary, which is a binary frame, or anything else, which
+// encoding/json encodes. A v that cannot be encoded crashes the channel. It is
+// encoded at once, so you may change it afterwards.
 func OK(v any) Reply { return Status("ok", v) }
 
 // Error answers with status "error". From Join it refuses the join.
 func Error(v any) Reply { return Status("error", v) }
 
-// Status answers with any status. From Join only "ok" and "error" are legal,
-// as in Phoenix; others crash the join.
+// Status answers with any status. In Join, as in Phoenix, only "ok" and "error"
+// are allowed; others crash the join.
 func Status(name string, v any) Reply {
 	payload, err := payloadOf(v)
 	return Reply{status: name, payload: payload, err: err, replies: true}
 }
 
-// NoReply does not answer. The client is never told, so a push that waits for
-// a reply waits until its timeout.
+// NoReply does not answer. A push that waits for a reply then times out.
 func NoReply() Reply { return Reply{} }
 
-// Stop ends the channel normally and without a reply: the client gets
-// phx_close.
+// Stop ends the channel normally and does not reply: the client gets phx_close.
 func Stop() Reply { return Reply{end: stops} }
 
 // StopWith answers with r and then ends the channel normally: the client gets
@@ -52,10 +50,10 @@ func StopWith(r Reply) Reply {
 	return r
 }
 
-// StopError ends the channel with an abnormal reason: the client gets
-// phx_error and no reply.
+// StopError ends the channel with an abnormal reason: the client gets phx_error
+// and no reply.
 func StopError() Reply { return Reply{end: stopsWithError} }
 
 // Crash does what a raise in a callback does: the client gets phx_error and no
-// reply, or from Join the refusal "join crashed". A panic does the same.
+// reply, or the refusal "join crashed" if it was a join. A panic does the same.
 func Crash() Reply { return Reply{end: crashes} }

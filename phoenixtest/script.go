@@ -32,17 +32,18 @@ func (s *Server) forget(c *Conn) {
 	}
 }
 
-// Conns returns the open connections in the order of their opening.
+// Conns returns the open connections, oldest first.
 func (s *Server) Conns() []*Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.conns)
 }
 
-// Accept returns the next connection that no Accept has returned yet, in the
-// order of their opening and even if it has ended meanwhile. It waits for one
-// until ctx ends, whose error it returns then, or the server is closed, which
-// is [ErrServerClosed]. It only observes: connections are served without it.
+// Accept returns the next connection that no earlier Accept has returned, in the
+// order in which they were opened, even if it has ended meanwhile. It waits for
+// one until ctx ends, and then returns the error of ctx, or until the server is
+// closed, and then returns ErrServerClosed. Connections are served whether or not
+// they are accepted.
 func (s *Server) Accept(ctx context.Context) (*Conn, error) {
 	for {
 		s.mu.Lock()
@@ -64,13 +65,13 @@ func (s *Server) Accept(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// Intercept lets fn see every message of every client, heartbeats and joins
-// included, before the server acts on it. If fn returns true, the server
-// ignores the message: fn may answer it with [Conn.Send] or [Conn.Reply], at
-// once or later. It is called on the connection's own goroutine, so the
-// connection waits while it runs; for several connections it is called
-// concurrently. A second call replaces the function, nil removes it. Not to be
-// confused with Channel.Intercept, which is about broadcasts.
+// Intercept lets fn see every message of every client, including heartbeats and
+// joins, before the server handles it. If fn returns true, the server ignores the
+// message, and fn may answer it with [Conn.Send] or [Conn.Reply], at once or
+// later. fn runs on the goroutine of the connection, which waits meanwhile. It
+// runs concurrently for several connections. A second call replaces the function,
+// and nil removes it. Channel.Intercept is something else: it is about
+// broadcasts.
 func (s *Server) Intercept(fn func(c *Conn, m Message) (handled bool)) {
 	if fn == nil {
 		s.intercept.Store(nil)
@@ -80,7 +81,7 @@ func (s *Server) Intercept(fn func(c *Conn, m Message) (handled bool)) {
 }
 
 // Frames returns the frame log, oldest first: every frame of every connection,
-// and what happened to the connections. Options.FrameLog bounds it.
+// and what happened to the connections. Options.FrameLog limits it.
 func (s *Server) Frames() []Frame {
 	entries, _ := s.log.entries()
 	frames := make([]Frame, len(entries))
@@ -93,9 +94,9 @@ func (s *Server) Frames() []Frame {
 	return frames
 }
 
-// Received returns the messages that clients have sent, over all connections,
-// oldest first, as far as the frame log reaches back. An empty topic or event
-// matches all. Frames that are no messages are left out.
+// Received returns the messages that clients have sent over all connections,
+// oldest first, as far back as the frame log goes. An empty topic or event
+// matches all. Frames that are not messages are left out.
 func (s *Server) Received(topic, event string) []Message {
 	entries, _ := s.log.entries()
 	var all []Message
@@ -112,6 +113,6 @@ func (s *Server) Received(topic, event string) []Message {
 	return all
 }
 
-// WriteLog writes the frame log as text, a line for each entry, with the time
+// WriteLog writes the frame log as text, with a line for each entry and the time
 // since the start of the server.
 func (s *Server) WriteLog(w io.Writer) { s.log.writeTo(w) }

@@ -19,10 +19,10 @@ import (
 
 // Errors of this package.
 var (
-	// ErrServerClosed is returned once a server is closed.
+	// ErrServerClosed is the error of methods of a server that is closed.
 	ErrServerClosed = errors.New("phoenixtest: server closed")
-	// ErrConnClosed is returned when something is to be sent on a connection
-	// that has ended, or whose closing handshake has begun.
+	// ErrConnClosed is the error of sending on a connection that has ended, or
+	// whose closing handshake has begun.
 	ErrConnClosed = errors.New("phoenixtest: connection closed")
 )
 
@@ -68,10 +68,10 @@ type Server struct {
 	closeEnd chan struct{}
 }
 
-// NewServer starts a server that tb's cleanup closes. If the test has failed by
-// then, the frame log is written to the test's log. It ends the test if the
-// options are wrong or the address cannot be listened on; nil options are the
-// defaults. In a testing/synctest bubble call it with the bubble's tb.
+// NewServer starts a server that is closed when the test or benchmark tb ends. If
+// tb has failed by then, the frame log is written to its log. NewServer fails tb
+// at once if the options are wrong or it cannot listen on the address. Nil
+// options mean all defaults. In a testing/synctest bubble, pass the bubble's t.
 func NewServer(tb testing.TB, opts *Options) *Server {
 	tb.Helper()
 	return newServer(tb, opts)
@@ -96,8 +96,8 @@ func newServer(tb reporter, opts *Options) *Server {
 	return s
 }
 
-// Start starts a server without a test, for examples and tools. The caller has
-// to Close it.
+// Start starts a server without a test, for examples and tools. The caller must
+// close it.
 func Start(opts *Options) (*Server, error) { return start(nil, opts) }
 
 func start(tb reporter, opts *Options) (*Server, error) {
@@ -193,19 +193,18 @@ func (s *Server) ended(p *process) {
 	delete(s.running, p)
 }
 
-// URL returns the URL to connect to, without the transport's suffix:
-// "ws://phoenix.test/socket" in memory.
+// URL returns the URL to connect to, without the suffix of the transport: in
+// memory it is "ws://phoenix.test/socket".
 func (s *Server) URL() string { return "ws://" + s.network.address() + s.opts.Path }
 
-// HTTPClient returns a client whose connections all go to this server,
-// whatever the address, over either network. The clients of all calls share
-// one *http.Transport, which Close closes; what it is otherwise is the
-// caller's.
+// HTTPClient returns a client whose connections all go to this server, whatever
+// the address and the network. All such clients share one *http.Transport, which
+// Close closes. You may change the other fields of the client.
 func (s *Server) HTTPClient() *http.Client { return &http.Client{Transport: s.transport} }
 
-// DialContext connects to this server, whatever the network and the address:
-// it is for an *http.Transport. It fails as [Server.RefuseDials] says, and waits
-// while [Server.HangDials] is on.
+// DialContext connects to this server, whatever the network and the address. Use
+// it in an *http.Transport. It fails after [Server.RefuseDials], and waits during
+// [Server.HangDials].
 func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	nc, err := s.network.dial(ctx, network, addr)
 	if err != nil {
@@ -214,10 +213,10 @@ func (s *Server) DialContext(ctx context.Context, network, addr string) (net.Con
 	return nc, err
 }
 
-// Handle routes a topic to a channel, as `channel "room:*", RoomChannel` does.
-// A pattern is a topic, or a prefix that ends in "*". Routes are tried in the
-// order of their definition. It may be called while clients are connected, and
-// counts for later joins. The maps of ch are copied.
+// Handle routes a topic to a channel, as `channel "room:*", RoomChannel` does. A
+// pattern is a topic, or a prefix that ends in "*". The routes are tried in the
+// order of the calls. You may call Handle while clients are connected; it affects
+// later joins. The maps of ch are copied.
 func (s *Server) Handle(pattern string, ch Channel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,10 +235,10 @@ func (s *Server) lookup(topic string) *Channel {
 	return nil
 }
 
-// Broadcast sends an event to all channels of a topic, as Endpoint.broadcast
-// does; see [OK] for what v may be. It returns when the frames are queued and
-// never waits for a client. A v that cannot be encoded is an error, and fails
-// the test of a server that has one.
+// Broadcast sends an event to all channels of a topic, as Endpoint.broadcast does.
+// See [OK] for what v may be. It returns when the frames are queued, and never
+// waits for a client. If v cannot be encoded, the frame log notes that, and the
+// test of the server, if it has one, fails.
 func (s *Server) Broadcast(topic, event string, v any) {
 	if err := s.topics.broadcast(topic, event, v, nil); err != nil {
 		s.complain(fmt.Errorf("phoenixtest: broadcast of %q: %w", event, err))
@@ -259,9 +258,9 @@ func (s *Server) complain(err error) {
 
 func (s *Server) note(text string) { s.log.add(Frame{Kind: Note, Note: text}, "") }
 
-// Disconnect closes all connections with this socket id, as
-// Endpoint.broadcast(id, "disconnect", %{}) does: with code 1001. It does not
-// wait for the closing handshakes. The empty id is nobody's.
+// Disconnect closes all connections with this socket id, with code 1001, as
+// Endpoint.broadcast(id, "disconnect", %{}) does. It does not wait for the
+// closing handshakes. The empty id belongs to nobody.
 func (s *Server) Disconnect(id string) {
 	if id == "" {
 		return
@@ -276,11 +275,11 @@ func (s *Server) Disconnect(id string) {
 // closeGrace is how long Close waits for functions of the test.
 const closeGrace = 10 * time.Second
 
-// Close refuses new connections, cuts the open ones and returns when all
-// goroutines of the server have ended. Functions of channels should watch
-// [Context.Context]; Close waits 10 s for them and then returns an error that
-// names those which are still running. It must not be called from one of them.
-// Later calls wait for the first and return its error.
+// Close refuses new connections, cuts the open ones, and returns when all
+// goroutines of the server have ended. It waits 10 s for functions of channels,
+// which should watch [Context.Context], and then returns an error that names
+// those that still run. Do not call it from such a function. Later calls wait for
+// the first one and return its error.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed {

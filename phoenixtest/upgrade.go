@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// ServeHTTP makes the server an [http.Handler], to be mounted at Options.Path in
-// a server of one's own, next to other handlers:
+// ServeHTTP makes the server an [http.Handler]. Mount it at Options.Path in a
+// server of your own, next to other handlers:
 //
 //	mux.Handle("/socket/", s)
 //
-// Everything works as on the server's own network but what concerns dials and
-// the listener. HTTP/1.1 is needed for WebSocket. Close ends the requests and
-// the connections; later requests are answered with 503.
+// Everything works as on the server's own network, except for what concerns dials
+// and the listener. WebSocket needs HTTP/1.1. Close ends the requests and the
+// connections; later requests are answered with 503.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The server's own connection goroutines are not waited for otherwise.
 	if !s.enter() {

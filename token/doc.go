@@ -1,6 +1,6 @@
 // Package token signs, verifies, encrypts and decrypts the tokens of Elixir's
-// Phoenix.Token, compatible to the byte: what one of them has made the other
-// accepts.
+// Phoenix.Token. The two are compatible to the byte: each accepts the tokens of
+// the other.
 //
 //	signer, err := token.NewSigner(os.Getenv("SECRET_KEY_BASE"), nil)
 //	// Phoenix.Token.sign(MyAppWeb.Endpoint, "user socket", 42)
@@ -8,22 +8,22 @@
 //	// Phoenix.Token.verify(MyAppWeb.Endpoint, "user socket", t, max_age: 3600)
 //	id, err := token.VerifyFor[int](signer, "user socket", t, token.MaxAge(time.Hour))
 //
-// A [Signer] stands for the endpoint: it has its secret_key_base. The salt says
-// what a token is for, and one that was signed with another salt is not accepted.
-// Anybody can read what a signed token carries, with [Signer.Encrypt] nobody can.
+// A [Signer] takes the place of the endpoint: it has its secret_key_base. The
+// salt says what a token is for. A token that was signed with another salt is not
+// accepted. Anybody can read what a signed token carries. Nobody can read what an
+// encrypted one carries ([Signer.Encrypt]).
 //
 // # Errors
 //
 // [ErrMissing], [ErrInvalid] and [ErrExpired] are the errors of verify/4 and
-// decrypt/4. Where Elixir raises, because the data has a form that is not
-// expected, there is a [*TermError]. Neither tokens nor secrets nor what tokens
-// carry are part of an error, and a Signer does not show its secret when it is
-// printed.
+// decrypt/4. Where Elixir raises, because the data has an unexpected form, there
+// is a [*TermError]. Errors never contain tokens, secrets, or what tokens carry,
+// and a Signer does not print its secret.
 //
 // # Terms and Go values
 //
-// What a token carries is an Erlang term. [Signer.Verify] and [Signer.Decrypt]
-// return it as one of these types:
+// A token carries an Erlang term. [Signer.Verify] and [Signer.Decrypt] return it
+// as one of these types:
 //
 //	term                           Go                        is signed from, too
 //	nil                            nil                       nil pointers
@@ -39,16 +39,16 @@
 //	%{"id" => 1}, %{id: 1}         Map                       maps, structs
 //	[a: 1], a keyword list         []any of Tuple
 //
-// Elixir's strings are binaries, and so are bytes, so that both are a string. A
-// charlist is a list of code points, which nothing tells from a list of numbers.
-// Slices and maps that are nil are empty, which is not nil for Elixir.
+// Strings in Elixir are binaries, and so are bytes: both become a string. A
+// charlist is a list of code points, which looks like a list of numbers. Nil
+// slices and nil maps are signed as empty ones, not as nil.
 //
-// [VerifyFor], [DecryptFor] and [As] give other types: numbers of any size if the
-// number fits, []byte, slices, maps, pointers (nil for nil), structs, and Atom,
-// Charlist, Tuple and Map where just these are wanted. They are strict: an atom
-// does not become a string, nor a float an integer, nor nil a zero.
+// [VerifyFor], [DecryptFor] and [As] return other types: numbers of any size if
+// the number fits, []byte, slices, maps, pointers (nil for nil), structs, and
+// exactly Atom, Charlist, Tuple or Map. They are strict: an atom does not become
+// a string, a float does not become an integer, and nil does not become zero.
 //
-// A struct is a map whose keys are the names of its exported fields, unless a tag
+// A struct is a map. Its keys are the names of the exported fields, unless a tag
 // says otherwise:
 //
 //	ID    int    `term:"id"`           // %{"id" => 1}
@@ -56,10 +56,10 @@
 //	Email string `term:",omitempty"`   // no key if it is ""
 //	Notes string `term:"-"`            // no key
 //
-// A key that the struct has no field for is ignored. A field for which there is no
-// key is an error, unless it has omitempty: a user's id must not be 0 because it
-// was misspelt. A type that implements [encoding.TextMarshaler], such as
-// [time.Time], is signed as its text.
+// Keys without a field are ignored. A field without a key is an error, unless it
+// has omitempty: a misspelt key must not make a user's id 0. A type that
+// implements [encoding.TextMarshaler], such as [time.Time], is signed as its
+// text.
 //
 // Functions, processes, references, bitstrings and improper lists are not
 // supported.

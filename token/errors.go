@@ -4,22 +4,22 @@ import "errors"
 
 // The reasons for which a token is not accepted. Match them with [errors.Is].
 var (
-	// ErrMissing says that there is no token: it is "".
+	// ErrMissing says that the token is "".
 	ErrMissing = errors.New("token: missing")
-	// ErrInvalid says that the token is not one, was tampered with, or was made
-	// with another secret, salt or key derivation.
+	// ErrInvalid says that the text is not a token, that it was changed, or that
+	// it was made with another secret, salt or key derivation.
 	ErrInvalid = errors.New("token: invalid")
-	// ErrExpired says that the token is genuine, but too old.
+	// ErrExpired says that the token is genuine but too old.
 	ErrExpired = errors.New("token: expired")
 )
 
-// A TermError says that data cannot be put into a token, or that what a genuine
-// token carries cannot be read, or does not have the type that was asked for.
+// A TermError says that data cannot be put into a token, that what a genuine
+// token carries cannot be read, or that it does not have the requested type.
 type TermError struct {
 	Path   string // where in the data, such as ".roles[2]"; "" is the data itself
 	Reason string
-	// Err is the cause, if there is one, such as the error of a type's MarshalText.
-	// It is not part of the message, because it may quote the data.
+	// Err is the cause, if there is one, such as the error of a MarshalText
+	// method. It is not part of the message, because it may quote the data.
 	Err error
 }
 

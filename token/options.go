@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// Options say how a Signer derives its keys. Whoever signs and whoever verifies
-// must have the same. Nil means all defaults, and so does the zero value of each
-// field.
+// Options say how a Signer derives its keys. The one who signs and the one who
+// verifies need the same options. Nil, and the zero value of each field, means
+// the default.
 type Options struct {
 	// KeyIterations is key_iterations. Default: 1000.
 	KeyIterations int
 	// KeyLength is key_length, in bytes. Default: 32, which Encrypt needs.
 	KeyLength int
-	// KeyDigest is key_digest: crypto.SHA256, SHA384 or SHA512. It is that of the
-	// key derivation only: tokens are signed with SHA-256. Default: SHA256.
+	// KeyDigest is key_digest: crypto.SHA256, SHA384 or SHA512. It affects only
+	// the key derivation: tokens are always signed with SHA-256. Default: SHA256.
 	KeyDigest crypto.Hash
 }
 
@@ -55,22 +55,22 @@ func (o *Options) withDefaults() (Options, error) {
 }
 
 // A SignOption is an option of Sign and Encrypt: [MaxAge], [SignedAt] or
-// [Compressed]. Of two of a kind the last counts.
+// [Compressed]. If you pass two of a kind, the last one counts.
 type SignOption interface{ signOption() }
 
 // A VerifyOption is an option of Verify and Decrypt: [MaxAge] or [RejectFuture].
-// Of two of a kind the last counts.
+// If you pass two of a kind, the last one counts.
 type VerifyOption interface{ verifyOption() }
 
-// MaxAge is max_age, for how long a token is valid. Given to Sign or Encrypt it
-// becomes part of the token, [DefaultMaxAge] without it. Given to Verify or
-// Decrypt it counts instead of the token's own, longer or shorter. With zero or
-// less every token has expired. It is a duration, not a number of seconds, and has
-// the resolution of a millisecond.
+// MaxAge is max_age: how long a token is valid. Sign and Encrypt put it into the
+// token; without it they put [DefaultMaxAge]. Given to Verify or Decrypt, it
+// replaces the max_age of the token, whether it is longer or shorter. With zero
+// or less every token has expired. MaxAge is a duration with the resolution of a
+// millisecond, not a number of seconds.
 type MaxAge time.Duration
 
 const (
-	// DefaultMaxAge is what tokens carry that were signed without a MaxAge.
+	// DefaultMaxAge is the MaxAge of tokens that are signed without one.
 	DefaultMaxAge = MaxAge(24 * time.Hour)
 	// Infinity is the MaxAge of tokens that never expire.
 	Infinity = MaxAge(math.MaxInt64)
@@ -94,24 +94,25 @@ func (a MaxAge) term() any {
 
 const infinity = Atom("infinity")
 
-// SignedAt is signed_at, the time from which the age of the token counts. The zero
-// time is now, which is the default.
+// SignedAt is signed_at: the time from which the age of the token counts. The
+// zero time means now, which is the default.
 type SignedAt time.Time
 
 func (SignedAt) signOption() {}
 
-// Compressed is compressed: whether what the token carries is compressed, if that
-// makes it smaller. It is not in plug_crypto 2.1, which reads such tokens though.
-// Note that the size of an encrypted token then depends on its content. Default:
-// false.
+// Compressed is the option compressed: it compresses what the token carries if
+// that makes it smaller. plug_crypto 2.1 does not have this option, but reads
+// such tokens. Note that the size of an encrypted token then depends on its
+// content. Default: false.
 type Compressed bool
 
 func (Compressed) signOption() {}
 
-// RejectFuture refuses tokens, with [ErrInvalid], that were signed further in the
-// future than this: it makes up for clocks that differ. RejectFuture(0) is what
-// Plug.Crypto does after 2.1; up to 2.1, and by default here, such tokens are
-// accepted. With an infinite MaxAge the time does not count.
+// RejectFuture makes Verify and Decrypt refuse tokens, with ErrInvalid, that were
+// signed further in the future than this tolerance for clocks that differ.
+// Plug.Crypto after 2.1 does what RejectFuture(0) does. Plug.Crypto up to 2.1,
+// and this package by default, accept such tokens. With an infinite MaxAge the
+// time does not count.
 type RejectFuture time.Duration
 
 func (RejectFuture) verifyOption() {}

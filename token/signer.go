@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// A Signer signs, verifies, encrypts and decrypts tokens. It keeps the keys that
-// it has derived, for up to 64 salts. It is safe for concurrent use.
+// A Signer signs, verifies, encrypts and decrypts tokens. It keeps the derived
+// keys of up to 64 salts. It is safe for concurrent use.
 type Signer struct {
 	// A function, of which nothing that prints or dumps values shows more than an
 	// address, even where Format is not called.
 	key func(salt string) (*key, error)
 }
 
-// NewSigner makes a Signer with the secret_key_base of a Phoenix endpoint, as it
-// is in its configuration, not decoded. It has at least 20 bytes, which should be
-// random.
+// NewSigner makes a Signer with the secret_key_base of a Phoenix endpoint,
+// exactly as it is in the configuration, not decoded. It needs at least 20 bytes,
+// which should be random. Nil options mean all defaults.
 func NewSigner(secretKeyBase string, opts *Options) (*Signer, error) {
 	if len(secretKeyBase) < minSecretSize {
 		return nil, fmt.Errorf("token: the secret key base has less than %d bytes", minSecretSize)
@@ -28,13 +28,15 @@ func NewSigner(secretKeyBase string, opts *Options) (*Signer, error) {
 	return &Signer{key: newKeyring(secretKeyBase, o).key}, nil
 }
 
-// Format keeps the secret out of what package fmt prints.
+// Format prints the name of the type, so that package fmt never prints the
+// secret.
 func (s *Signer) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "token.Signer") // f has the error
 }
 
-// Sign returns a token that carries data, which everybody can read and only this
-// secret and salt can make. See the package comment for what data can be.
+// Sign returns a token that carries data. Everybody can read it, and only the
+// holder of this secret can make it with this salt. The package comment says what
+// data can be.
 func (s *Signer) Sign(salt string, data any, opts ...SignOption) (string, error) {
 	message, err := pack(data, opts)
 	if err != nil {
@@ -47,16 +49,15 @@ func (s *Signer) Sign(salt string, data any, opts ...SignOption) (string, error)
 	return k.sign(message), nil
 }
 
-// Verify returns what a token carries that was made by Sign with the same salt.
-// The error is ErrMissing for "", ErrInvalid, ErrExpired, or a [*TermError] if the
-// token is genuine but what it carries cannot be read.
+// Verify returns what a token carries that Sign made with the same salt. The
+// error is ErrMissing for "", ErrInvalid, ErrExpired, or a *TermError if the
+// token is genuine but its content cannot be read.
 func (s *Signer) Verify(salt, token string, opts ...VerifyOption) (any, error) {
 	return s.open(salt, token, opts, (*key).verify)
 }
 
-// Encrypt returns a token that carries data, which nobody can read without this
-// secret and salt. That it can be read shows that it was made with them, as with
-// Sign.
+// Encrypt returns a token that carries data. Nobody can read it, or make it,
+// without this secret and salt.
 func (s *Signer) Encrypt(salt string, data any, opts ...SignOption) (string, error) {
 	message, err := pack(data, opts)
 	if err != nil {
@@ -69,19 +70,18 @@ func (s *Signer) Encrypt(salt string, data any, opts ...SignOption) (string, err
 	return k.encrypt(message)
 }
 
-// Decrypt returns what a token carries that was made by Encrypt with the same
-// salt. Tokens of Plug.Crypto before 2.0 are read as well. The errors are those of
-// Verify.
+// Decrypt returns what a token carries that Encrypt made with the same salt. It
+// also reads tokens of Plug.Crypto before 2.0. The errors are those of Verify.
 func (s *Signer) Decrypt(salt, token string, opts ...VerifyOption) (any, error) {
 	return s.open(salt, token, opts, (*key).decrypt)
 }
 
-// VerifyFor is Verify for data of one type, as [As] makes it.
+// VerifyFor is Verify for data of one type, which it converts as [As] does.
 func VerifyFor[T any](s *Signer, salt, token string, opts ...VerifyOption) (T, error) {
 	return forType[T](s.Verify(salt, token, opts...))
 }
 
-// DecryptFor is Decrypt for data of one type, as [As] makes it.
+// DecryptFor is Decrypt for data of one type, which it converts as [As] does.
 func DecryptFor[T any](s *Signer, salt, token string, opts ...VerifyOption) (T, error) {
 	return forType[T](s.Decrypt(salt, token, opts...))
 }

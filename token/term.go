@@ -12,21 +12,22 @@ type Atom string
 // A Tuple is a tuple, such as {:user, 42}.
 type Tuple []any
 
-// A Charlist is text that is a list of code points for Elixir, ~c"text". What a
-// token carries is a list like any other; As and VerifyFor make a Charlist of it.
+// A Charlist is text that Elixir holds as a list of code points: ~c"text". In a
+// token it is a list like any other; As and VerifyFor return it as a Charlist if
+// you ask for one.
 type Charlist string
 
-// A Map is a map with keys of any type. That of a token is in the order in which
-// Erlang has keys: numbers, atoms, tuples, maps, lists, binaries. For signing it
-// may have any order.
+// A Map is a map with keys of any type. A Map from a token has its keys in
+// Erlang's order: numbers, atoms, tuples, maps, lists, binaries. A Map to be
+// signed may have any order.
 type Map []Pair
 
 // A Pair is a key of a Map and its value.
 type Pair struct{ Key, Value any }
 
-// Get returns the value of a key, for which the types of a token's terms count:
-// "id" and Atom("id") are two keys, and so are 1 and 1.0. A key may also be of any
-// type that can be signed, such as int.
+// Get returns the value of a key. The type of the term counts: "id" and
+// Atom("id") are two keys, and so are 1 and 1.0. The key may be of any type that
+// can be signed, such as int.
 func (m Map) Get(key any) (any, bool) {
 	key, err := termOf(key)
 	if err != nil {

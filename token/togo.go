@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// As returns what a token carries, or a part of it, as a T. It is strict, see the
-// package comment, and fails with a [*TermError].
+// As returns what a token carries, or a part of it, as a T. It is strict, as the
+// package comment explains, and fails with a *TermError.
 func As[T any](data any) (T, error) {
 	var v T
 	term, err := termOf(data)

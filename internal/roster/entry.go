@@ -9,32 +9,31 @@ import (
 // A Text is a JSON text. The zero value of its type is the text {}.
 type Text interface{ Bytes() []byte }
 
-// An Entry is who is present under one key: a user, say, with a meta for
-// each of their devices. Entries are shared between snapshots and changes: treat
-// them as read-only.
+// An Entry is who is present under one key: for example a user, with a meta for
+// each device. Snapshots and changes share entries: treat them as read-only.
 type Entry[M any, F Text] struct {
 	Key string
-	// Metas are in the order in which they came. In a list there is at least
-	// one; an entry without any stands for somebody who is not present.
+	// Metas are in the order in which they came. In a list there is at least one.
+	// An entry without metas stands for somebody who is not present.
 	Metas []Meta[M]
-	// Fields is the JSON object of what fetch/2 on the server added next to the
-	// metas: {} if it added nothing.
+	// Fields is a JSON object with what fetch/2 on the server added beside the
+	// metas, or {} if it added nothing.
 	Fields F
 }
 
-// A Meta is one thing that the server tracks under a key: as a rule, one
-// joined channel.
+// A Meta is one thing that the server tracks under a key, usually one joined
+// channel.
 type Meta[M any] struct {
-	// Ref is the phx_ref, which is unique. It is "" if the server, against its
-	// custom, sends none; then metas are told apart by their text.
+	// Ref is the phx_ref, which is unique. It is "" if the server sends none,
+	// which is unusual; metas are then told apart by their text.
 	Ref string
-	// PrevRef is the phx_ref_prev, which the last update replaced, or "".
+	// PrevRef is the phx_ref_prev: the ref that the last update replaced, or "".
 	PrevRef string
-	// Value is what the meta decodes into.
+	// Value is the decoded meta.
 	Value M
 	// Raw is the JSON text of the meta, with its refs.
 	Raw json.RawMessage
-	// Err says why Raw cannot be decoded into an M; Value is zero then.
+	// Err says why Raw cannot be decoded into an M. Value is then zero.
 	Err error
 }
 
@@ -54,7 +53,7 @@ func (m *Meta[M]) id() string {
 	return "t" + string(m.Raw)
 }
 
-// Kind says what a [Change] is.
+// Kind is the kind of a [Change].
 type Kind int
 
 // The kinds of changes.
@@ -63,8 +62,8 @@ const (
 	Join Kind = iota + 1
 	// Leave: metas went, and none came.
 	Leave
-	// Update: metas were replaced by others, as Presence.update does, or
-	// something else of the entry changed.
+	// Update: metas were replaced, as Presence.update does, or something else in
+	// the entry changed.
 	Update
 )
 
@@ -80,31 +79,29 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// A Change is what changed under one key. It is read-only, as entries
-// are.
+// A Change is a change under one key. Treat it as read-only.
 type Change[M any, F Text] struct {
 	Kind Kind
 	Key  string
-	// Joined and Left are the metas that came and went. An update has both, or
-	// neither if only Fields changed, or the text or order of metas.
+	// Joined and Left are the metas that came and went. An update has both. It has
+	// neither if only Fields, or the text or order of metas, changed.
 	Joined, Left []Meta[M]
 	// Before and After are the entry before and after the change. Before has no
-	// Metas if nobody was present under the key, After if nobody is any more.
+	// Metas if nobody was present under the key, and After has none if nobody is
+	// any more.
 	Before, After Entry[M, F]
-	// Resync says that the change was found by comparing the list with a state
-	// that the server sent after a join or rejoin, and not told by a diff: it
-	// may have happened at any time since the list was last in sync.
+	// Resync says that the change was not told by a diff: it was found by
+	// comparing the list with a state that the server sent after a join or rejoin.
+	// It may have happened at any time since the list was last in sync.
 	Resync bool
 }
 
-// CameOnline reports whether nobody was present under the key before: the first
-// meta came, not another one.
+// CameOnline reports whether nobody was present under the key before the change.
 func (c Change[M, F]) CameOnline() bool {
 	return len(c.Before.Metas) == 0 && len(c.After.Metas) > 0
 }
 
-// WentOffline reports whether nobody is present under the key any more: the last
-// meta went, not one of several.
+// WentOffline reports whether nobody is present under the key after the change.
 func (c Change[M, F]) WentOffline() bool {
 	return len(c.Before.Metas) > 0 && len(c.After.Metas) == 0
 }
