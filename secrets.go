@@ -86,7 +86,8 @@ func (req *DialRequest) tells() *secrets {
 	return told
 }
 
-// String, GoString and LogValue keep the secrets out of what is printed.
+// String returns the endpoint without its query and user. So do GoString and
+// LogValue: nothing that prints a DialRequest shows a secret.
 func (req DialRequest) String() string {
 	endpoint := ""
 	if req.URL != nil {
