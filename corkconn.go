@@ -1,3 +1,5 @@
+//go:build !js
+
 package phoenix
 
 import (
@@ -29,8 +31,6 @@ const (
 	// interrupted cannot go on. It must get away within the time that a write
 	// may make no progress.
 	recordChunk = 4 << 10
-	// keepBuffer is the largest buffer that is kept while nothing happens.
-	keepBuffer = 64 << 10
 	// firstAhead and readAhead are the sizes of the buffer that a connection
 	// gets while more comes in than libraryRead, the size of the library's
 	// reads, and calmReads is after how many smaller ones it is taken back.

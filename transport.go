@@ -86,6 +86,9 @@ type Conn interface {
 	Close(ctx context.Context, code int, reason string) error
 }
 
+// closeTime bounds a closing handshake, whatever the ctx.
+const closeTime = 10 * time.Second
+
 // A SoftWriter is a [Conn] to which a push can write on its caller's goroutine,
 // without a hand-over, if nobody else writes. A peer that does not read must not
 // keep the caller.

@@ -3,7 +3,6 @@ package phoenix
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -86,7 +85,10 @@ func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	c := &pollConn{crew: req.crew, timeout: t.timeout, header: header, host: host, authToken: req.AuthToken, told: req.tells()}
 	c.body.limit = req.MaxMessageSize
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
-	c.client, c.closeIdle = c.newClient(req.HTTPClient)
+	var err error
+	if c.client, c.closeIdle, err = c.newClient(req.HTTPClient); err != nil {
+		return nil, err
+	}
 	if err := c.open(ctx, t.url(req.URL)); err != nil {
 		c.cut()
 		if ctx.Err() != nil && !errors.As(err, new(*HandshakeError)) {
@@ -126,7 +128,7 @@ func endpointURL(endpoint *url.URL, path, other string) *url.URL {
 }
 
 // newClient returns the client of a session, and what ends its idle connections.
-func (c *pollConn) newClient(user *http.Client) (*http.Client, func()) {
+func (c *pollConn) newClient(user *http.Client) (*http.Client, func(), error) {
 	client := &http.Client{}
 	if user != nil {
 		*client = *user
@@ -136,34 +138,10 @@ func (c *pollConn) newClient(user *http.Client) (*http.Client, func()) {
 	if client.Jar == nil {
 		client.Jar, _ = cookiejar.New(nil) // which never fails
 	}
-	if client.Transport != nil {
-		return client, func() {}
-	}
-	tr := &http.Transport{
-		Proxy:             http.ProxyFromEnvironment,
-		ForceAttemptHTTP2: true,
-		// Servers close connections that are idle for a minute; a POST must not
-		// meet that.
-		IdleConnTimeout:     pollIdleTime,
-		TLSHandshakeTimeout: pollHandshakeTime,
-		// A dial that net/http has detached from its request ends with the
-		// session.
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			defer context.AfterFunc(c.ctx, cancel)()
-			return (&net.Dialer{}).DialContext(ctx, network, addr)
-		},
-	}
-	tellProxyRefusals(tr)
-	client.Transport = tr
-	return client, tr.CloseIdleConnections
+	rt, closeIdle, err := c.roundTripper(client.Transport)
+	client.Transport = rt
+	return client, closeIdle, err
 }
-
-const (
-	pollIdleTime      = 30 * time.Second
-	pollHandshakeTime = 10 * time.Second
-)
 
 // keepMethod makes a policy for redirects that does not let a POST become a GET:
 // that would be another poll, which takes messages away from the session's own.

@@ -1,3 +1,5 @@
+//go:build !js
+
 package phoenix
 
 import (
@@ -7,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"time"
 
 	"github.com/coder/websocket"
@@ -34,9 +35,6 @@ func (d *wsDialer) conn(ws *websocket.Conn, limit int64) Conn {
 	c.stream.stall.Store(int64(controlWriteTime))
 	return c
 }
-
-// closeTime bounds a closing handshake, whatever the ctx.
-const closeTime = 10 * time.Second
 
 // minReadBuffer holds the replies and events of a quiet connection.
 const minReadBuffer = 256
@@ -125,9 +123,6 @@ func (c *wsConn) WriteFrames(frames []Frame, deadline time.Time) (int, error) {
 	}
 	return n, err
 }
-
-// errWriteTimeout is no context.DeadlineExceeded: no ctx of the user's has ended.
-var errWriteTimeout = fmt.Errorf("phoenix: not written in time: %w", os.ErrDeadlineExceeded)
 
 // collect writes frames into the cork and notes where each of them starts.
 func (c *wsConn) collect(frames []Frame) (taken int, err error) {

@@ -13,6 +13,9 @@ const (
 	// taken counts as sent if the connection breaks; the rest stays queued.
 	batchBytes = 64 << 10
 	batchCalls = 1024
+
+	// keepBuffer is the largest buffer that is kept while nothing happens.
+	keepBuffer = 64 << 10
 )
 
 // wakeWriter starts a drainer if there is something to write and nobody writes.

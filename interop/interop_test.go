@@ -19,18 +19,31 @@ const scenarioTimeout = 30 * time.Second
 
 func TestNode(t *testing.T) {
 	t.Parallel()
-	play(t, startNode)
+	play(t, newStage(t, ""), startNode)
 }
 
 func TestChromium(t *testing.T) {
 	t.Parallel()
-	play(t, startChromium)
+	play(t, newStage(t, ""), startChromium)
+}
+
+// TestGo has the client of this module do what phoenix.js does in the others.
+func TestGo(t *testing.T) {
+	t.Parallel()
+	wasm := buildWasm(t)
+	t.Run("Node", func(t *testing.T) {
+		t.Parallel()
+		play(t, newStage(t, wasm), startGoInNode)
+	})
+	t.Run("Chromium", func(t *testing.T) {
+		t.Parallel()
+		play(t, newStage(t, wasm), startGoInChromium)
+	})
 }
 
 // play runs every scenario over every transport that it is for, each with a
 // server of its own.
-func play(t *testing.T, start func(*testing.T, *stage) *inspector) {
-	s := newStage(t)
+func play(t *testing.T, s *stage, start func(*testing.T, *stage) *inspector) {
 	js := start(t, s)
 	var scenarios []struct {
 		Name       string   `json:"name"`

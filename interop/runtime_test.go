@@ -15,7 +15,11 @@ import (
 
 // startNode returns an inspector of a Node process that has the scenarios.
 func startNode(t *testing.T, _ *stage) *inspector {
-	node := startProcess(t, nil, "node", "--inspect=127.0.0.1:0", "js/node.mjs", modules(t))
+	return runNode(t, "node", "js/node.mjs", modules(t))
+}
+
+func runNode(t *testing.T, name string, args ...string) *inspector {
+	node := startProcess(t, nil, name, append([]string{"--inspect=127.0.0.1:0"}, args...)...)
 	await(t, node.ready, nil, "the scenarios in Node")
 	i, err := inspect(t.Context(), node.inspectorURL)
 	if err != nil {
@@ -28,6 +32,11 @@ func startNode(t *testing.T, _ *stage) *inspector {
 // startChromium returns an inspector of a page in Chromium that has the
 // scenarios.
 func startChromium(t *testing.T, s *stage) *inspector {
+	return runChromium(t, s, `import("/js/browser.mjs").then(() => true)`)
+}
+
+// runChromium returns an inspector of a page that has evaluated an expression.
+func runChromium(t *testing.T, s *stage, load string) *inspector {
 	// Not t.TempDir: the browser's processes may write there for some moments after
 	// its end, and are no children of ours to wait for. It is no reason to fail.
 	profile, err := os.MkdirTemp("", "phoenix-interop-") //nolint:usetesting // see above
@@ -75,7 +84,7 @@ func startChromium(t *testing.T, s *stage) *inspector {
 	if err := page.call(t.Context(), "Page.navigate", map[string]any{"url": s.URL}, &navigated); err != nil || navigated.Error != "" {
 		t.Fatalf("%s: %v %s", s.URL, err, navigated.Error)
 	}
-	if err := page.evaluate(t.Context(), `import("/js/browser.mjs").then(() => true)`, nil); err != nil {
+	if err := page.evaluate(t.Context(), load, nil); err != nil {
 		t.Fatal(err)
 	}
 	return page

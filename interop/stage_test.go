@@ -24,10 +24,11 @@ import (
 type stage struct {
 	*httptest.Server
 	phoenix atomic.Pointer[phoenixtest.Server]
+	wasm    string // the directory with the client of this module, or ""
 }
 
-func newStage(t *testing.T) *stage {
-	s := &stage{}
+func newStage(t *testing.T, wasm string) *stage {
+	s := &stage{wasm: wasm}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -35,6 +36,7 @@ func newStage(t *testing.T) *stage {
 	})
 	mux.Handle("GET /js/", http.FileServer(http.Dir(".")))
 	mux.Handle("GET /modules/", http.StripPrefix("/modules/", http.FileServer(http.Dir(modules(t)))))
+	mux.Handle("GET /wasm/", http.StripPrefix("/wasm/", http.FileServer(http.Dir(wasm))))
 	mux.HandleFunc("POST /server/{verb}", s.serveVerb)
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
@@ -91,11 +93,17 @@ func perform(srv *phoenixtest.Server, verb string, params url.Values) (any, erro
 		if err != nil {
 			return nil, err
 		}
-		return each(func(c *phoenixtest.Conn) { c.Close(code, "") })
+		return each(func(c *phoenixtest.Conn) { c.Close(code, params.Get("reason")) })
+	case "stall":
+		return each((*phoenixtest.Conn).Stall)
+	case "closed":
+		return closed(srv, params.Get("code"))
 	case "down":
 		srv.Down()
 	case "up":
 		srv.Up()
+	case "hang":
+		srv.HangRequests(true)
 	case "lose":
 		return each((*phoenixtest.Conn).LoseSession)
 	case "refuse":
@@ -110,6 +118,18 @@ func perform(srv *phoenixtest.Server, verb string, params url.Values) (any, erro
 	return true, nil
 }
 
+// closed waits until a connection has ended with a code of the client's.
+func closed(srv *phoenixtest.Server, code string) (any, error) {
+	return eventually("a connection with close code "+code, func() any {
+		for _, f := range srv.Frames() {
+			if f.Kind == phoenixtest.ConnClosed && strconv.Itoa(f.Code) == code {
+				return true
+			}
+		}
+		return nil
+	})
+}
+
 // A received message as a scenario sees it: binary data as base64.
 type received struct {
 	Binary  bool `json:"binary"`
@@ -118,12 +138,8 @@ type received struct {
 
 // expect returns the messages of a topic and an event once there are any. The
 // client does not learn when what it has sent arrives, and neither does a test.
-func expect(srv *phoenixtest.Server, topic, event string) ([]received, error) {
-	deadline := time.NewTimer(5 * time.Second)
-	defer deadline.Stop()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for {
+func expect(srv *phoenixtest.Server, topic, event string) (any, error) {
+	return eventually(event+" in "+topic, func() any {
 		var list []received
 		for _, m := range srv.Received(topic, event) {
 			r := received{Binary: m.Payload.IsBinary(), Payload: m.Payload}
@@ -132,13 +148,27 @@ func expect(srv *phoenixtest.Server, topic, event string) ([]received, error) {
 			}
 			list = append(list, r)
 		}
-		if len(list) > 0 {
-			return list, nil
+		if len(list) == 0 {
+			return nil
+		}
+		return list
+	})
+}
+
+// eventually returns what look finds, once that is something.
+func eventually(what string, look func() any) (any, error) {
+	deadline := time.NewTimer(5 * time.Second)
+	defer deadline.Stop()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if found := look(); found != nil {
+			return found, nil
 		}
 		select {
 		case <-again.C:
 		case <-deadline.C:
-			return nil, fmt.Errorf("the server got no %s in %s", event, topic)
+			return nil, fmt.Errorf("the server got no %s", what)
 		}
 	}
 }
