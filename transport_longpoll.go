@@ -48,6 +48,9 @@ const defaultPollTimeout = 20 * time.Second
 // Transport, each session also has its own connections. The client's Timeout and
 // the socket's WriteTimeout are not used. The client's RoundTripper must not
 // repeat a POST, because the server would handle its messages twice.
+//
+// With GOOS=js the requests go through the Fetch API, which follows no redirect here,
+// and some headers cannot be set: those are an *[InputError].
 func LongPoll(opts *LongPollOptions) Transport {
 	t := longPoll{path: longPollPath, timeout: defaultPollTimeout}
 	if opts != nil {

@@ -56,6 +56,10 @@ const (
 // transport works beneath the WebSocket library, through the DialContext of a
 // copy of the HTTP client's *http.Transport. If the HTTP client has a Transport
 // of another type, each frame is sent by itself.
+//
+// With GOOS=js it is the WebSocket of the browser or of Node. That sends no headers
+// but the subprotocols, and uses no HTTP client: both are an *[InputError].
+// Compression is the browser's business there.
 func WebSocket(opts *WebSocketOptions) Transport {
 	t := webSocket{path: webSocketPath}
 	if opts != nil {
