@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,6 +39,7 @@ func newStage(t *testing.T, wasm string) *stage {
 	mux.Handle("GET /modules/", http.StripPrefix("/modules/", http.FileServer(http.Dir(modules(t)))))
 	mux.Handle("GET /wasm/", http.StripPrefix("/wasm/", http.FileServer(http.Dir(wasm))))
 	mux.HandleFunc("POST /server/{verb}", s.serveVerb)
+	mux.HandleFunc("/elsewhere/", s.redirect)
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s
@@ -62,6 +64,12 @@ func (s *stage) open(t *testing.T) *phoenixtest.Server {
 	conformance.Mount(srv)
 	s.phoenix.Store(srv)
 	return srv
+}
+
+// redirect redirects to the Phoenix server, which is another host.
+func (s *stage) redirect(w http.ResponseWriter, r *http.Request) {
+	to := strings.Replace(s.phoenix.Load().URL(), "ws", "http", 1) + strings.TrimPrefix(r.URL.Path, "/elsewhere")
+	http.Redirect(w, r, to+"?"+r.URL.RawQuery, http.StatusTemporaryRedirect)
 }
 
 func (s *stage) serveVerb(w http.ResponseWriter, r *http.Request) {

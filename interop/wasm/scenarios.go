@@ -39,6 +39,8 @@ func scenarios() []scenario {
 		{"presence", both, present},
 		{"options that a browser cannot heed", webSocket, cannot},
 		{"headers that Fetch cannot send", longPoll, cannotFetch},
+		{"user and password in the endpoint", longPoll, userInfo},
+		{"no redirect is followed", both, redirected},
 	}, losses()...)
 }
 
@@ -293,4 +295,22 @@ func cannotFetch(ctx context.Context, k *kit) error {
 	}
 	_, err := k.connect(ctx, options{Header: http.Header{"X-Key": {"it may"}, "Sec-Websocket-Protocol": {"for-a-fallback"}}})
 	return err
+}
+
+// userInfo connects with what Fetch does not take in a URL.
+func userInfo(ctx context.Context, k *kit) error {
+	k.config.Endpoint = strings.Replace(k.config.Endpoint, "://", "://ann:secret@", 1)
+	_, err := k.connect(ctx, options{})
+	return err
+}
+
+// redirected connects to a server that redirects to ours. Fetch would take the auth
+// token along.
+func redirected(ctx context.Context, k *kit) error {
+	k.config.Endpoint = strings.Replace(k.config.Stage, "http", "ws", 1) + "/elsewhere"
+	_, err := k.connect(within(ctx, 500*time.Millisecond), options{AuthToken: k.token})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("got %w, want that of the ctx", err)
+	}
+	return nil
 }
