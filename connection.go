@@ -127,7 +127,9 @@ func (conn *connection) openLocked(attempt int, opened func(error)) {
 	s.stats.connects++
 	s.setState(SocketEvent{State: SocketOpen, Attempt: attempt})
 	conn.r.answer(nil)
-	s.tellLater(func() { opened(nil) })
+	if opened != nil {
+		s.tellLater(func() { opened(nil) })
+	}
 	for _, c := range slices.Clone(s.channels.list) {
 		c.connectionOpened()
 	}
@@ -175,7 +177,9 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 		s.connectionLost(conn, cause)
 	}
 	if !conn.open {
-		s.tellLater(func() { opened(cause) })
+		if opened != nil {
+			s.tellLater(func() { opened(cause) })
+		}
 		return false, cause
 	}
 	s.lostWhy = cause

@@ -1,7 +1,6 @@
 package phoenix
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -13,24 +12,34 @@ import (
 // connectOnce makes one attempt to connect and, if it succeeds, serves the
 // connection until it ends. It returns why it ended, and whether it had lasted.
 func (s *Socket) connectOnce(r *runner, attempt int) (stable bool, err error) {
-	info := ConnectStartInfo{Endpoint: displayURL(s.endpoint), Attempt: attempt}
-	ctx := context.Background()
-	tr := s.set.Trace
-	if tr != nil && tr.ConnectStart != nil {
-		ctx = begun(ctx, tr.ConnectStart(ctx, info))
-	}
-	done := func(err error) {
-		if tr != nil && tr.ConnectDone != nil {
-			tr.ConnectDone(ctx, ConnectDoneInfo{ConnectStartInfo: info, Err: err})
-		}
-	}
+	ctx, done := s.traceConnect(attempt)
 	p := &prober{s: s}
 	c, err := s.dial(ctx, r, p, attempt)
 	if err != nil {
-		done(err)
+		if done != nil {
+			done(err)
+		}
 		return false, err
 	}
 	return s.serve(r, c, p.passed.Load(), attempt, done)
+}
+
+// traceConnect traces an attempt to connect. done tells how it ended; it is nil
+// if nobody wants to know.
+func (s *Socket) traceConnect(attempt int) (ctx context.Context, done func(error)) {
+	ctx = context.Background()
+	tr := s.set.Trace
+	if tr == nil || tr.ConnectStart == nil && tr.ConnectDone == nil {
+		return ctx, nil
+	}
+	info := ConnectStartInfo{Endpoint: displayURL(s.endpoint), Attempt: attempt}
+	if tr.ConnectStart != nil {
+		ctx = begun(ctx, tr.ConnectStart(ctx, info))
+	}
+	if tr.ConnectDone == nil {
+		return ctx, nil
+	}
+	return ctx, func(err error) { tr.ConnectDone(ctx, ConnectDoneInfo{ConnectStartInfo: info, Err: err}) }
 }
 
 // dial asks for the credentials and dials.
@@ -116,10 +125,15 @@ func (req *DialRequest) dialSoon(ctx context.Context, dial func() (Conn, error))
 		}()
 		res.c, res.err = dial()
 	})
-	res, ok := soon(ctx, own, dialed)
+	select { // Close ends ctx too
+	case res := <-dialed:
+		return res.c, res.err
+	case <-ctx.Done():
+	}
+	res, ok := atOnce(dialed)
 	if !ok {
 		close(abandoned)
-		return nil, cmp.Or(ctx.Err(), ErrClosed)
+		return nil, ctx.Err()
 	}
 	return res.c, res.err
 }

@@ -16,7 +16,7 @@ import (
 type heartbeat struct {
 	conn    *connection
 	attempt int
-	opened  func(error)
+	opened  func(error) // nil if nobody wants to know
 
 	call   *call    // the one that is queued or unanswered
 	due    deadline // the next one is to be sent
