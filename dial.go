@@ -74,7 +74,7 @@ func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (
 	req.crew, req.tell = &s.crew, s.tellsServer
 	c, err := req.dialSoon(ctx, func() (Conn, error) {
 		req.tells() // which asks a cookie jar of the user's
-		return s.set.Transport.Dial(ctx, req)
+		return s.set.transport().Dial(ctx, req)
 	})
 	if err == nil && ctx.Err() != nil {
 		s.cut(c) // it comes too late

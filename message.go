@@ -151,9 +151,8 @@ type Binary []byte
 
 // A codec encodes and decodes payloads with the JSON library of the user.
 type codec struct {
-	marshal   func(any) ([]byte, error)
+	marshal   func(any) ([]byte, error) // nil: that of encoding/json
 	unmarshal func([]byte, any) error
-	fresh     bool // marshal returns memory that nobody else has, as encoding/json does
 }
 
 // An encoded payload, ready to be put into a frame: checked, and in memory that
@@ -181,15 +180,21 @@ func (c *codec) encode(v any) (encoded, error) {
 		return encoded{}, &InputError{Field: "payload", Reason: "a []byte is ambiguous: use phoenix.Binary for a binary message or json.RawMessage for JSON text"}
 	default:
 		var err error
-		if data, err = c.marshal(v); err != nil {
+		if data, err = c.encodeJSON(v); err != nil {
 			return encoded{}, &InputError{Field: "payload", Reason: "cannot be encoded as JSON", Err: err}
-		}
-		if !c.fresh {
-			data = bytes.Clone(data)
 		}
 	}
 	data, err := wire.CheckJSON(data)
 	return encoded{data: data}, inputError(err)
+}
+
+// encodeJSON returns memory that nobody else has.
+func (c *codec) encodeJSON(v any) ([]byte, error) {
+	if c.marshal == nil {
+		return json.Marshal(v)
+	}
+	data, err := c.marshal(v)
+	return bytes.Clone(data), err
 }
 
 // checkName checks a topic or an event.

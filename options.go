@@ -225,9 +225,6 @@ func (o *SocketOptions) resolve() (*settings, error) {
 		return nil, err
 	}
 	set.codec = codec{marshal: set.Marshal, unmarshal: set.Unmarshal}
-	if set.Marshal == nil {
-		set.codec.marshal, set.codec.fresh = json.Marshal, true
-	}
 	if set.Unmarshal == nil {
 		set.codec.unmarshal = json.Unmarshal
 	}
@@ -239,9 +236,6 @@ func (o *SocketOptions) resolve() (*settings, error) {
 	set.WriteTimeout = orDuration(set.WriteTimeout, defaultWriteTimeout)
 	set.MaxMessageSize = orNumber(set.MaxMessageSize, defaultMaxMessageSize)
 	set.MaxQueue = orNumber(set.MaxQueue, defaultMaxQueue)
-	if set.Transport == nil {
-		set.Transport = WebSocket(nil)
-	}
 	if set.Serializer == nil {
 		set.Serializer = V2()
 	}
@@ -260,6 +254,14 @@ func (o *SocketOptions) resolve() (*settings, error) {
 		return nil, err
 	}
 	return set, nil
+}
+
+// transport returns the transport for one dial.
+func (set *settings) transport() Transport {
+	if set.Transport == nil {
+		return WebSocket(nil)
+	}
+	return set.Transport
 }
 
 func (set *settings) check() error {
