@@ -42,13 +42,19 @@ func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {
 		set.Logger = set.Logger.With(slog.String("endpoint", displayURL(u)))
 	}
 	s := &Socket{
-		endpoint: u,
+		endpoint: endpoint,
 		set:      set,
 		born:     time.Now(),
 		wall:     time.Now,
 		teller:   newTeller(),
 	}
 	return s, nil
+}
+
+// url returns the endpoint. NewSocket has seen to it that it can be parsed.
+func (s *Socket) url() *url.URL {
+	u, _ := parseEndpoint(s.endpoint)
+	return u
 }
 
 const noScheme = `no scheme: it looks like "wss://example.com/socket"`

@@ -32,7 +32,7 @@ func (s *Socket) traceConnect(attempt int) (ctx context.Context, done func(error
 	if tr == nil || tr.ConnectStart == nil && tr.ConnectDone == nil {
 		return ctx, nil
 	}
-	info := ConnectStartInfo{Endpoint: displayURL(s.endpoint), Attempt: attempt}
+	info := ConnectStartInfo{Endpoint: displayURL(s.url()), Attempt: attempt}
 	if tr.ConnectStart != nil {
 		ctx = begun(ctx, tr.ConnectStart(ctx, info))
 	}
@@ -217,7 +217,7 @@ func (s *Socket) askProviders(ctx context.Context) (*DialRequest, error) {
 		if header, err = checkHeader("SocketOptions.HeaderFunc", header); err != nil {
 			return nil, err
 		}
-		if s.endpoint.User != nil && header.Get("Authorization") != "" {
+		if s.url().User != nil && header.Get("Authorization") != "" {
 			return nil, &InputError{Field: "SocketOptions.HeaderFunc", Reason: "an Authorization, and the endpoint has a user: set one of them"}
 		}
 	}
@@ -225,7 +225,7 @@ func (s *Socket) askProviders(ctx context.Context) (*DialRequest, error) {
 }
 
 func (s *Socket) newDialRequest(params url.Values, header http.Header, token string) *DialRequest {
-	u := *s.endpoint
+	u := s.url()
 	query := cloneValues(s.set.query)
 	if query == nil {
 		query = url.Values{}
@@ -238,7 +238,7 @@ func (s *Socket) newDialRequest(params url.Values, header http.Header, token str
 		header = http.Header{}
 	}
 	return &DialRequest{
-		URL: &u, Header: header, AuthToken: token,
+		URL: u, Header: header, AuthToken: token,
 		HTTPClient: s.set.HTTPClient, MaxMessageSize: s.set.MaxMessageSize, Logger: s.set.Logger,
 	}
 }

@@ -3,7 +3,6 @@ package phoenix
 import (
 	"context"
 	"log/slog"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +14,7 @@ import (
 // channels on it. Make one with [NewSocket]. All its methods are safe for
 // concurrent use.
 type Socket struct {
-	endpoint *url.URL
+	endpoint string // kept as text, which is smaller, and parsed for each attempt
 	set      *settings
 	born     time.Time // from which the socket counts time
 	wall     func() time.Time
