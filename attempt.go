@@ -95,6 +95,7 @@ func (q *joinQueue) serve(conn *connection) {
 		}
 		now, gap := s.now(), s.set.pace()
 		if gap > 0 && now < s.joinTurn {
+			q.due.fire = func() { q.serve(conn) }
 			s.timers.set(&q.due, s.joinTurn)
 			return
 		}

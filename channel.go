@@ -84,17 +84,17 @@ type Channel struct {
 	// All that follows is guarded by the socket's lock.
 	state      ChannelState
 	registered bool
+	rejoin     bool        // it was joined before
+	byServer   bool        // it is closed because the server closed it
+	follows    bool        // it was lost with the connection, and is not joined again; for the log
+	strikes    int32       // connections in a row that the server ended on the join
 	joinRef    uint64      // of the join that was written; 0: none
 	attempt    *attempt    // the join that is under way
 	retry      *retry      // errored, and RejoinBackoff is being asked
 	waiter     *joinWaiter // Join or Rejoin
-	rejoin     bool        // it was joined before
 	attempts   int         // since it was last joined
-	strikes    int         // connections in a row that the server ended on the join
-	byServer   bool        // it is closed because the server closed it
 	joinedAt   time.Duration
 	lostWhy    error // why it was last lost; for the gap
-	follows    bool  // it was lost with the connection, and is not joined again; for the log
 	policy     backoff.BackOff
 	asking     sync.Mutex // held while policy is asked, and never under the socket's lock
 	rejoinDue  deadline
@@ -159,7 +159,6 @@ func newChannel(s *Socket, topic string, opts *ChannelOptions) (*Channel, error)
 	if c.opts.OnMissed != nil {
 		c.callbacks = newCallbacks(&c.opts)
 	}
-	c.rejoinDue.fire = c.startJoin
 	return c, nil
 }
 

@@ -310,6 +310,7 @@ func (c *Channel) retryJoin(reply *Reply, err error) {
 			return
 		}
 		c.policy, delay = policy, max(delay, minDelay)
+		c.rejoinDue.fire = c.startJoin
 		s.timers.set(&c.rejoinDue, deadlineAfter(s.now(), delay))
 		r.event.RetryAt = time.Now().Add(delay)
 		c.setState(r.event)

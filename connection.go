@@ -11,19 +11,20 @@ import (
 // A connection is what a socket knows about one Conn. Its fields are guarded by
 // the socket's lock, but for those of the writer and the reader.
 type connection struct {
-	s      *Socket
-	r      *runner
-	c      Conn
-	soft   SoftWriter // c, if it can
-	check  FrameChecker
-	most   int  // frames for the writer to take at a time
-	open   bool // frames get through
-	opened time.Duration
-	broken error // why it is given up; once set, nothing is taken any more
+	s     *Socket
+	r     *runner
+	c     Conn
+	soft  SoftWriter // c, if it can
+	check FrameChecker
+	most  int32 // frames for the writer to take at a time
+	open  bool  // frames get through
+	beats bool  // heartbeats are sent
 	// unwritable says that a write failed, perhaps before the reader learnt why.
 	unwritable bool
-	cutOnce    sync.Once
+	opened     time.Duration
+	broken     error         // why it is given up; once set, nothing is taken any more
 	gone       chan struct{} // closed when it was cut
+	cutOnce    sync.Once
 
 	// The writer's token: who holds it writes to c, and owns the buffers.
 	busy     bool
@@ -38,7 +39,6 @@ type connection struct {
 	joins     callList // written, in the order in which the server answers them
 	joinQueue joinQueue
 	pings     callList
-	beats     bool // heartbeats are sent
 	beat      heartbeat
 
 	reader reader
@@ -69,13 +69,12 @@ func (s *Socket) cut(c Conn) chan struct{} {
 
 // serve reads from a connection until it ends, and then takes it down.
 func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(error)) (stable bool, err error) {
-	conn := &connection{s: s, r: r, c: c, most: maxBatch(c)}
+	conn := &connection{s: s, r: r, c: c, most: int32(maxBatch(c))}
 	conn.soft, _ = c.(SoftWriter)
 	conn.check, _ = c.(FrameChecker)
 	conn.beats = s.set.HeartbeatInterval > 0 && needsHeartbeat(c)
 	conn.reader.conn = conn
 	conn.beat.init(conn, attempt, opened)
-	conn.joinQueue.due.fire = func() { conn.joinQueue.serve(conn) }
 	s.lock()
 	if r.stopping || r.skip {
 		conn.fail(errReconnect)

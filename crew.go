@@ -11,8 +11,8 @@ import (
 // as that pleases. It starts no goroutine to wait for them.
 type crew struct {
 	mu      sync.Mutex
-	ours    int
-	users   int
+	ours    int32
+	users   int32
 	closing signal // end was called
 	idle    signal // ours have ended after that
 	done    signal // all have
@@ -70,7 +70,7 @@ func (c *crew) startUser(f func()) {
 	c.run(&c.users, f)
 }
 
-func (c *crew) run(n *int, f func()) {
+func (c *crew) run(n *int32, f func()) {
 	c.add(n, 1)
 	go func() {
 		defer c.add(n, -1)
@@ -78,7 +78,7 @@ func (c *crew) run(n *int, f func()) {
 	}()
 }
 
-func (c *crew) add(n *int, delta int) {
+func (c *crew) add(n *int32, delta int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	*n += delta

@@ -32,7 +32,7 @@ type reader struct {
 	arena arena     // memory for payloads
 	slab  []Message // memory for messages
 	quiet bool      // nothing was made since the last heartbeat
-	lulls int       // replies in a row behind which no other was awaited
+	lulls int32     // replies in a row behind which no other was awaited
 }
 
 // handle deals with one frame. What can be made before the lock is taken, is.

@@ -25,7 +25,7 @@ type heartbeat struct {
 	waited bool     // for a join, and no reply has come since
 
 	look deadline      // at the clocks
-	wall time.Time     // what they showed at the last look
+	wall int64         // what they showed at the last look, in Unix nanoseconds
 	mono time.Duration // of the socket's clock
 }
 
@@ -65,12 +65,12 @@ func (b *heartbeat) stop() {
 // heartbeat shows at once whether the connection is still there.
 func (b *heartbeat) suspended() bool {
 	s := b.conn.s
-	wall, mono := s.wall().Round(0), s.now()
-	asleep := wall.Sub(b.wall) - (mono - b.mono)
-	first := b.wall.IsZero()
+	wall, mono := s.wall().UnixNano(), s.now()
+	asleep := time.Duration(wall-b.wall) - (mono - b.mono)
+	first := b.wall == 0
 	b.wall, b.mono = wall, mono
 	if !b.conn.beats || s.set.HeartbeatInterval > lookInterval {
-		inStep := time.Duration(wall.UnixNano() % int64(lookStep))
+		inStep := time.Duration(wall % int64(lookStep))
 		s.timers.set(&b.look, deadlineAfter(mono, lookInterval-inStep))
 	}
 	return !first && asleep >= suspendTime

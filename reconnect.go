@@ -44,6 +44,8 @@ type runner struct {
 	cause    error // why it is stopping
 	lastErr  error
 	progress *progress // of the attempt that is under way
+
+	outage outage // of the goroutine alone
 }
 
 func (r *runner) addWaiter() chan error {
@@ -91,7 +93,7 @@ func (s *Socket) endAttempt(r *runner) {
 func (s *Socket) startRun() {
 	r := &runner{}
 	s.run = r
-	s.crew.start(func() { s.runOn(r, &outage{}) })
+	s.crew.start(func() { s.runOn(r, &r.outage) })
 }
 
 // errGoexit is what it takes for a hook, a logger or a transport to end the

@@ -27,6 +27,11 @@ type Socket struct {
 	state    SocketState
 	closed   bool // Close was called
 	draining bool // Shutdown was called
+	freeN    uint8
+	// replyTakers are the subscriptions and functions that get replies, for the
+	// reader.
+	replyTakers atomic.Int32
+
 	ref      uint64
 	run      *runner     // nil while disconnected
 	conn     *connection // nil while there is none
@@ -37,7 +42,6 @@ type Socket struct {
 	joinTurn time.Duration // from when JoinRate allows the next join its turn
 	joinSend time.Duration // and to be sent
 	free     *call
-	freeN    int
 	after    []func() // to be run after the unlock: first what is ours
 	teller   teller   // and then what may be code of the user's
 	watchers []*watcher[SocketEvent]
@@ -50,8 +54,6 @@ type Socket struct {
 	made    uint64 // bytes of messages that were kept and share memory
 	behind  int    // bytes that were queued behind others since the reader let consumers run
 	lostWhy error  // why the last connection was lost; nil since the next one was open
-
-	replyTakers atomic.Int32 // subscriptions and functions that get replies, for the reader
 
 	told atomic.Pointer[secrets] // what no error and no log line may repeat
 

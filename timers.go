@@ -49,9 +49,9 @@ type timers struct {
 	running bool          // timer is set
 
 	// While graces > 0 the process has just been stopped: see stopped.
-	graces int
+	graces uint8
+	heard  uint32        // frames that had come in when the present grace began; their low bits tell
 	until  time.Duration // of the present grace
-	heard  uint64        // frames that had come in when it began
 }
 
 const (
@@ -69,7 +69,8 @@ const (
 // wait for a grace, and for another one as long as frames come in, or the process
 // is stopped again. After maxGraces they wait no longer: on a machine on which
 // every timer is late, nothing would ever be too late.
-func (t *timers) stopped(now time.Duration, frames uint64) bool {
+func (t *timers) stopped(now time.Duration, framesIn uint64) bool {
+	frames := uint32(framesIn) //nolint:gosec // the low bits
 	late := now-t.armed >= stopTime
 	switch {
 	case t.graces == 0 && late:

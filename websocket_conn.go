@@ -15,14 +15,15 @@ import (
 )
 
 func (d *wsDialer) conn(ws *websocket.Conn, limit int64) Conn {
-	c := &wsConn{ws: ws, limit: limit, netConn: d.got, stream: d.stream}
+	soft := &softWSConn{wsConn{ws: ws, limit: limit, netConn: d.got, stream: d.stream}}
+	c := &soft.wsConn
 	c.stream.live.Store(true)
 	for nc := d.got; nc != nil; {
 		if cork, ok := nc.(*corkConn); ok {
 			c.cork = cork
 			cork.arm()
 			if cork.resumable() {
-				return &softWSConn{c}
+				return soft
 			}
 			return c
 		}
@@ -199,7 +200,7 @@ func (c *wsConn) cut() error {
 
 // A softWSConn can go on with a write that its deadline interrupted.
 type softWSConn struct {
-	*wsConn
+	wsConn
 }
 
 func (c *softWSConn) WriteSoft(frame Frame) (done, left bool, err error) {

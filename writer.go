@@ -191,7 +191,7 @@ func (s *Socket) takeBatch(conn *connection) {
 	now := s.now()
 	size := 0
 	conn.batch = conn.batch[:0]
-	for c := s.queue.head; c != nil && len(conn.batch) < conn.most; c = s.queue.head {
+	for c := s.queue.head; c != nil && len(conn.batch) < int(conn.most); c = s.queue.head {
 		if size > 0 && size+len(c.payload) > batchBytes {
 			break
 		}
