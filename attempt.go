@@ -101,7 +101,9 @@ func (q *joinQueue) serve(conn *connection) {
 		}
 		s.joinTurn = deadlineAfter(now, gap)
 		a := q.waiting[i]
-		q.waiting = slices.Delete(q.waiting, i, i+1)
+		if q.waiting = slices.Delete(q.waiting, i, i+1); len(q.waiting) == 0 {
+			q.waiting = nil
+		}
 		a.begin()
 	}
 }

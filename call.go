@@ -153,7 +153,7 @@ func (l *expiryList) remove(c *call) {
 }
 
 const (
-	minPendingRing = 8
+	minPendingRing = 4
 	maxPendingRing = 4096
 )
 
@@ -222,8 +222,22 @@ func (t *pendingTable) remove(c *call) {
 
 // shrink gives the memory of a burst back, if nothing is in flight.
 func (t *pendingTable) shrink() {
-	if t.n == 0 && len(t.ring) > minPendingRing {
+	if t.n == 0 {
 		t.ring, t.rest = nil, nil
+	}
+}
+
+// rest gives back what was kept for use again, when nothing is in flight. The lock
+// is held.
+func (s *Socket) rest(conn *connection) {
+	s.pending.shrink()
+	s.free, s.freeN = nil, 0
+	if conn.busy {
+		return
+	}
+	conn.buf, conn.batch, conn.frames = nil, nil, nil
+	if c, ok := conn.c.(interface{ rest() }); ok {
+		c.rest()
 	}
 }
 

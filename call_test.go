@@ -2,6 +2,7 @@ package phoenix
 
 import (
 	"math/rand/v2"
+	"net"
 	"testing"
 )
 
@@ -210,5 +211,46 @@ func TestRecycledCallsAreClean(t *testing.T) {
 	}
 	if s.freeN != 0 {
 		t.Errorf("freeN = %d, want 0", s.freeN)
+	}
+}
+
+func TestTheWriterGivesItsMemoryBackWhenNothingIsInFlight(t *testing.T) {
+	t.Parallel()
+	s := newTestSocket(t)
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	cork := newCorkConn(ours)
+	ws := &softWSConn{wsConn{cork: cork}}
+	conn := &connection{s: s, c: ws}
+	use := func() {
+		c := s.newCall()
+		c.ref = 1
+		s.pending.put(c)
+		s.pending.remove(c)
+		s.recycle(c)
+		conn.buf, conn.batch, conn.frames = []byte("x")[:0], []outgoing{}, []Frame{}
+		ws.starts, cork.out = []int64{1}, []byte("x")[:0]
+	}
+
+	use()
+	conn.busy = true
+	s.rest(conn)
+	if s.free != nil || s.freeN != 0 || s.pending.ring != nil {
+		t.Error("finished calls are kept")
+	}
+	if conn.buf == nil || conn.batch == nil || conn.frames == nil || ws.starts == nil || cork.out == nil {
+		t.Error("memory is taken from somebody who writes")
+	}
+	conn.busy = false
+	s.rest(conn)
+	if conn.buf != nil || conn.batch != nil || conn.frames != nil || ws.starts != nil || cork.out != nil {
+		t.Error("a writer that has nothing to write keeps its memory")
+	}
+	use()
+	cork.out = []byte("not sent")
+	s.rest(conn)
+	if string(cork.out) != "not sent" {
+		t.Error("what was not sent is lost")
 	}
 }

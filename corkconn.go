@@ -314,6 +314,15 @@ func (c *corkConn) putTimeless(buf []byte, deadline time.Time) (int, error) {
 	return n, err
 }
 
+// rest gives the buffer back, if nothing is in it.
+func (c *corkConn) rest() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.corked && !c.flushing && len(c.out)+len(c.pending) == 0 {
+		c.out, c.pending = nil, nil
+	}
+}
+
 func reuse(buf []byte) []byte {
 	if cap(buf) > keepBuffer {
 		return nil

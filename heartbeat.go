@@ -113,7 +113,7 @@ func (b *heartbeat) answered() {
 		b.send() // the interval has passed meanwhile
 	}
 	if s.pending.n == 0 && s.queue.n == 0 {
-		s.pending.shrink()
+		s.rest(b.conn)
 	}
 	s.stats.rtt = rtt
 	if tr := s.set.Trace; tr != nil && tr.Heartbeat != nil {

@@ -169,6 +169,14 @@ func (c *wsConn) writeEach(frames []Frame, deadline time.Time) (int, error) {
 	return len(frames), nil
 }
 
+// rest gives the writer's memory back. Nobody writes.
+func (c *wsConn) rest() {
+	c.starts = nil
+	if c.cork != nil {
+		c.cork.rest()
+	}
+}
+
 func (c *wsConn) Close(ctx context.Context, code int, reason string) error {
 	if code == 0 {
 		return c.cut()
