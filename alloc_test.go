@@ -2,6 +2,7 @@ package phoenix_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/phoenixtest"
@@ -155,6 +158,71 @@ func TestAReceivedBroadcastHardlyAllocates(t *testing.T) {
 			t.Errorf("a broadcast of %d bytes allocates %.3f times, want at most %v", size, got, limit)
 		}
 	}
+}
+
+// What a joined socket that has done one push keeps, beyond what a connection of the
+// WebSocket library does with a goroutine that reads from it.
+func TestAnIdleSocketKeepsAtMostFourKBMoreThanTheLibrary(t *testing.T) {
+	url := startServerProcess(t)
+	joinedOver(t, url, nil)     // what a process needs once is not a socket's
+	ctx := context.Background() //nolint:usetesting // one that can end would cost memory for each connection
+	library := kept(t, func() {
+		ws, resp, err := websocket.Dial(t.Context(), url+"/websocket?vsn=2.0.0", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.Body != nil {
+			resp.Body.Close()
+		}
+		t.Cleanup(func() { _ = ws.CloseNow() })
+		if err := ws.Write(ctx, websocket.MessageText, []byte(`["1","1","room:1","phx_join",{}]`)); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := ws.Read(ctx); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _, _ = ws.Reader(ctx) }() // until the cleanup
+	})
+	ours := kept(t, func() {
+		_, c := joinedOver(t, url, nil)
+		if _, err := c.Push(t.Context(), "echo", json.RawMessage("{}")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Logf("ours: %+v, the library's: %+v", ours, library)
+	if more := ours.heap - library.heap; more > 4_000 {
+		t.Errorf("an idle socket keeps %d bytes in the heap, %d more than the library alone, want at most 4000", ours.heap, more)
+	}
+	if more := ours.stack - library.stack; more > 1_000 {
+		t.Errorf("an idle socket keeps %d bytes of stack, %d more than the library alone, want at most 1000", ours.stack, more)
+	}
+}
+
+type memory struct{ heap, stack int }
+
+// kept returns how many bytes are in use after open, for each time that it is called.
+func kept(t *testing.T, open func()) memory {
+	t.Helper()
+	const times = 300
+	inUse := func() (heap, stack int64) {
+		var m runtime.MemStats
+		// Finalizers run after a collection, and what they let go is free after the next.
+		for range 3 {
+			runtime.GC()
+		}
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc), int64(m.StackInuse)
+	}
+	goroutines := runtime.NumGoroutine()
+	heap, stack := inUse()
+	for range times {
+		open()
+	}
+	for start := time.Now(); time.Since(start) < 5*time.Second && runtime.NumGoroutine()-goroutines > times; {
+		runtime.Gosched()
+	}
+	heapAfter, stackAfter := inUse()
+	return memory{heap: int(heapAfter-heap) / times, stack: int(stackAfter-stack) / times}
 }
 
 func TestAnIdleSocketHasAtMostTwoGoroutines(t *testing.T) {
