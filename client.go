@@ -46,7 +46,6 @@ func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {
 		set:      set,
 		born:     time.Now(),
 		wall:     time.Now,
-		teller:   newTeller(),
 	}
 	return s, nil
 }

@@ -91,7 +91,7 @@ func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (
 func (s *Socket) tellsServer(told *secrets) {
 	for {
 		earlier := s.told.Load()
-		if earlier.hasAll(told) {
+		if len(told.values) == 0 || earlier.hasAll(told) {
 			return
 		}
 		if s.told.CompareAndSwap(earlier, told.since(earlier)) {

@@ -43,7 +43,8 @@ type Socket struct {
 	joinSend time.Duration // and to be sent
 	free     *call
 	after    []func() // to be run after the unlock: first what is ours
-	teller   teller   // and then what may be code of the user's
+	tales    []tale   // and then what may be code of the user's
+	teller   *teller  // nil if there is nothing to tell
 	watchers []*watcher[SocketEvent]
 	strays   map[*Channel]struct{} // not registered, but perhaps with somebody who waits for something
 	taps     []*Subscription
@@ -74,7 +75,7 @@ func (s *Socket) unlock() {
 	s.checkDrained()
 	after := s.after
 	s.after = nil
-	told := s.teller.start(s)
+	told := s.startTelling()
 	s.mu.Unlock()
 	for _, f := range after {
 		f()

@@ -9,10 +9,8 @@ import (
 // lives while there is something to tell: they are code of the user's, which may end
 // its goroutine, as t.FailNow does, or keep it. It is guarded by the socket's lock.
 type teller struct {
-	next    []tale // of the critical section that is under way
-	queue   queue[func()]
-	running bool // the goroutine is there
-	stuck   bool // what it runs has been waited for in vain
+	queue queue[func()]
+	stuck bool // what it runs has been waited for in vain
 }
 
 // A tale is something to tell, and what it keeps in memory.
@@ -25,26 +23,27 @@ type tale struct {
 // not told: SocketStats.Untold counts it, and the log says so in its place.
 const tellLimit = 4096
 
-func newTeller() teller {
-	return teller{queue: queue[func()]{limit: limits{tellLimit, defaultLimitBytes}}}
-}
-
 // tellLater has f run after the unlock, and after all that later has run: it may
 // be code of the user's.
 func (s *Socket) tellLater(f func()) { s.tellReply(nil, f) }
 
 // tellReply does the same for an f that keeps a reply.
 func (s *Socket) tellReply(reply *Reply, f func()) {
-	s.teller.next = append(s.teller.next, tale{f, reply.size()})
+	s.tales = append(s.tales, tale{f, reply.size()})
 }
 
-// start has the goroutine run what tellLater was given. What it returns is closed
-// when all has run; nil: that need not be waited for.
-func (t *teller) start(s *Socket) <-chan struct{} {
-	if len(t.next) == 0 {
+// startTelling has the goroutine run what tellLater was given. What it returns is
+// closed when all has run; nil: that need not be waited for.
+func (s *Socket) startTelling() <-chan struct{} {
+	if len(s.tales) == 0 {
 		return nil
 	}
-	for _, next := range t.next {
+	if s.teller == nil {
+		s.teller = &teller{queue: queue[func()]{limit: limits{tellLimit, defaultLimitBytes}}}
+		s.goSteps(s.tellNext)
+	}
+	t := s.teller
+	for _, next := range s.tales {
 		if t.queue.full(next.size) {
 			t.queue.drop()
 			s.stats.untold++
@@ -52,11 +51,7 @@ func (t *teller) start(s *Socket) <-chan struct{} {
 		}
 		t.queue.push(next.f, next.size)
 	}
-	t.next = nil
-	if !t.running {
-		t.running = true
-		s.goSteps(s.tellNext)
-	}
+	s.tales = nil
 	if t.stuck || t.queue.full(0) {
 		return nil
 	}
@@ -73,19 +68,19 @@ func (s *Socket) awaitTold(told <-chan struct{}) {
 		return
 	}
 	s.mu.Lock()
-	s.teller.stuck = s.teller.running
+	if s.teller != nil {
+		s.teller.stuck = true
+	}
 	s.mu.Unlock()
 }
 
 // tellNext runs the next function; false: there is none.
 func (s *Socket) tellNext() bool {
 	s.mu.Lock()
-	t := &s.teller
-	t.stuck = false
-	f, missing, ok := t.queue.pop()
+	s.teller.stuck = false
+	f, missing, ok := s.teller.queue.pop()
 	if !ok {
-		t.running = false
-		t.queue.clear()
+		s.teller = nil
 	}
 	s.mu.Unlock()
 	switch dropped, _ := missing.(*DroppedError); { //nolint:errorlint // it is one of ours, never wrapped
