@@ -27,7 +27,7 @@ func list() any {
 	var all []any
 	for _, s := range scenarios() {
 		var transports []any
-		for _, transport := range strings.Fields(s.transports) {
+		for transport := range strings.FieldsSeq(s.transports) {
 			transports = append(transports, transport)
 		}
 		all = append(all, map[string]any{"name": s.name, "transports": transports})
