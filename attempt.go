@@ -54,9 +54,9 @@ const (
 // A joinQueue hands out the turns of a connection's joins.
 type joinQueue struct {
 	waiting []*attempt
-	asking  int // in phaseAsking
+	asking  int32 // in phaseAsking
 	ready   []*attempt
-	under   int      // in phaseUnderWay
+	under   int32    // in phaseUnderWay
 	due     deadline // JoinRate allows the next one to ask
 }
 

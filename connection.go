@@ -15,10 +15,9 @@ type connection struct {
 	r     *runner
 	c     Conn
 	soft  SoftWriter // c, if it can
-	check FrameChecker
-	most  int32 // frames for the writer to take at a time
-	open  bool  // frames get through
-	beats bool  // heartbeats are sent
+	most  int32      // frames for the writer to take at a time
+	open  bool       // frames get through
+	beats bool       // heartbeats are sent
 	// unwritable says that a write failed, perhaps before the reader learnt why.
 	unwritable bool
 	opened     time.Duration
@@ -71,7 +70,6 @@ func (s *Socket) cut(c Conn) chan struct{} {
 func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(error)) (stable bool, err error) {
 	conn := &connection{s: s, r: r, c: c, most: int32(maxBatch(c))}
 	conn.soft, _ = c.(SoftWriter)
-	conn.check, _ = c.(FrameChecker)
 	conn.beats = s.set.HeartbeatInterval > 0 && needsHeartbeat(c)
 	conn.reader.conn = conn
 	conn.beat.init(conn, attempt, opened)

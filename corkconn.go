@@ -53,6 +53,7 @@ type corkConn struct {
 	armed    bool
 	corked   bool          // a batch is being collected: its writer will flush
 	flushing bool          // somebody is at work on pending
+	timeless bool          // the network has no deadlines, as that of an SSH tunnel
 	idle     chan struct{} // closed when flushing ends, made by who waits for it
 	out      []byte        // written by the library, in order
 	pending  []byte        // taken from out, on its way to the network
@@ -62,7 +63,6 @@ type corkConn struct {
 	writing  int           // bytes of pending that the network is given now
 	err      error         // of the network; sticky
 	controls sync.WaitGroup
-	timeless bool // the network has no deadlines, as that of an SSH tunnel
 
 	// Owned by the reader:
 	ahead []byte // read ahead

@@ -15,14 +15,14 @@ import (
 // of a poll.
 type heartbeat struct {
 	conn    *connection
-	attempt int
+	attempt int32
+	waited  bool        // for a join, and no reply has come since
 	opened  func(error) // nil if nobody wants to know
 
-	call   *call    // the one that is queued or unanswered
-	due    deadline // the next one is to be sent
-	late   deadline // the reply has to be there
-	joins  uint64   // ref of the last join written before the heartbeat
-	waited bool     // for a join, and no reply has come since
+	call  *call    // the one that is queued or unanswered
+	due   deadline // the next one is to be sent
+	late  deadline // the reply has to be there
+	joins uint64   // ref of the last join written before the heartbeat
 
 	look deadline      // at the clocks
 	wall int64         // what they showed at the last look, in Unix nanoseconds
@@ -43,7 +43,7 @@ const (
 )
 
 func (b *heartbeat) init(conn *connection, attempt int, opened func(error)) {
-	b.conn, b.attempt, b.opened = conn, attempt, opened
+	b.conn, b.attempt, b.opened = conn, int32(attempt), opened //nolint:gosec // so many attempts take years
 	b.due.fire = b.send
 	b.late.fire = b.expired
 	b.look.fire = func() {
@@ -120,7 +120,7 @@ func (b *heartbeat) answered() {
 		s.tellLater(func() { tr.Heartbeat(rtt) })
 	}
 	if !b.conn.open {
-		b.conn.openLocked(b.attempt, b.opened)
+		b.conn.openLocked(int(b.attempt), b.opened)
 	}
 }
 

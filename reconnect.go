@@ -32,16 +32,16 @@ const (
 // Connect to Disconnect. Its fields are guarded by the socket's lock.
 type runner struct {
 	ended    bool
+	poked    bool // do not wait for the backoff before the next attempt
+	skip     bool // and let it be the first of an outage: Reconnect was called
+	wasOpen  bool // the last attempt led to an open connection
+	opened   bool // the connection was open at some time
+	stopping bool
 	done     chan struct{}      // closed when it has ended; made when somebody asks
 	waiters  []chan error       // of Connect and Reconnect; one slot each
 	attempt  context.CancelFunc // ends the dial that is under way
 	pausing  chan struct{}      // one slot; there while the goroutine waits to dial again
-	poked    bool               // do not wait for the backoff before the next attempt
-	skip     bool               // and let it be the first of an outage: Reconnect was called
-	wasOpen  bool               // the last attempt led to an open connection
-	opened   bool               // the connection was open at some time
-	stopping bool
-	cause    error // why it is stopping
+	cause    error              // why it is stopping
 	lastErr  error
 	progress *progress // of the attempt that is under way
 
@@ -105,9 +105,9 @@ type outage struct {
 	attempt int
 	policy  backoff.BackOff
 	// What the last attempt has come to. It is the policy's turn, or RetryIf's.
+	err      error
 	tried    bool
 	stable   bool
-	err      error
 	deciding bool
 }
 

@@ -100,6 +100,9 @@ func (t *timers) set(d *deadline, at time.Duration) {
 		heap.Fix(&t.heap, d.index-1)
 		return
 	}
+	if t.heap == nil {
+		t.heap = make(deadlineHeap, 0, 4) // as many as an idle socket has, and one more
+	}
 	heap.Push(&t.heap, d)
 }
 

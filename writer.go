@@ -203,8 +203,8 @@ func (s *Socket) takeBatch(conn *connection) {
 // appendFrame appends the frame of out to dst, if the Conn can carry it.
 func (conn *connection) appendFrame(dst []byte, out *outgoing) ([]byte, bool, error) {
 	data, binary, err := conn.s.set.appendFrame(dst, &out.Outgoing)
-	if err == nil && conn.check != nil {
-		err = conn.check.CheckFrame(Frame{Data: data[len(dst):], Binary: binary})
+	if err == nil {
+		err = checkFrame(conn.c, Frame{Data: data[len(dst):], Binary: binary})
 	}
 	return data, binary, err
 }
