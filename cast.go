@@ -22,11 +22,8 @@ func (c *Channel) Cast(ctx context.Context, event string, payload any) error {
 	if c.socket.tracesPushes() {
 		ctx, finished = c.tracePush(ctx, event, enc, true)
 	}
-	if err == nil && ctx.Err() != nil {
-		err = ctxErr(ctx)
-	}
 	if err == nil {
-		err = c.cast(event, enc, finished)
+		err = c.cast(ctx, event, enc, finished)
 	}
 	if err != nil {
 		err = c.notSent(event, err)
@@ -35,19 +32,9 @@ func (c *Channel) Cast(ctx context.Context, event string, payload any) error {
 	return err
 }
 
-func (c *Channel) cast(event string, enc encoded, finished func(*Reply, error)) error {
+func (c *Channel) cast(ctx context.Context, event string, enc encoded, finished func(*Reply, error)) error {
 	s := c.socket
-	now := s.now()
-	s.lock()
-	if err := c.pushable(); err != nil {
-		s.unlock()
-		return err
-	}
-	if c.full(len(enc.data)) {
-		s.unlock()
-		return ErrQueueFull
-	}
-	p := &call{kind: callCast, channel: c, event: event, payload: enc.data, binary: enc.binary}
+	p := &call{kind: callCast}
 	p.settled = func() {
 		if p.err != nil {
 			s.stats.castsLost++
@@ -57,11 +44,6 @@ func (c *Channel) cast(event string, enc encoded, finished func(*Reply, error)) 
 			s.tellLater(func() { finished(nil, err) })
 		}
 	}
-	c.expire(p, now)
-	conn, out, direct := c.handIn(p)
-	s.unlock()
-	if direct {
-		s.writeDirect(conn, out)
-	}
-	return nil
+	_, err := c.admit(ctx, p, event, enc)
+	return err
 }

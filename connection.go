@@ -14,7 +14,7 @@ type connection struct {
 	s     *Socket
 	r     *runner
 	c     Conn
-	soft  SoftWriter // c, if it can
+	soft  SoftWriter // c, if a push may be written on its caller's goroutine
 	most  int32      // frames for the writer to take at a time
 	open  bool       // frames get through
 	beats bool       // heartbeats are sent
@@ -69,7 +69,9 @@ func (s *Socket) cut(c Conn) chan struct{} {
 // serve reads from a connection until it ends, and then takes it down.
 func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(error)) (stable bool, err error) {
 	conn := &connection{s: s, r: r, c: c, most: int32(maxBatch(c))}
-	conn.soft, _ = c.(SoftWriter)
+	if s.set.writesDirect() {
+		conn.soft, _ = c.(SoftWriter)
+	}
 	conn.beats = s.set.HeartbeatInterval > 0 && needsHeartbeat(c)
 	conn.reader.conn = conn
 	conn.beat.init(conn, attempt, opened)

@@ -2,6 +2,8 @@ package phoenix_test
 
 import (
 	"context"
+	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -122,15 +124,31 @@ func TestDisconnectEndsThoughAFrameStopsComing(t *testing.T) {
 	})
 }
 
-// A panic in a hook is the program's own, but it may recover, as net/http does.
+// A bangConn is a net.Conn of the user's.
+type bangConn struct {
+	net.Conn
+	bang *atomic.Bool
+}
+
+func (c *bangConn) Write(p []byte) (int, error) {
+	if c.bang.CompareAndSwap(true, false) {
+		panic("bang")
+	}
+	return c.Conn.Write(p)
+}
+
+// A panic in code of the user's is the program's own, but it may recover, as net/http
+// does. A net.Conn is the only code of the user's that writes on a caller's goroutine.
 func TestARecoveredPanicDoesNotKeepTheWriter(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		var bang atomic.Bool
-		s := h.connected(&phoenix.SocketOptions{Trace: &phoenix.Trace{FrameOut: func(phoenix.Frame) {
-			if bang.CompareAndSwap(true, false) {
-				panic("bang")
-			}
-		}}})
+		base := h.srv.HTTPClient().Transport.(*http.Transport) //nolint:forcetypeassert // as documented
+		dial := base.Clone()
+		dial.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := base.DialContext(ctx, network, addr)
+			return &bangConn{c, &bang}, err
+		}
+		s := h.connected(&phoenix.SocketOptions{HTTPClient: &http.Client{Transport: dial}})
 		c := h.joined(s, "room:1", nil)
 		bang.Store(true)
 		func() {

@@ -67,6 +67,7 @@ func (c *Channel) Push(ctx context.Context, event string, payload any) (reply *R
 	return c.push(ctx, event, enc)
 }
 
+// pushTraced is Push with the hooks of Trace, which cost something.
 func (c *Channel) pushTraced(ctx context.Context, event string, payload any) (*Reply, error) {
 	enc, err := c.prepare(event, payload)
 	ctx, done := c.tracePush(ctx, event, enc, false)
@@ -115,33 +116,11 @@ func (c *Channel) notSent(event string, err error) error {
 }
 
 func (c *Channel) push(ctx context.Context, event string, enc encoded) (*Reply, error) {
-	s := c.socket
-	if ctx.Err() != nil {
-		return nil, c.notSent(event, ctxErr(ctx))
-	}
-	_, bounded := ctx.Deadline()
-	var now time.Duration
-	if !bounded {
-		now = s.now()
-	}
-
-	s.lock()
-	if err := c.pushable(); err != nil {
-		s.unlock()
+	p, err := c.admit(ctx, nil, event, enc)
+	if err != nil {
 		return nil, c.notSent(event, err)
 	}
-	p := s.newCall()
-	p.kind, p.channel, p.event, p.payload, p.binary = callPush, c, event, enc.data, enc.binary
-	if !bounded {
-		c.expire(p, now)
-	}
-	if conn, out, ok := c.handIn(p); ok {
-		s.unlock()
-		s.writeDirect(conn, out)
-	} else {
-		s.unlock()
-	}
-
+	s := c.socket
 	if ctx.Done() == nil {
 		<-p.done
 	} else {
@@ -160,6 +139,41 @@ func (c *Channel) push(ctx context.Context, event string, enc encoded) (*Reply, 
 	reply, err := p.reply, p.err
 	s.recycle(p)
 	return reply, err
+}
+
+// admit takes a push in: it waits until its channel is joined, or for the writer, or
+// it is written at once. It returns why it cannot even wait. Push brings no call: it
+// gets one that is used again, and is in line even if there is no room, since its
+// caller waits with it. The ctx of a Cast bounds nothing but the call.
+func (c *Channel) admit(ctx context.Context, p *call, event string, enc encoded) (*call, error) {
+	if ctx.Err() != nil {
+		return nil, ctxErr(ctx)
+	}
+	s := c.socket
+	_, bounded := ctx.Deadline()
+	now := s.now()
+	s.lock()
+	defer s.unlock()
+	if err := c.pushable(); err != nil {
+		return nil, err
+	}
+	if p == nil {
+		p = s.newCall()
+		p.kind = callPush
+	} else if c.full(len(enc.data)) {
+		return nil, ErrQueueFull
+	}
+	p.channel, p.event, p.payload, p.binary = c, event, enc.data, enc.binary
+	if !bounded || p.kind == callCast {
+		c.expire(p, now)
+	}
+	if c.state != ChannelJoined {
+		c.park(p)
+		return p, nil
+	}
+	s.enqueue(p)
+	s.writeDirect()
+	return p, nil
 }
 
 // pushable returns why a push cannot even wait.
@@ -191,22 +205,6 @@ func (c *Channel) expire(p *call, now time.Duration) {
 		p.deadline = &deadline{fire: func() { s.failCall(p, ErrTimeout) }}
 		s.timers.set(p.deadline, deadlineAfter(now, d))
 	}
-}
-
-// handIn queues a push, or takes it for its caller to write.
-func (c *Channel) handIn(p *call) (*connection, outgoing, bool) {
-	s := c.socket
-	if c.state == ChannelJoined {
-		if conn, out, ok := s.tryDirect(p); ok {
-			return conn, out, true
-		}
-	}
-	if c.state == ChannelJoined {
-		s.enqueue(p)
-	} else {
-		c.park(p)
-	}
-	return nil, outgoing{}, false
 }
 
 // envelopeSize is what a message in the queue counts for besides its payload.

@@ -29,47 +29,19 @@ func (c *Channel) PushAsync(ctx context.Context, event string, payload any) *Pus
 	if c.socket.tracesPushes() {
 		ctx, p.finished = c.tracePush(ctx, event, enc, false)
 	}
-	if err == nil && ctx.Err() != nil {
-		err = ctxErr(ctx)
-	}
 	if err == nil {
-		err = c.pushAsync(ctx, p, enc)
+		_, err = c.admit(ctx, &p.call, event, enc)
 	}
-	if err != nil {
+	switch {
+	case err == nil && ctx.Done() != nil:
+		p.watch(ctx)
+	case err != nil:
 		s := c.socket
 		s.lock()
 		s.settle(&p.call, nil, c.notSent(event, err))
 		s.unlock()
 	}
 	return p
-}
-
-func (c *Channel) pushAsync(ctx context.Context, p *Push, enc encoded) error {
-	s := c.socket
-	p.call.payload, p.call.binary = enc.data, enc.binary
-	_, bounded := ctx.Deadline()
-	now := s.now()
-	s.lock()
-	if err := c.pushable(); err != nil {
-		s.unlock()
-		return err
-	}
-	if c.full(len(enc.data)) {
-		s.unlock()
-		return ErrQueueFull
-	}
-	if !bounded {
-		c.expire(&p.call, now)
-	}
-	conn, out, direct := c.handIn(&p.call)
-	s.unlock()
-	if direct {
-		s.writeDirect(conn, out)
-	}
-	if ctx.Done() != nil {
-		p.watch(ctx)
-	}
-	return nil
 }
 
 // watch ends the push when ctx does.

@@ -56,6 +56,8 @@ type Socket struct {
 	behind  int    // bytes that were queued behind others since the reader let consumers run
 	lostWhy error  // why the last connection was lost; nil since the next one was open
 
+	framesLogged atomic.Bool // when the logger was last asked
+
 	told atomic.Pointer[secrets] // what no error and no log line may repeat
 
 	crew crew // its goroutines, for which Close and Done wait
@@ -97,8 +99,14 @@ func (s *Socket) log(level slog.Level, msg string, attrs ...slog.Attr) {
 }
 
 // debug reports whether frames are logged.
+// The lock is not held.
 func (s *Socket) debug() bool {
-	return s.set.Logger != nil && s.set.Logger.Enabled(context.Background(), slog.LevelDebug)
+	if s.set.Logger == nil {
+		return false
+	}
+	on := s.set.Logger.Enabled(context.Background(), slog.LevelDebug)
+	s.framesLogged.Store(on)
+	return on
 }
 
 // logIn and logOut log a frame if frames are logged. The lock is not held.

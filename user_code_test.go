@@ -2,11 +2,13 @@ package phoenix_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -53,6 +55,41 @@ func (f handlerFunc) WithAttrs([]slog.Attr) slog.Handler            { return f }
 func (f handlerFunc) WithGroup(string) slog.Handler                 { return f }
 func nothing()                                                      {}
 
+// A levelHandler is a slog.Handler that is asked for its level.
+type levelHandler struct {
+	enabled func(slog.Level) bool
+	handle  func(slog.Record)
+}
+
+func (h levelHandler) Enabled(_ context.Context, l slog.Level) bool  { return h.enabled(l) }
+func (h levelHandler) Handle(_ context.Context, r slog.Record) error { h.handle(r); return nil }
+func (h levelHandler) WithAttrs([]slog.Attr) slog.Handler            { return h }
+func (h levelHandler) WithGroup(string) slog.Handler                 { return h }
+
+// A userSerializer is a Serializer of a user's that does something of its own first.
+type userSerializer struct {
+	phoenix.Serializer
+	encode, decode func()
+}
+
+func (s userSerializer) Encode(dst []byte, m *phoenix.Message) (phoenix.Frame, error) {
+	s.encode()
+	return s.Serializer.Encode(dst, m)
+}
+
+func (s userSerializer) Decode(f phoenix.Frame, m *phoenix.Message) error {
+	s.decode()
+	return s.Serializer.Decode(f, m)
+}
+
+// A checkingConn is a Conn of a user's that looks at each frame.
+type checkingConn struct {
+	phoenix.Conn
+	check func()
+}
+
+func (c *checkingConn) CheckFrame(phoenix.Frame) error { c.check(); return nil }
+
 // userCode are the places at which a socket calls code of the user's, with f in
 // each of them.
 func (h *harness) userCode(f func()) map[string]*phoenix.SocketOptions {
@@ -67,6 +104,13 @@ func (h *harness) userCode(f func()) map[string]*phoenix.SocketOptions {
 			return &c, nil
 		})
 	}
+	checking := userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+		inner, err := h.transport().Dial(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		return &checkingConn{inner, f}, nil
+	})
 	base := h.srv.HTTPClient().Transport.(*http.Transport) //nolint:forcetypeassert // as documented
 	dial := base.Clone()
 	dial.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -98,22 +142,41 @@ func (h *harness) userCode(f func()) map[string]*phoenix.SocketOptions {
 				f()
 			}
 		}))},
-		"ConnectStart": {Trace: &phoenix.Trace{ConnectStart: func(ctx context.Context, _ phoenix.ConnectStartInfo) context.Context { f(); return ctx }}},
-		"ConnectDone":  {Trace: &phoenix.Trace{ConnectDone: func(context.Context, phoenix.ConnectDoneInfo) { f() }}},
-		"JoinStart":    {Trace: &phoenix.Trace{JoinStart: func(ctx context.Context, _ phoenix.JoinStartInfo) context.Context { f(); return ctx }}},
-		"JoinDone":     {Trace: &phoenix.Trace{JoinDone: func(context.Context, phoenix.JoinDoneInfo) { f() }}},
-		"Disconnected": {Trace: &phoenix.Trace{Disconnected: func(error) { f() }}},
-		"Heartbeat":    {Trace: &phoenix.Trace{Heartbeat: func(time.Duration) { f() }}},
-		"FrameIn":      {Trace: &phoenix.Trace{FrameIn: func(phoenix.Frame) { f() }}},
-		"FrameOut":     {Trace: &phoenix.Trace{FrameOut: func(phoenix.Frame) { f() }}},
-		"RetryIf":      {RetryIf: func(error) bool { f(); return true }},
+		"Logger of frames": {Logger: slog.New(handlerFunc(func(r slog.Record) {
+			if r.Level == slog.LevelDebug {
+				f()
+			}
+		}))},
+		"Enabled": {Logger: slog.New(levelHandler{
+			enabled: func(l slog.Level) bool {
+				if l == slog.LevelDebug {
+					f()
+				}
+				return l > slog.LevelDebug
+			},
+			handle: func(slog.Record) {},
+		})},
+		"Encode":                        {Serializer: userSerializer{phoenix.V2(), f, nothing}},
+		"Decode":                        {Serializer: userSerializer{phoenix.V2(), nothing, f}},
+		"CheckFrame":                    {Transport: checking},
+		"CheckFrame beneath a fallback": {Transport: phoenix.Fallback(checking, nil, nil)},
+		"ConnectStart":                  {Trace: &phoenix.Trace{ConnectStart: func(ctx context.Context, _ phoenix.ConnectStartInfo) context.Context { f(); return ctx }}},
+		"ConnectDone":                   {Trace: &phoenix.Trace{ConnectDone: func(context.Context, phoenix.ConnectDoneInfo) { f() }}},
+		"JoinStart":                     {Trace: &phoenix.Trace{JoinStart: func(ctx context.Context, _ phoenix.JoinStartInfo) context.Context { f(); return ctx }}},
+		"JoinDone":                      {Trace: &phoenix.Trace{JoinDone: func(context.Context, phoenix.JoinDoneInfo) { f() }}},
+		"Disconnected":                  {Trace: &phoenix.Trace{Disconnected: func(error) { f() }}},
+		"Heartbeat":                     {Trace: &phoenix.Trace{Heartbeat: func(time.Duration) { f() }}},
+		"FrameIn":                       {Trace: &phoenix.Trace{FrameIn: func(phoenix.Frame) { f() }}},
+		"FrameOut":                      {Trace: &phoenix.Trace{FrameOut: func(phoenix.Frame) { f() }}},
+		"RetryIf":                       {RetryIf: func(error) bool { f(); return true }},
 	}
 }
 
 // userCodeNames are the keys of userCode.
 var userCodeNames = []string{
 	"ParamsFunc", "AuthToken", "HeaderFunc", "DialContext", "RoundTripper", "Dial", "Dial beneath a fallback",
-	"ReadFrame", "WriteFrames", "Close", "Logger", "ConnectStart", "ConnectDone", "JoinStart", "JoinDone",
+	"ReadFrame", "WriteFrames", "Close", "Logger", "Logger of frames", "Enabled",
+	"Encode", "Decode", "CheckFrame", "CheckFrame beneath a fallback", "ConnectStart", "ConnectDone", "JoinStart", "JoinDone",
 	"Disconnected", "Heartbeat", "FrameIn", "FrameOut", "RetryIf",
 }
 
@@ -121,9 +184,6 @@ var userCodeNames = []string{
 // does not wait for it. Done does.
 func TestEverythingEndsWithItsCtxThoughCodeOfTheUsersBlocks(t *testing.T) {
 	for _, name := range userCodeNames {
-		if name == "FrameOut" {
-			continue // it may run on the goroutine of a Push, which it keeps
-		}
 		for _, after := range []string{"from the start", "once connected"} {
 			t.Run(name+" "+after, func(t *testing.T) {
 				overBoth(t, nil, func(t *testing.T, h *harness) {
@@ -214,7 +274,7 @@ func TestCodeOfTheUsersThatCallsGoexitWedgesNothing(t *testing.T) {
 						ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 						defer cancel()
 						done := make(chan struct{})
-						go func() { // a hook on the caller's goroutine ends that
+						go func() { // a hook on the caller's goroutine would end that
 							defer close(done)
 							_ = s.Connect(ctx)
 							_, _ = c.Join(ctx)
@@ -246,6 +306,83 @@ func TestCodeOfTheUsersThatCallsGoexitWedgesNothing(t *testing.T) {
 					synctest.Wait()
 					if !closed(s.Done()) {
 						t.Error("Done is not closed")
+					}
+				})
+			})
+		}
+	}
+}
+
+// What sees a frame before it is written blocks for ever. It does not run on the
+// goroutine of a push, which ends with its ctx and says what became of it.
+func TestNoPushIsKeptByWhatSeesItsFrame(t *testing.T) {
+	const bound = 200 * time.Millisecond
+	pushes := map[string]func(t *testing.T, h *harness, ctx context.Context, c *phoenix.Channel) error{
+		"Push": func(t *testing.T, h *harness, ctx context.Context, c *phoenix.Channel) error {
+			_, err := c.Push(ctx, "echo", 1)
+			endsAt(t, "Push", h.now(), bound)
+			return err
+		},
+		"PushAsync": func(t *testing.T, h *harness, ctx context.Context, c *phoenix.Channel) error {
+			p := c.PushAsync(ctx, "echo", 1)
+			endsAt(t, "PushAsync", h.now(), 0)
+			_, err := p.Wait(context.Background())
+			endsAt(t, "Wait", h.now(), bound)
+			return err
+		},
+		"Cast": func(t *testing.T, h *harness, ctx context.Context, c *phoenix.Channel) error {
+			err := c.Cast(ctx, "echo", 1)
+			endsAt(t, "Cast", h.now(), 0)
+			return err
+		},
+	}
+	for _, name := range []string{
+		"FrameOut", "Logger of frames", "Enabled", "Encode", "CheckFrame", "CheckFrame beneath a fallback", "WriteFrames",
+	} {
+		for how, push := range pushes {
+			t.Run(name+" "+how, func(t *testing.T) {
+				overBoth(t, nil, func(t *testing.T, h *harness) {
+					var blocking atomic.Bool
+					release := make(chan struct{})
+					s := h.socket(h.userCode(func() {
+						if blocking.Load() {
+							<-release
+						}
+					})[name])
+					letGo := sync.OnceFunc(func() { close(release) })
+					defer letGo() // before the socket is waited for
+					if err := s.Connect(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					c := h.joined(s, "room:1", nil)
+					synctest.Wait()
+					received := len(h.srv.Received("room:1", "echo"))
+					blocking.Store(true)
+					h.start = time.Now()
+					ctx, cancel := context.WithTimeout(t.Context(), bound)
+					defer cancel()
+					err := push(t, h, ctx, c)
+					synctest.Wait()
+					// Enabled may be asked about the reply first.
+					wrote := len(h.srv.Received("room:1", "echo")) > received
+					switch pe := (*phoenix.PushError)(nil); {
+					case how == "Cast":
+						if err != nil {
+							t.Errorf("Cast = %v", err)
+						}
+					case name == "Enabled" && err == nil:
+					case !errors.As(err, &pe) || !errors.Is(err, phoenix.ErrTimeout):
+						t.Errorf("the push ends with %v", err)
+					case wrote && !pe.Sent:
+						t.Error("the server got what was not sent")
+					}
+					before := h.now()
+					_ = s.Close()
+					endsAt(t, "Close", h.now(), before)
+					letGo() // nothing else ends a cast that a writer has
+					synctest.Wait()
+					if st := s.Stats(); how == "Cast" && st.CastsLost != 1 && !wrote {
+						t.Errorf("%d casts lost, want 1", st.CastsLost)
 					}
 				})
 			})

@@ -69,73 +69,42 @@ func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 	return out
 }
 
-// tryDirect takes a push for its caller to write by itself, if nobody else is
-// writing or waiting for a reply: then there is nothing to collect it with, and
-// nothing to be gained from a hand-over.
-func (s *Socket) tryDirect(c *call) (*connection, outgoing, bool) {
+// writeDirect writes the push that was just queued, on its caller's goroutine, if
+// nothing else is to be written and no reply is awaited: then there is nothing to
+// collect it with, and nothing to be gained from a hand-over. No code of the user's
+// that may block runs here, and a peer that does not read keeps the caller for about
+// a millisecond: what is left over goes to a drainer. The lock is held, but not while
+// it writes.
+func (s *Socket) writeDirect() {
 	conn := s.conn
-	if conn == nil || conn.soft == nil || conn.busy || conn.broken != nil || s.queue.n > 0 || s.pending.n > 0 {
-		return nil, outgoing{}, false
-	}
-	conn.busy = true
-	return conn, s.take(conn, c, 0), true
-}
-
-var errPanicked = errors.New("phoenix: the serializer or a hook of Trace panicked")
-
-// writeDirect writes what tryDirect took. A peer that does not read cannot keep
-// it: what is left over goes to a drainer. The lock is not held.
-func (s *Socket) writeDirect(conn *connection, out outgoing) {
-	written := false
-	defer func() {
-		if written {
-			return
-		}
-		// The serializer or a hook panicked, in a goroutine of the user's, who
-		// may recover: the connection must not wait for its writer for ever.
-		s.lock()
-		s.encodeFailed(conn, &out, errPanicked)
-		conn.writeFailed(errPanicked)
-		conn.release()
-		s.unlock()
-	}()
-	data, binary, err := conn.appendFrame(conn.buf[:0], &out)
-	if err != nil {
-		s.lock()
-		s.encodeFailed(conn, &out, err)
-		conn.release()
-		written = true
-		s.unlock()
+	if conn == nil || conn.soft == nil || conn.busy || conn.broken != nil ||
+		s.queue.n != 1 || s.pending.n > 0 || s.framesLogged.Load() {
 		return
 	}
-	frame := Frame{Data: data, Binary: binary}
-	s.logOut(&out.Outgoing, frame)
-	if tr := s.set.Trace; tr != nil && tr.FrameOut != nil {
-		tr.FrameOut(frame)
-	}
-	done, left, err := conn.soft.WriteSoft(frame)
-	err = s.told.Load().clean(err)
-	s.lock()
-	conn.keep(data)
-	s.stats.framesOut++
-	s.stats.bytesOut += uint64(len(data))
-	conn.rest = !done
-	switch {
-	case err != nil && !left:
-		s.untake(&out)
-	case out.cast == nil:
-	case done || err != nil:
-		s.castWritten(out.cast, err)
-	default:
-		conn.restCast = out.cast
-	}
-	if err != nil {
-		conn.writeFailed(err)
-	}
+	conn.busy = true
+	returned := false
+	defer func() {
+		if !returned {
+			// A net.Conn of the user's has panicked. The caller may recover: the
+			// connection must not wait for its writer for ever.
+			s.lock()
+			s.writerGone(conn, errPanicked)
+		}
+	}()
+	s.takeBatch(conn)
+	s.writeBatch(conn, true)
+	returned = true
 	conn.release()
-	written = true
-	s.unlock() // which starts a drainer for the rest
 }
+
+// writesDirect reports whether no code of the user's is to see frames before they are
+// written: it might keep the caller of a push beyond its ctx.
+func (set *settings) writesDirect() bool {
+	_, custom := set.framer.(customFramer)
+	return !custom && (set.Trace == nil || set.Trace.FrameOut == nil)
+}
+
+var errPanicked = errors.New("phoenix: a network connection of yours panicked while it was written to")
 
 // drain writes until nothing is left to write. It holds the writer's token.
 func (s *Socket) drain(conn *connection) {
@@ -147,43 +116,42 @@ func (s *Socket) drain(conn *connection) {
 		if p := recover(); p != nil {
 			panic(p) // it was no Goexit
 		}
-		s.crew.start(func() { s.writerGone(conn) })
+		s.crew.start(func() {
+			s.lock()
+			defer s.unlock()
+			s.writerGone(conn, errGoexit)
+		})
 	}()
 	// A fresh goroutine would run before those that are about to push: yield
 	// once, and take what they have together.
 	runtime.Gosched()
-	for {
-		s.lock()
-		if conn.broken != nil || s.queue.n == 0 && !conn.rest {
-			conn.release()
-			returned = true
-			s.unlock()
-			return
-		}
+	s.lock()
+	for conn.broken == nil && (s.queue.n > 0 || conn.rest) {
 		s.takeBatch(conn)
-		s.unlock()
-		s.writeBatch(conn)
+		s.writeBatch(conn, false)
 	}
+	conn.release()
+	returned = true
+	s.unlock()
 }
 
-// writerGone is called when the serializer, a hook or a transport has ended the
-// writer's goroutine, as t.FailNow does. What the transport was not given was not
-// sent; trying that again would do the same again.
-func (s *Socket) writerGone(conn *connection) {
-	s.lock()
-	defer s.unlock()
+// writerGone is called when a writer did not return: the serializer, a hook or a
+// transport has ended its goroutine, as t.FailNow does, or panicked in a caller's.
+// What the transport was not given was not sent; trying that again would do the same
+// again.
+func (s *Socket) writerGone(conn *connection, err error) {
 	for i := range conn.batch {
 		out := &conn.batch[i]
 		switch {
 		case out.cast != nil && out.cast.place == placeDone:
 		case !conn.writing:
-			s.encodeFailed(conn, out, errGoexit)
+			s.encodeFailed(conn, out, err)
 		case out.cast != nil:
-			s.castWritten(out.cast, errGoexit)
+			s.castWritten(out.cast, err)
 		}
 	}
 	conn.batch, conn.writing = nil, false
-	conn.writeFailed(errGoexit)
+	conn.writeFailed(err)
 	conn.release()
 }
 
@@ -209,10 +177,45 @@ func (conn *connection) appendFrame(dst []byte, out *outgoing) ([]byte, bool, er
 	return data, binary, err
 }
 
-// writeBatch frames a batch and writes it.
-func (s *Socket) writeBatch(conn *connection) {
+// writeBatch frames a batch and writes it. The lock is held, but not meanwhile.
+// What is written directly nobody wants to see before.
+func (s *Socket) writeBatch(conn *connection, directly bool) {
+	s.unlock()
+	size := s.encodeBatch(conn)
+	if !directly {
+		s.showBatch(conn)
+	}
+	conn.writing = true
+	n, done, err := conn.write(directly)
+	err = s.told.Load().clean(err) // a push fails with it before the connection is torn down
+	s.lock()
+	conn.writing = false
+	conn.restWritten(err)
+	conn.rest = !done
+	s.stats.framesOut += uint64(len(conn.frames))
+	s.stats.bytesOut += uint64(size) //nolint:gosec // the length of a buffer
+	for i := len(conn.batch) - 1; i >= 0; i-- {
+		switch out := &conn.batch[i]; {
+		case err != nil && i >= n:
+			s.untake(out)
+		case out.cast == nil:
+		case done || err != nil:
+			s.castWritten(out.cast, err)
+		default:
+			conn.restCast = out.cast
+		}
+	}
+	if err != nil {
+		conn.writeFailed(err)
+	}
+	conn.clear()
+}
+
+// encodeBatch makes the frames of a batch, and takes out of it what has none. It
+// returns their size.
+func (s *Socket) encodeBatch(conn *connection) (size int) {
 	buf := conn.buf[:0]
-	frames := conn.frames[:0]
+	conn.frames = conn.frames[:0]
 	kept := 0
 	for i := range conn.batch {
 		out := &conn.batch[i]
@@ -227,44 +230,42 @@ func (s *Socket) writeBatch(conn *connection) {
 		buf = data
 		// Should the buffer move while it grows, the frames before stay whole
 		// where they were.
-		frames = append(frames, Frame{Data: buf[start:len(buf):len(buf)], Binary: binary})
+		conn.frames = append(conn.frames, Frame{Data: buf[start:len(buf):len(buf)], Binary: binary})
 		conn.batch[kept] = *out
 		kept++
 	}
-	conn.batch = conn.batch[:kept]
-	for i := range frames {
-		s.logOut(&conn.batch[i].Outgoing, frames[i])
+	conn.batch, conn.buf = conn.batch[:kept], buf
+	return len(buf)
+}
+
+// showBatch shows the frames of a batch to the log and the Trace.
+func (s *Socket) showBatch(conn *connection) {
+	for i, f := range conn.frames {
+		s.logOut(&conn.batch[i].Outgoing, f)
 	}
 	if tr := s.set.Trace; tr != nil && tr.FrameOut != nil {
-		for _, f := range frames {
+		for _, f := range conn.frames {
 			tr.FrameOut(f)
 		}
 	}
-	conn.writing = true
-	n, err := conn.c.WriteFrames(frames, time.Now().Add(s.set.WriteTimeout))
-	err = s.told.Load().clean(err) // a push fails with it before the connection is torn down
-	s.lock()
-	conn.writing = false
-	conn.rest = false
-	conn.restWritten(err)
-	s.stats.framesOut += uint64(len(frames))
-	s.stats.bytesOut += uint64(len(buf))
-	for i := len(conn.batch) - 1; i >= 0; i-- {
-		out := &conn.batch[i]
-		if err != nil && i >= n {
-			s.untake(out)
-		} else if out.cast != nil {
-			s.castWritten(out.cast, err)
-		}
+}
+
+// write gives the frames of a batch to the Conn. After an error those from number n
+// on have certainly not left. If done is false, the Conn still holds some of them.
+func (conn *connection) write(directly bool) (n int, done bool, err error) {
+	switch {
+	case !directly:
+		n, err = conn.c.WriteFrames(conn.frames, time.Now().Add(conn.s.set.WriteTimeout))
+		return n, true, err
+	case len(conn.frames) == 0: // it could not be framed
+		return 0, true, nil
 	}
-	if err != nil {
-		conn.writeFailed(err)
+	f := conn.frames[0]
+	done, left, err := conn.soft.WriteSoft(f)
+	if left {
+		n = 1
 	}
-	clear(conn.batch)
-	clear(frames)
-	conn.frames = frames[:0]
-	conn.keep(buf)
-	s.unlock()
+	return n, done, err
 }
 
 // taken finds the push that was taken as out, unless it has its outcome.
@@ -355,11 +356,12 @@ func (conn *connection) release() {
 	}
 }
 
-// keep keeps a buffer for the next batch, unless it is large.
-func (conn *connection) keep(buf []byte) {
-	if cap(buf) > keepBuffer {
+// clear forgets a batch, and keeps its memory for the next one, unless it is much.
+func (conn *connection) clear() {
+	if cap(conn.buf) > keepBuffer {
 		conn.buf, conn.batch, conn.frames = nil, nil, nil
 		return
 	}
-	conn.buf = buf[:0]
+	clear(conn.batch)
+	clear(conn.frames)
 }
