@@ -314,15 +314,15 @@ func (a *attempt) end(reply *Reply, why error) {
 	if j := a.call; j != nil {
 		var behind *call
 		if a.written() {
-			behind = j.next
+			behind = j.at.after()
 			s.pending.remove(j)
 		}
 		ref := j.ref
-		j.unlink()
+		j.at.unlink()
 		j.place = placeDone
 		if a.conn.broken == nil {
 			now := s.now()
-			for ; behind != nil; behind = behind.next {
+			for ; behind != nil; behind = behind.at.after() {
 				behind.channel.attempt.startClock(now)
 			}
 			a.conn.beat.joinOver(ref, now)

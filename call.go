@@ -27,12 +27,11 @@ const (
 )
 
 // A call is something to be sent, most often with a reply to wait for. It is
-// guarded by the socket's lock, and is in at most one callList.
+// guarded by the socket's lock.
 type call struct {
 	kind    callKind
 	place   callPlace
 	binary  bool
-	expires bool // it is in an expiryList
 	ref     uint64
 	joinRef uint64 // of callLeave and callForget; the others get the channel's
 	channel *Channel
@@ -41,12 +40,11 @@ type call struct {
 	sentAt  time.Duration // of callBeat and callPing
 	rtt     time.Duration // of callPing
 
-	list       *callList // that it is in
-	next, prev *call
+	at link[call] // where it waits, or is in flight
 
-	expiry       time.Duration // of the socket's own timeout
-	later, prior *call
-	deadline     *deadline // of any other timeout
+	expiring link[call] // in the order in which the socket's own timeout ends
+	expiry   time.Duration
+	deadline *deadline // of any other timeout
 
 	// The outcome, set once, before done gets a value.
 	reply *Reply
@@ -58,99 +56,9 @@ type call struct {
 	settled func()
 }
 
-// A callList is a queue of calls from which any of them can be taken out.
-type callList struct {
-	head, tail *call
-	n          int
-	bytes      int // of their payloads
-}
-
-func (l *callList) push(c *call) {
-	c.list, c.prev, c.next = l, l.tail, nil
-	if l.tail == nil {
-		l.head = c
-	} else {
-		l.tail.next = c
-	}
-	l.tail = c
-	l.n++
-	l.bytes += len(c.payload)
-}
-
-func (l *callList) pushFront(c *call) {
-	c.list, c.prev, c.next = l, nil, l.head
-	if l.head == nil {
-		l.tail = c
-	} else {
-		l.head.prev = c
-	}
-	l.head = c
-	l.n++
-	l.bytes += len(c.payload)
-}
-
-func (l *callList) pop() *call {
-	c := l.head
-	if c != nil {
-		c.unlink()
-	}
-	return c
-}
-
-// unlink takes c out of the list it is in, if any.
-func (c *call) unlink() {
-	l := c.list
-	if l == nil {
-		return
-	}
-	if c.prev == nil {
-		l.head = c.next
-	} else {
-		c.prev.next = c.next
-	}
-	if c.next == nil {
-		l.tail = c.prev
-	} else {
-		c.next.prev = c.prev
-	}
-	l.n--
-	l.bytes -= len(c.payload)
-	c.list, c.next, c.prev = nil, nil, nil
-}
-
-// An expiryList holds calls with one and the same timeout, and so in the order
-// in which they expire.
-type expiryList struct {
-	head, tail *call
-}
-
-func (l *expiryList) push(c *call, at time.Duration) {
-	c.expiry, c.expires = at, true
-	c.prior, c.later = l.tail, nil
-	if l.tail == nil {
-		l.head = c
-	} else {
-		l.tail.later = c
-	}
-	l.tail = c
-}
-
-func (l *expiryList) remove(c *call) {
-	if !c.expires {
-		return
-	}
-	if c.prior == nil {
-		l.head = c.later
-	} else {
-		c.prior.later = c.later
-	}
-	if c.later == nil {
-		l.tail = c.prior
-	} else {
-		c.later.prior = c.prior
-	}
-	c.expires, c.prior, c.later = false, nil, nil
-}
+// queueLast and queueFirst put a call into a list, where it waits or is in flight.
+func (c *call) queueLast(l *list[call])  { l.push(&c.at, c, len(c.payload)) }
+func (c *call) queueFirst(l *list[call]) { l.pushFront(&c.at, c, len(c.payload)) }
 
 const (
 	minPendingRing = 4
@@ -231,7 +139,7 @@ func (t *pendingTable) shrink() {
 // is held.
 func (s *Socket) rest(conn *connection) {
 	s.pending.shrink()
-	s.free, s.freeN = nil, 0
+	s.free = list[call]{}
 	if conn.busy {
 		return
 	}
@@ -246,13 +154,10 @@ const maxFreeCalls = 64
 
 // newCall returns a call with a done channel, used before if possible.
 func (s *Socket) newCall() *call {
-	c := s.free
-	if c == nil {
-		return &call{done: make(chan struct{}, 1)}
+	if c := s.free.pop(); c != nil {
+		return c
 	}
-	s.free, c.next = c.next, nil
-	s.freeN--
-	return c
+	return &call{done: make(chan struct{}, 1)}
 }
 
 // recycle takes back a call whose outcome was received from done. Nothing
@@ -260,10 +165,9 @@ func (s *Socket) newCall() *call {
 func (s *Socket) recycle(c *call) {
 	done := c.done
 	s.mu.Lock()
-	if s.freeN < maxFreeCalls {
-		*c = call{done: done, next: s.free}
-		s.free = c
-		s.freeN++
+	if s.free.n < maxFreeCalls {
+		*c = call{done: done}
+		c.queueFirst(&s.free)
 	}
 	s.mu.Unlock()
 }

@@ -126,60 +126,6 @@ func TestPendingTableAgreesWithAMap(t *testing.T) {
 	}
 }
 
-func TestCallListKeepsOrderThroughRemovals(t *testing.T) {
-	t.Parallel()
-	rnd := rand.New(rand.NewPCG(3, 4))
-	var list callList
-	var model []*call
-	for step := range 50_000 {
-		switch c := (&call{payload: make([]byte, rnd.IntN(9))}); rnd.IntN(6) {
-		case 0, 1:
-			list.push(c)
-			model = append(model, c)
-		case 2:
-			list.pushFront(c)
-			model = append([]*call{c}, model...)
-		case 3:
-			got := list.pop()
-			if len(model) == 0 {
-				if got != nil {
-					t.Fatalf("step %d: popped from an empty list", step)
-				}
-				break
-			}
-			if got != model[0] {
-				t.Fatalf("step %d: popped another than the first", step)
-			}
-			model = model[1:]
-		default:
-			if len(model) > 0 {
-				i := rnd.IntN(len(model))
-				model[i].unlink()
-				model[i].unlink() // no harm
-				model = append(model[:i:i], model[i+1:]...)
-			}
-		}
-		checkCallList(t, &list, model)
-	}
-}
-
-func checkCallList(t *testing.T, list *callList, want []*call) {
-	t.Helper()
-	size, i := 0, 0
-	var prev *call
-	for c := list.head; c != nil; c = c.next {
-		if i >= len(want) || c != want[i] || c.prev != prev || c.list != list {
-			t.Fatalf("element %d is not what it should be", i)
-		}
-		size += len(c.payload)
-		prev = c
-		i++
-	}
-	if i != len(want) || list.tail != prev || list.n != len(want) || list.bytes != size {
-		t.Fatalf("%d elements, n = %d, bytes = %d; want %d of %d bytes", i, list.n, list.bytes, len(want), size)
-	}
-}
-
 func TestRecycledCallsAreClean(t *testing.T) {
 	t.Parallel()
 	s, err := NewSocket("ws://phoenix.test/socket", nil)
@@ -195,8 +141,8 @@ func TestRecycledCallsAreClean(t *testing.T) {
 	for _, c := range calls {
 		s.recycle(c)
 	}
-	if s.freeN != maxFreeCalls {
-		t.Errorf("%d calls are kept, want %d", s.freeN, maxFreeCalls)
+	if s.free.n != maxFreeCalls {
+		t.Errorf("%d calls are kept, want %d", s.free.n, maxFreeCalls)
 	}
 	seen := map[*call]bool{}
 	for range 2 * maxFreeCalls {
@@ -205,12 +151,12 @@ func TestRecycledCallsAreClean(t *testing.T) {
 			t.Fatal("a call was given away twice")
 		}
 		seen[c] = true
-		if c.ref != 0 || c.event != "" || c.payload != nil || c.err != nil || c.next != nil || cap(c.done) != 1 || len(c.done) != 0 {
+		if c.ref != 0 || c.event != "" || c.payload != nil || c.err != nil || c.at != (link[call]{}) || cap(c.done) != 1 || len(c.done) != 0 {
 			t.Fatalf("newCall = %+v, want a clean one", c)
 		}
 	}
-	if s.freeN != 0 {
-		t.Errorf("freeN = %d, want 0", s.freeN)
+	if s.free.n != 0 {
+		t.Errorf("free.n = %d, want 0", s.free.n)
 	}
 }
 
@@ -236,7 +182,7 @@ func TestTheWriterGivesItsMemoryBackWhenNothingIsInFlight(t *testing.T) {
 	use()
 	conn.busy = true
 	s.rest(conn)
-	if s.free != nil || s.freeN != 0 || s.pending.ring != nil {
+	if s.free.n > 0 || s.freeN != 0 || s.pending.ring != nil {
 		t.Error("finished calls are kept")
 	}
 	if conn.buf == nil || conn.batch == nil || conn.frames == nil || ws.starts == nil || cork.out == nil {

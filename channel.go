@@ -100,8 +100,8 @@ type Channel struct {
 	rejoinDue  deadline
 	leaving    *call
 	leavers    []chan error // one slot each
-	inFlight   callList
-	parked     callList
+	inFlight   list[call]
+	parked     list[call]
 	subs       []*Subscription
 	presences  []*presenceFeed
 	callbacks  *callbacks

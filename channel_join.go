@@ -226,7 +226,7 @@ func (c *Channel) joinLost(cause error, due time.Duration) {
 // strike counts a connection that the server ended on the join of the channel.
 // It answers joins in order, so that it is the oldest one that it was at.
 func (conn *connection) strike(cause error) {
-	j := conn.joins.head
+	j := conn.joins.first()
 	if j == nil {
 		return
 	}

@@ -35,9 +35,9 @@ type connection struct {
 	batch    []outgoing
 	frames   []Frame
 
-	joins     callList // written, in the order in which the server answers them
+	joins     list[call] // written, in the order in which the server answers them
 	joinQueue joinQueue
-	pings     callList
+	pings     list[call]
 	beat      heartbeat
 
 	reader reader
@@ -216,7 +216,7 @@ func (s *Socket) dropCall(c *call, cause error) {
 		return
 	case callJoin, callLeave, callForget, callBeat:
 	}
-	c.unlink()
+	c.at.unlink()
 	c.place = placeDone
 }
 

@@ -86,7 +86,7 @@ func (b *heartbeat) send() {
 		kind: callBeat, place: placeQueued, event: EventHeartbeat, payload: []byte("{}"),
 		settled: func() { b.call = nil },
 	}
-	s.queue.pushFront(b.call) // what waits to be written must not make it late
+	b.call.queueFirst(&s.queue) // what waits to be written must not make it late
 }
 
 // taken is called when a writer takes the heartbeat: its clocks start now.
@@ -94,7 +94,7 @@ func (b *heartbeat) taken(now time.Duration) {
 	s := b.conn.s
 	b.call.sentAt = now
 	b.joins, b.waited = 0, false
-	if last := b.conn.joins.tail; last != nil {
+	if last := b.conn.joins.last(); last != nil {
 		b.joins = last.ref
 	}
 	s.timers.set(&b.late, deadlineAfter(now, s.set.HeartbeatTimeout))
@@ -148,7 +148,7 @@ func (b *heartbeat) expired() {
 
 // joinsDue returns until when the joins in front of the heartbeat may hold it up.
 func (b *heartbeat) joinsDue() (at time.Duration) {
-	for j := b.conn.joins.tail; j != nil; j = j.prev {
+	for j := b.conn.joins.last(); j != nil; j = j.at.before() {
 		switch {
 		case j.ref > b.joins:
 		case j.channel.opts.Timeout == 0:

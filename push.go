@@ -200,7 +200,8 @@ func (c *Channel) expire(p *call, now time.Duration) {
 	switch d {
 	case 0:
 	case s.set.Timeout:
-		s.timers.pushes.push(p, deadlineAfter(now, d))
+		p.expiry = deadlineAfter(now, d)
+		s.timers.pushes.push(&p.expiring, p, 0)
 	default:
 		p.deadline = &deadline{fire: func() { s.failCall(p, ErrTimeout) }}
 		s.timers.set(p.deadline, deadlineAfter(now, d))
@@ -239,7 +240,7 @@ func (c *Channel) buffered() int {
 		return c.parked.n
 	}
 	n, bytes := 0, 0
-	for p := c.parked.head; p != nil && c.room(n, bytes, len(p.payload)); p = p.next {
+	for p := c.parked.first(); p != nil && c.room(n, bytes, len(p.payload)); p = p.at.after() {
 		n++
 		bytes += len(p.payload)
 	}

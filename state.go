@@ -37,11 +37,11 @@ type Socket struct {
 	conn     *connection // nil while there is none
 	channels registry
 	pending  pendingTable
-	queue    callList
+	queue    list[call]
 	timers   timers
 	joinTurn time.Duration // from when JoinRate allows the next join its turn
 	joinSend time.Duration // and to be sent
-	free     *call
+	free     list[call]
 	after    []func() // to be run after the unlock: first what is ours
 	tales    []tale   // and then what may be code of the user's
 	teller   *teller  // nil if there is nothing to tell
@@ -156,8 +156,8 @@ func (s *Socket) goSteps(step func() bool) {
 // settle gives c its outcome: it leaves every list and table and gets its
 // outcome in this one critical section, so that there is exactly one.
 func (s *Socket) settle(c *call, reply *Reply, err error) {
-	c.unlink()
-	s.timers.pushes.remove(c)
+	c.at.unlink()
+	c.expiring.unlink()
 	if c.deadline != nil {
 		s.timers.stop(c.deadline)
 	}
@@ -214,8 +214,8 @@ func (c *call) timedOut(err error) error {
 }
 
 // failAll ends all calls of a list.
-func (s *Socket) failAll(l *callList, err error) {
-	for c := l.head; c != nil; c = l.head {
+func (s *Socket) failAll(l *list[call], err error) {
+	for c := l.first(); c != nil; c = l.first() {
 		s.failCall(c, err)
 	}
 }
@@ -223,7 +223,7 @@ func (s *Socket) failAll(l *callList, err error) {
 // park puts a push where it waits for the channel to be joined.
 func (c *Channel) park(p *call) {
 	p.place = placeParked
-	c.parked.push(p)
+	p.queueLast(&c.parked)
 }
 
 // unpark hands all that waited for the channel to the writer.
@@ -236,22 +236,22 @@ func (c *Channel) unpark() {
 // enqueue hands a call to the writer.
 func (s *Socket) enqueue(c *call) {
 	c.place = placeQueued
-	s.queue.push(c)
+	c.queueLast(&s.queue)
 }
 
 // repark takes the pushes of a channel that the writer has not taken back to
 // where they wait for the channel to be joined again, in front of any others.
 func (s *Socket) repark(only *Channel) {
 	var next *call
-	for c := s.queue.tail; c != nil; c = next {
-		next = c.prev
+	for c := s.queue.last(); c != nil; c = next {
+		next = c.at.before()
 		if only != nil && c.channel != only {
 			continue
 		}
 		if c.kind == callPush || c.kind == callCast {
-			c.unlink()
+			c.at.unlink()
 			c.place = placeParked
-			c.channel.parked.pushFront(c)
+			c.queueFirst(&c.channel.parked)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (h *deadlineHeap) Pop() any {
 // list is enough for them.
 type timers struct {
 	heap    deadlineHeap
-	pushes  expiryList
+	pushes  list[call]
 	timer   *time.Timer
 	armed   time.Duration // when timer will fire, if it is set
 	running bool          // timer is set
@@ -114,7 +114,7 @@ func (t *timers) stop(d *deadline) {
 
 // next returns the time of the earliest deadline.
 func (t *timers) next() (at time.Duration, ok bool) {
-	if c := t.pushes.head; c != nil {
+	if c := t.pushes.first(); c != nil {
 		at, ok = c.expiry, true
 	}
 	if len(t.heap) > 0 && (!ok || t.heap[0].at < at) {
@@ -171,7 +171,7 @@ func (s *Socket) onTimer() {
 	if t.stopped(now, s.stats.framesIn) {
 		return
 	}
-	for c := t.pushes.head; c != nil && c.expiry <= now; c = t.pushes.head {
+	for c := t.pushes.first(); c != nil && c.expiry <= now; c = t.pushes.first() {
 		s.failCall(c, ErrTimeout)
 	}
 	for len(t.heap) > 0 && t.heap[0].at <= now {

@@ -111,40 +111,6 @@ func TestAnEarlierDeadlineArmsTheTimerAnew(t *testing.T) {
 	})
 }
 
-func TestExpiryListKeepsOrderThroughRemovals(t *testing.T) {
-	t.Parallel()
-	var l expiryList
-	calls := make([]*call, 100)
-	for i := range calls {
-		calls[i] = &call{}
-		l.push(calls[i], time.Duration(i))
-	}
-	for i := range calls {
-		if i%3 == 0 {
-			l.remove(calls[i])
-			l.remove(calls[i]) // no harm
-		}
-	}
-	var prior *call
-	n := 0
-	for c := l.head; c != nil; c = c.later {
-		if c.prior != prior || prior != nil && prior.expiry >= c.expiry {
-			t.Fatal("the list is out of order")
-		}
-		prior = c
-		n++
-	}
-	if n != 66 || l.tail != prior {
-		t.Errorf("%d calls are left, want 66", n)
-	}
-	for l.head != nil {
-		l.remove(l.head)
-	}
-	if l.tail != nil {
-		t.Error("an empty list has a tail")
-	}
-}
-
 func TestARequestOfALongPollHasTimeToBeReadAfterAStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -33,18 +33,18 @@ func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 	s.ref++
 	ref := s.ref
 	out := outgoing{Outgoing: wire.Outgoing{Ref: ref, Topic: systemTopic, Event: c.event, Payload: c.payload, Binary: c.binary}}
-	c.unlink()
+	c.at.unlink()
 	c.ref, c.place = ref, placeInFlight
 	if ch := c.channel; ch != nil {
 		out.Topic, out.JoinRef = ch.topic, ch.joinRef
 	}
 	switch c.kind {
 	case callPush:
-		c.channel.inFlight.push(c)
+		c.queueLast(&c.channel.inFlight)
 	case callCast:
 		// Nobody waits for the reply: it ends when it was written.
 		out.cast = c
-		s.timers.pushes.remove(c)
+		c.expiring.unlink()
 		if c.deadline != nil {
 			s.timers.stop(c.deadline)
 		}
@@ -57,11 +57,11 @@ func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 		out.JoinRef = c.joinRef
 	case callJoin:
 		out.JoinRef = ref
-		conn.joins.push(c)
+		c.queueLast(&conn.joins)
 		c.channel.joinTaken(c, now)
 	case callPing:
 		c.sentAt = now
-		conn.pings.push(c)
+		c.queueLast(&conn.pings)
 	case callBeat:
 		conn.beat.taken(now)
 	}
@@ -159,7 +159,7 @@ func (s *Socket) takeBatch(conn *connection) {
 	now := s.now()
 	size := 0
 	conn.batch = conn.batch[:0]
-	for c := s.queue.head; c != nil && len(conn.batch) < int(conn.most); c = s.queue.head {
+	for c := s.queue.first(); c != nil && len(conn.batch) < int(conn.most); c = s.queue.first() {
 		if size > 0 && size+len(c.payload) > batchBytes {
 			break
 		}
@@ -286,7 +286,7 @@ func (s *Socket) untake(out *outgoing) {
 		return
 	}
 	s.pending.remove(c)
-	c.unlink()
+	c.at.unlink()
 	c.ref, c.place = 0, placeQueued
 	if c.kind == callCast {
 		// While a writer has it, nothing else ends a cast: neither its timeout
@@ -297,7 +297,7 @@ func (s *Socket) untake(out *outgoing) {
 		}
 		c.channel.expire(c, s.now())
 	}
-	s.queue.pushFront(c)
+	c.queueFirst(&s.queue)
 }
 
 // encodeFailed ends what the serializer would not encode: it was not sent.
