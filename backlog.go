@@ -15,7 +15,7 @@ const (
 	yieldBytes = 32 << 10
 	// sharedBytes is how much memory a message can hold that shares it with its
 	// neighbours: a chunk of payloads and a slab of messages.
-	sharedBytes = maxArena + maxSlab*messageOverhead
+	sharedBytes = maxChunk + maxSlab*messageOverhead
 	// maxSharing is how many messages of a queue may hold memory of their
 	// neighbours, whatever those are.
 	maxSharing = 64

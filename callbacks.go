@@ -90,7 +90,7 @@ func (c *Channel) deliver(m *Message) (kept bool) {
 	}
 	for _, h := range c.callbacks.handlers {
 		if h.event == m.Event {
-			kept = c.call(h, m) || kept
+			kept = c.queueCallback(h, m) || kept
 		}
 	}
 	return kept
@@ -107,9 +107,9 @@ func (c *Channel) missed(gap *GapError) {
 	}
 }
 
-// call queues a call of a handler, and reports whether the message's memory is
+// queueCallback queues a call of a handler, and reports whether the message's memory is
 // used.
-func (c *Channel) call(h *handler, m *Message) (kept bool) {
+func (c *Channel) queueCallback(h *handler, m *Message) (kept bool) {
 	s, cb, size := c.socket, c.callbacks, m.size()
 	m, kept = cb.backlog.own(s, m, cb.queue.n)
 	if n := cb.queue.pushOver(callback{h, m}, size); n > 0 {

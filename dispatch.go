@@ -14,8 +14,8 @@ const (
 	// smallPayload is the largest payload that shares a chunk of memory with
 	// its neighbours.
 	smallPayload = 4 << 10
-	minArena     = 512
-	maxArena     = 16 << 10
+	minChunk     = 512
+	maxChunk     = 16 << 10
 	minSlab      = 4
 	maxSlab      = 64
 	maxNames     = 256
@@ -26,13 +26,13 @@ const (
 type reader struct {
 	conn *connection
 
-	names map[string]string // topics and events seen, so that each is made once
-	topic string            // of the last message
-	event string
-	arena arena     // memory for payloads
-	slab  []Message // memory for messages
-	quiet bool      // nothing was made since the last heartbeat
-	lulls int32     // replies in a row behind which no other was awaited
+	names  map[string]string // topics and events seen, so that each is made once
+	topic  string            // of the last message
+	event  string
+	chunks chunks    // memory for payloads
+	slab   []Message // memory for messages
+	quiet  bool      // nothing was made since the last heartbeat
+	lulls  int32     // replies in a row behind which no other was awaited
 }
 
 // handle deals with one frame. What can be made before the lock is taken, is.
@@ -302,10 +302,10 @@ func (r *reader) newMessage(e *wire.Envelope) *Message {
 	*m = Message{Topic: r.topic, Event: r.event, Payload: Payload{binary: e.Binary, codec: &r.conn.s.set.codec}}
 	switch {
 	case e.Status == nil:
-		m.Payload.data = r.arena.copy(e.Payload)
+		m.Payload.data = r.chunks.copy(e.Payload)
 	case e.Binary:
 		m.Status = string(e.Status)
-		m.Payload.data = r.arena.copy(e.Payload)
+		m.Payload.data = r.chunks.copy(e.Payload)
 	default:
 		m.Payload.data = wire.AppendReply(nil, e.Status, e.Payload)
 	}
@@ -321,7 +321,7 @@ func (r *reader) newMessage(e *wire.Envelope) *Message {
 // unmake takes a message that nobody wanted back.
 func (r *reader) unmake(m *Message) {
 	if m.Event != EventReply {
-		r.arena.undo(m.Payload.data)
+		r.chunks.undo(m.Payload.data)
 	}
 	*m = Message{}
 	r.slab = r.slab[:len(r.slab)-1]
@@ -347,7 +347,7 @@ func (r *reader) name(b []byte) string {
 // memory for them is given back.
 func (r *reader) rest() {
 	if r.quiet {
-		r.arena, r.slab, r.names = arena{}, nil, nil
+		r.chunks, r.slab, r.names = chunks{}, nil, nil
 	}
 	r.quiet = true
 }

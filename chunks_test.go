@@ -11,10 +11,10 @@ import (
 	"github.com/phxgo/phoenix/internal/wire"
 )
 
-func TestArenaCopiesDoNotOverlap(t *testing.T) {
+func TestCopiesInAChunkDoNotOverlap(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(5, 6))
-	var a arena
+	var a chunks
 	type pair struct{ got, want []byte }
 	var all []pair
 	for range 20_000 {
@@ -43,23 +43,23 @@ func TestArenaCopiesDoNotOverlap(t *testing.T) {
 	}
 }
 
-func TestArenaChunksGrowWithUse(t *testing.T) {
+func TestChunksGrowWithUse(t *testing.T) {
 	t.Parallel()
-	var a arena
+	var a chunks
 	payload := make([]byte, 100)
 	a.copy(payload)
-	if got := cap(a.chunk); got != minArena {
-		t.Errorf("the first chunk has %d bytes, want %d", got, minArena)
+	if got := cap(a.current); got != minChunk {
+		t.Errorf("the first chunk has %d bytes, want %d", got, minChunk)
 	}
 	for range 10_000 {
 		a.copy(payload)
 	}
-	if got := cap(a.chunk); got != maxArena {
-		t.Errorf("after a flood a chunk has %d bytes, want %d", got, maxArena)
+	if got := cap(a.current); got != maxChunk {
+		t.Errorf("after a flood a chunk has %d bytes, want %d", got, maxChunk)
 	}
-	before := len(a.chunk)
+	before := len(a.current)
 	a.copy(make([]byte, smallPayload+1))
-	if len(a.chunk) != before {
+	if len(a.current) != before {
 		t.Error("a large payload went into the shared chunk")
 	}
 }
@@ -123,11 +123,11 @@ func TestReaderGivesItsMemoryBackWhenQuiet(t *testing.T) {
 	}
 	m := r.newMessage(&e)
 	r.rest()
-	if r.slab == nil || r.arena.chunk == nil {
+	if r.slab == nil || r.chunks.current == nil {
 		t.Error("memory is given back at the first heartbeat after a message")
 	}
 	r.rest()
-	if r.slab != nil || r.arena.chunk != nil || r.names != nil {
+	if r.slab != nil || r.chunks.current != nil || r.names != nil {
 		t.Error("a quiet reader keeps its memory")
 	}
 	var v map[string]int
