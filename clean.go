@@ -106,31 +106,37 @@ func (s *secrets) cleanOther(err error) (_ error, changed bool) { //nolint:reviv
 		return err, false
 	}
 	below = slices.DeleteFunc(below, func(err error) bool { return err == nil })
-	e := &tameError{text: tame, of: err, below: below}
-	e.innocent = !changed && s.redact(text) == text
-	return e, true
+	innocent := !changed && s.redact(text) == text
+	return &tameError{
+		text: tame, below: below,
+		is:       func(target error) bool { return errors.Is(err, target) },
+		as:       func(target any) bool { return errors.As(err, target) },
+		innocent: innocent,
+	}, true
 }
 
 // A tameError stands for an error whose text is not fit to be seen.
+// It holds that error in functions only, so that no verb of fmt prints it.
 type tameError struct {
 	text     string
-	of       error
-	innocent bool // of has no secret in its text, which is only long, or has line breaks
+	is       func(target error) bool
+	as       func(target any) bool
+	innocent bool // the error has no secret in its text, which is only long, or has line breaks
 	below    []error
 }
 
 func (e *tameError) Error() string        { return e.text }
-func (e *tameError) Is(target error) bool { return errors.Is(e.of, target) }
+func (e *tameError) Is(target error) bool { return e.is(target) }
 func (e *tameError) Unwrap() []error      { return e.below }
 
 // As finds the error itself if it holds no secret, and in any case that it is one
 // of those that are not worth another attempt.
 func (e *tameError) As(target any) bool {
-	if p, ok := target.(**backoff.PermanentError); ok && errors.As(e.of, new(*backoff.PermanentError)) {
+	if p, ok := target.(**backoff.PermanentError); ok && e.as(new(*backoff.PermanentError)) {
 		*p = &backoff.PermanentError{Err: e}
 		return true
 	}
-	return e.innocent && errors.As(e.of, target)
+	return e.innocent && e.as(target)
 }
 
 const (
