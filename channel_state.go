@@ -1,6 +1,7 @@
 package phoenix
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -64,7 +65,8 @@ func (c *Channel) setState(ev ChannelEvent) {
 		c.follows = false
 	}
 	switch {
-	case c.follows: // what the socket's own lines say already, once for each channel
+	case c.follows, errors.Is(ev.Err, ErrClosed):
+		// The socket's own lines say it already, once for all channels.
 		level = slog.LevelDebug
 	case ev.Err != nil:
 		level = slog.LevelWarn

@@ -116,6 +116,27 @@ func TestAReconnectOfManyChannelsLogsAFewLines(t *testing.T) {
 	})
 }
 
+// Close is what the program wants, and no trouble, however many channels end.
+func TestCloseLogsOneLineAndNoWarning(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		log := &logRecorder{level: slog.LevelInfo}
+		s := h.connected(&phoenix.SocketOptions{Logger: slog.New(log)})
+		for i := range 3 {
+			h.joined(s, fmt.Sprint("room:", i), nil)
+		}
+		// A channel that was never joined, and one whose join is under way.
+		h.channel(s, "room:new", nil)
+		joining := h.channel(s, "room:joining", nil)
+		h.srv.Conns()[0].Stall()
+		go joining.Join(t.Context())
+		synctest.Wait()
+		told := len(log.list())
+		s.Close()
+		synctest.Wait()
+		wantItems(t, "Close logs", log.list()[told:], "INFO socket state=closed err=phoenix: socket closed")
+	})
+}
+
 func TestLogLinesCarryTheEndpointWithoutItsQuery(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		var out spill
