@@ -1,5 +1,4 @@
-// Command resume shows how nothing is missed over an outage. README.md says how to
-// run it, and how it works.
+// Command resume misses nothing over an outage. README.md says how, and how to run it.
 package main
 
 import (
@@ -101,18 +100,16 @@ func (f *follower) catchUp(ctx context.Context) error {
 	}
 }
 
-// A draft is an event that is not in the feed yet. The key is its author's, made
-// once and not for each push: a draft whose key the server knows is in the feed
-// already, and is not added again.
+// A draft is an event that is not in the feed yet. Its author makes the key once, not
+// for each push: the server does not add a draft whose key it knows.
 type draft struct {
 	Key  string `json:"key"`
 	Text string `json:"text"`
 }
 
-// push pushes what may be pushed twice until there is a reply: a question, or a
-// draft. A push whose outcome is hidden is made again, after the channel was joined
-// again. That has an end: an event that crashes its channel would do so for ever.
-// Then, and when ctx ends, the outcome is unknown.
+// push pushes what may be pushed twice, a question or a draft, until there is a reply.
+// If the outcome is unknown, it pushes again after the rejoin, but not for ever: an
+// event may crash its channel each time. Then, and when ctx ends, it stays unknown.
 func push[T any](ctx context.Context, channel *phoenix.Channel, event string, payload any) (T, error) {
 	for crashes, pushes := 0, 1; ; pushes++ {
 		reply, err := phoenix.PushFor[T](ctx, channel, event, payload)
@@ -162,12 +159,12 @@ func run(ctx context.Context, app *demo.App) error {
 	if _, err := demo.Enter(ctx, channel); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	following, cancel := context.WithCancel(ctx)
 	f := &follower{channel: channel, last: *after, handle: func(e event) { app.Printf("%d: %s", e.ID, e.Text) }}
 	followed := make(chan error, 1)
-	go func() { defer cancel(); followed <- f.follow(ctx, sub) }()
-	for text := range app.Lines(ctx) {
-		if e, err := push[event](ctx, channel, "publish", draft{rand.Text(), text}); err != nil {
+	go func() { defer cancel(); followed <- f.follow(following, sub) }()
+	for text := range app.Lines(following) {
+		if e, err := push[event](following, channel, "publish", draft{rand.Text(), text}); err != nil {
 			app.Printf("! not published: %v", err)
 		} else {
 			app.Printf("* published %d", e.ID)
@@ -175,6 +172,9 @@ func run(ctx context.Context, app *demo.App) error {
 	}
 	cancel()
 	if err = <-followed; errors.Is(err, context.Canceled) {
+		err = f.catchUp(ctx) // show what is in the feed by now, even if nothing was typed
+	}
+	if errors.Is(err, context.Canceled) { // Ctrl-C
 		err = nil
 	}
 	app.Printf("The last event was %d; %d were asked for. -after %d goes on from there.", f.last, f.missed, f.last)

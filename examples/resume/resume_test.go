@@ -45,6 +45,29 @@ func TestScript(t *testing.T) {
 	})
 }
 
+// TestNothingTypedShowsWhatIsInTheFeed is the program with -url and an empty standard
+// input: at the end it has shown all that there is.
+func TestNothingTypedShowsWhatIsInTheFeed(t *testing.T) {
+	phoenixtest.Bubble(t, nil, func(t *testing.T, srv *phoenixtest.Server) {
+		feed := demo.NewFeed(srv, *topic, 300)
+		for range 250 {
+			feed.Add("text")
+		}
+		srv.Delay(time.Second, time.Second) // the input ends first
+		var stdout bytes.Buffer
+		program := demo.Example{Run: func(ctx context.Context, app *demo.App) error {
+			app.Server = srv // for its network
+			return run(ctx, app)
+		}}
+		if err := program.Exec(t.Context(), demo.Config{URL: srv.URL(), Stdout: &stdout}); err != nil {
+			t.Error(err)
+		}
+		if want := "The last event was 250; 250 were asked for."; !strings.Contains(stdout.String(), "\n250: text\n"+want) {
+			t.Errorf("the output is:\n%s", &stdout)
+		}
+	})
+}
+
 // A world is a feed and a follower of it.
 type world struct {
 	t       *testing.T
