@@ -1,6 +1,10 @@
 package main
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/phxgo/phoenix/benchmarks/internal/contest"
+)
 
 // kind is what a contestant is asked to do.
 type kind string
@@ -31,6 +35,7 @@ type benchCase struct {
 	kind        kind
 	width       int // outstanding replies, or goroutines
 	size        int // of a flood message's payload, in bytes
+	batch       int // messages of a flood asked for at once
 	ops         int // operations measured, or sockets
 	place       placement
 	perMessage  bool // the server writes once for each message
@@ -66,11 +71,11 @@ func allCases() []benchCase {
 		},
 		{
 			name: "flood100", title: "receiving broadcasts of 100 bytes, in order",
-			kind: flood, size: 100, ops: 600_000, place: ownCPU, gate: &gate{minSpeed: 0.66, maxCPU: 1.75},
+			kind: flood, size: 100, batch: contest.FloodBatch, ops: 600_000, place: ownCPU, gate: &gate{minSpeed: 0.66, maxCPU: 1.75},
 		},
 		{
 			name: "flood2k", title: "receiving broadcasts of 2 KiB, in order",
-			kind: flood, size: 2048, ops: 200_000, place: ownCPU, gate: &gate{minSpeed: 0.66, maxCPU: 2.0},
+			kind: flood, size: 2048, batch: contest.FloodBatch, ops: 200_000, place: ownCPU, gate: &gate{minSpeed: 0.66, maxCPU: 2.0},
 		},
 		{
 			name: "mem", title: "memory of an idle joined socket",

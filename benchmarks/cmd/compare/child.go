@@ -32,6 +32,7 @@ type job struct {
 	Kind       kind
 	Width      int
 	Size       int
+	Batch      int
 	Ops        int
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/phxgo/phoenix/benchmarks/internal/host"
+	"github.com/phxgo/phoenix/benchmarks/internal/loopback"
 )
 
 // TestMain lets the test binary be the child processes, as the command is.
@@ -126,8 +127,44 @@ func TestWhole(t *testing.T) {
 	}
 }
 
+// TestServerOfSomebodyElse has a server that this command did not start, and must not
+// stop. A client that breaks the protocol would be a complaint of it.
+func TestServerOfSomebodyElse(t *testing.T) {
+	s, err := loopback.Start(t.Context(), loopback.Options{PerMessage: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		var stdout, stderr bytes.Buffer
+		args := []string{"-url", s.Endpoint(), "-quick", "-rounds", "1", "-cases", "seq,flood100-free"}
+		if got := parentMain(t.Context(), args, &stdout, &stderr); got != 0 {
+			t.Fatalf("status %d, stderr %q", got, &stderr)
+		}
+		for _, want := range []string{"### seq: ", "### flood100-free: ", "| phoenix | ", "The server is that of -url", "Without -server-pid"} {
+			if !strings.Contains(stdout.String(), want) {
+				t.Errorf("the output lacks %q:\n%s", want, &stdout)
+			}
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("the server: %v", err)
+	}
+}
+
 func TestFlags(t *testing.T) {
-	for _, args := range [][]string{{"-cases", "nothing"}, {"-rounds", "0"}, {"extra"}, {"-no-such-flag"}} {
+	const there = "ws://127.0.0.1:4000/socket"
+	for _, args := range [][]string{
+		{"-cases", "nothing"},
+		{"-rounds", "0"},
+		{"extra"},
+		{"-no-such-flag"},
+		{"-url", "127.0.0.1:4000"},
+		{"-url", "http://127.0.0.1:4000/socket"},
+		{"-server-pid", "1"},
+		{"-url", there, "-server-pid", "-1"},
+		{"-url", there, "-gates"},
+		{"-url", there, "-cases", "pipe64-permsg"},
+	} {
 		var stdout, stderr bytes.Buffer
 		if got := parentMain(t.Context(), args, &stdout, &stderr); got != 2 || stderr.Len() == 0 {
 			t.Errorf("%v: status %d, stderr %q", args, got, &stderr)

@@ -1,7 +1,8 @@
 // Command compare measures the client against the WebSocket library beneath
 // it, each in a process of its own, in interleaved rounds on chosen CPUs, and
 // prints Markdown tables. With -gates it checks the ratios that the project promises
-// and exits with status 1 where one is missed.
+// and exits with status 1 where one is missed. With -url the server is a real
+// Phoenix.
 package main
 
 import (
@@ -28,6 +29,7 @@ func main() {
 type settings struct {
 	cases  []benchCase
 	effort effort
+	target target
 	gates  bool
 	quick  bool
 }
@@ -58,12 +60,14 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 	fs.SetOutput(stderr)
 	var (
 		set   settings
-		names = fs.String("cases", "gated", `comma-separated cases, or "gated", or "all"`)
+		names = fs.String("cases", "", `comma-separated cases, or "gated", or "all" (default "gated"; with -url some that suit a real server)`)
 		list  = fs.Bool("list", false, "list the cases and exit")
 	)
 	fs.IntVar(&set.effort.rounds, "rounds", 5, "interleaved rounds, 1 to 50")
 	fs.BoolVar(&set.gates, "gates", false, "check the gates; exit with status 1 where one is missed")
 	fs.BoolVar(&set.quick, "quick", false, "a tenth of the work and at most 2 rounds: shows that all runs, not how fast")
+	fs.StringVar(&set.target.url, "url", "", "`endpoint` of a server that runs integration/phoenix_app, such as ws://127.0.0.1:4000/socket (default: a server of this command's)")
+	fs.IntVar(&set.target.pid, "server-pid", 0, "process `id` of the server of -url, to tell its CPU time from that of others")
 	set.effort.attempts = 5
 	if err := fs.Parse(args); err != nil {
 		return nil, err
@@ -78,6 +82,9 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 	if set.effort.rounds < 1 || set.effort.rounds > 50 {
 		return fail(fmt.Errorf("-rounds %d is not between 1 and 50", set.effort.rounds))
 	}
+	if err := set.target.check(set.gates); err != nil {
+		return fail(err)
+	}
 	if *list {
 		for _, c := range allCases() {
 			if _, err := fmt.Fprintf(stdout, "%-16s %s\n", c.name, c.title); err != nil {
@@ -87,7 +94,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 		return nil, nil //nolint:nilnil // documented: nothing left to do
 	}
 	var err error
-	if set.cases, err = selectCases(*names); err != nil {
+	if set.cases, err = selectCases(*names, set.target); err != nil {
 		return fail(err)
 	}
 	if set.quick {
@@ -106,6 +113,7 @@ func compare(ctx context.Context, set *settings, stdout, stderr io.Writer) (bool
 	if set.quick {
 		notes = append(notes, "Quick run: these figures show that all works, not how fast it is.")
 	}
+	notes = append(notes, set.target.notes()...)
 	if _, err := fmt.Fprint(stdout, preamble(m, set, notes)); err != nil {
 		return false, err
 	}
@@ -114,7 +122,7 @@ func compare(ctx context.Context, set *settings, stdout, stderr io.Writer) (bool
 		if _, err := fmt.Fprintln(stderr, "running", c.name); err != nil {
 			return false, err
 		}
-		t, err := runCase(ctx, m, c, set.effort)
+		t, err := runCase(ctx, m, c, set.target, set.effort)
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -131,9 +139,12 @@ func compare(ctx context.Context, set *settings, stdout, stderr io.Writer) (bool
 	return ok, err
 }
 
-// selectCases finds the cases that the flag names.
-func selectCases(names string) ([]benchCase, error) {
-	all := allCases()
+// selectCases finds the cases that the flag names, of those that the target can serve.
+func selectCases(names string, t target) ([]benchCase, error) {
+	all := t.cases(allCases())
+	if names == "" {
+		names = t.defaultCases()
+	}
 	switch names {
 	case "all":
 		return all, nil

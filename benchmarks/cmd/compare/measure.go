@@ -67,7 +67,7 @@ func work(c contest.Client, j job, n int) error {
 	case concurrent:
 		return c.Concurrent(n, j.Width)
 	case flood:
-		return c.Flood(n, j.Size)
+		return c.Flood(n, j.Size, j.Batch)
 	default:
 		return fmt.Errorf("no work of kind %q", j.Kind)
 	}

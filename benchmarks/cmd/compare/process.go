@@ -46,9 +46,10 @@ func start(cmd *exec.Cmd, cpu int) error {
 	return host.OnCPU(cpu, cmd.Start)
 }
 
-// server is a running child that serves.
+// server is a running child that serves, or one of somebody else's without a cmd.
 type server struct {
 	endpoint string
+	pid      int // 0 where it is not known
 	cmd      *exec.Cmd
 	stdin    io.Closer
 	stderr   *bytes.Buffer
@@ -71,6 +72,7 @@ func startServer(ctx context.Context, perMessage bool, cpu int) (*server, error)
 	if err := start(cmd, cpu); err != nil {
 		return nil, err
 	}
+	s.pid = cmd.Process.Pid
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the server did not start: %w", err), s.stop())
@@ -81,6 +83,9 @@ func startServer(ctx context.Context, perMessage bool, cpu int) (*server, error)
 
 // stop ends the server and returns what it found wrong with its clients.
 func (s *server) stop() error {
+	if s.cmd == nil {
+		return nil
+	}
 	closeErr := s.stdin.Close()
 	if err := s.cmd.Wait(); err != nil {
 		return fmt.Errorf("the server: %w: %s", err, bytes.TrimSpace(s.stderr.Bytes()))

@@ -25,14 +25,14 @@ type table struct {
 }
 
 // runCase runs every contestant in every round, against one server.
-func runCase(ctx context.Context, m machine, c benchCase, effort effort) (_ *table, err error) {
+func runCase(ctx context.Context, m machine, c benchCase, t target, effort effort) (_ *table, err error) {
 	seats, placed := m.place(c.place)
-	srv, err := startServer(ctx, c.perMessage, seats.server)
+	srv, err := t.open(ctx, c.perMessage, seats.server)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, srv.stop()) }()
-	t := &table{
+	tab := &table{
 		benchCase: c,
 		effort:    effort,
 		placed:    placed,
@@ -40,17 +40,17 @@ func runCase(ctx context.Context, m machine, c benchCase, effort effort) (_ *tab
 		samples:   make(map[string][]sample),
 	}
 	for round := range effort.rounds {
-		for _, name := range order(t.names, round) {
-			j := job{Contestant: name, Endpoint: srv.endpoint, Kind: c.kind, Width: c.width, Size: c.size, Ops: c.ops}
+		for _, name := range order(tab.names, round) {
+			j := job{Contestant: name, Endpoint: srv.endpoint, Kind: c.kind, Width: c.width, Size: c.size, Batch: c.batch, Ops: c.ops}
 			run := func() (sample, time.Duration, error) { return client(ctx, j, seats.client) }
-			s, err := quietest(seats, srv.cmd.Process.Pid, effort.attempts, run)
+			s, err := quietest(seats, srv.pid, effort.attempts, run)
 			if err != nil {
 				return nil, err
 			}
-			t.samples[name] = append(t.samples[name], s)
+			tab.samples[name] = append(tab.samples[name], s)
 		}
 	}
-	return t, nil
+	return tab, nil
 }
 
 // order turns the order of contestants so that none gains by its place: two

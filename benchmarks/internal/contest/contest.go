@@ -18,10 +18,16 @@ const (
 // PayloadSize is the size in bytes of the payload of every push.
 const PayloadSize = 100
 
-// floodBatch is the greatest number of messages asked for at once. It bounds
-// the memory of a contestant that queues what it has not consumed; the one
-// round trip between two batches is lost in the noise.
-const floodBatch = 20_000
+// The greatest number of messages of a flood that are asked for at once. It bounds the
+// memory of a contestant that queues what it has not consumed; the one round trip
+// between two batches is lost in the noise.
+const (
+	FloodBatch = 20_000
+	// PhoenixBatch is for a real Phoenix. There a batch waits in the mailbox of the
+	// connection's process, which slows down with what waits: with 15,000 messages to a
+	// tenth.
+	PhoenixBatch = 1_000
+)
 
 // Client is one contestant, connected and joined. Its methods are not to be
 // called concurrently.
@@ -37,8 +43,9 @@ type Client interface {
 	// reply before it pushes again.
 	Concurrent(n, goroutines int) error
 
-	// Flood receives n broadcasts with payloads of size bytes, in order.
-	Flood(n, size int) error
+	// Flood receives n events with payloads of about size bytes, in order. It asks
+	// for a batch at a time, and for no larger one than the first time.
+	Flood(n, size, batch int) error
 
 	// Idle makes the socket ready to sit idle, able to notice what comes in.
 	Idle()
@@ -67,10 +74,10 @@ func openers() map[string]func(ctx context.Context, endpoint string) (Client, er
 	}
 }
 
-// batches calls flood for n messages, at most floodBatch at a time.
-func batches(n int, flood func(n int) error) error {
+// batches calls flood for n messages, at most a batch at a time.
+func batches(n, batch int, flood func(n int) error) error {
 	for n > 0 {
-		k := min(n, floodBatch)
+		k := min(n, batch)
 		if err := flood(k); err != nil {
 			return err
 		}
@@ -79,9 +86,9 @@ func batches(n int, flood func(n int) error) error {
 	return nil
 }
 
-// floodRequest is the payload that asks for a flood.
-func floodRequest(n, size int) []byte {
-	return fmt.Appendf(nil, `{"n":%d,"size":%d}`, n, size)
+// floodRequest is the payload that asks for a flood. The server replies after it.
+func floodRequest(n, body int) []byte {
+	return fmt.Appendf(nil, `{"n":%d,"size":%d}`, n, body)
 }
 
 // share runs work in so many goroutines, which divide n among them, and returns

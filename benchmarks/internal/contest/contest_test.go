@@ -19,8 +19,8 @@ func TestWork(t *testing.T) {
 		{"pipelined", func(c contest.Client) error { return c.Pipelined(500, 64) }},
 		{"window wider than the work", func(c contest.Client) error { return c.Pipelined(5, 64) }},
 		{"concurrent", func(c contest.Client) error { return c.Concurrent(500, 64) }},
-		{"flood of small messages", func(c contest.Client) error { return c.Flood(2_000, 100) }},
-		{"flood of two batches", func(c contest.Client) error { return c.Flood(20_001, 2048) }},
+		{"flood of small messages", func(c contest.Client) error { return c.Flood(2_000, 100, contest.FloodBatch) }},
+		{"flood of two batches", func(c contest.Client) error { return c.Flood(20_001, 2048, contest.FloodBatch) }},
 		{"sequential after it", func(c contest.Client) error { return c.Sequential(50) }},
 	}
 	for _, perMessage := range []bool{false, true} {

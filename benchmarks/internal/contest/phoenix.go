@@ -77,33 +77,29 @@ func (c *client) Concurrent(n, goroutines int) error {
 	return share(n, goroutines, c.Sequential)
 }
 
-func (c *client) Flood(n, size int) error {
+func (c *client) Flood(n, size, batch int) error {
 	ctx := context.Background()
+	body := wire.FloodBody(size)
 	if c.sub == nil {
 		c.sub = c.channel.Subscribe(&phoenix.SubscribeOptions{
-			Events: []string{wire.Flood, wire.FloodDone},
+			Events: []string{wire.Flood},
 			// Room for a whole batch: a drop would be an error, not a saving.
-			Limit: floodBatch + 1,
+			Limit: batch,
 		})
 	}
-	return batches(n, func(n int) error {
-		if _, err := c.channel.Push(ctx, wire.Flood, json.RawMessage(floodRequest(n, size))); err != nil {
-			return err
-		}
-		for want := range n {
+	return batches(n, batch, func(n int) error {
+		flood := c.channel.PushAsync(ctx, wire.Flood, json.RawMessage(floodRequest(n, body)))
+		for want := 1; want <= n; want++ {
 			m, err := c.sub.Next(ctx)
 			if err != nil {
 				return fmt.Errorf("waiting for message %d of a flood: %w", want, err)
 			}
 			payload := m.Payload.Bytes()
-			if i, ok := wire.FloodIndex(payload); m.Event != wire.Flood || !ok || i != want || len(payload) != size {
-				return fmt.Errorf("waiting for message %d of a flood: %s %.200s", want, m.Event, payload)
+			if i, ok := wire.FloodIndex(payload, body); !ok || i != want {
+				return fmt.Errorf("waiting for message %d of a flood: %.200s", want, payload)
 			}
 		}
-		m, err := c.sub.Next(ctx)
-		if err == nil && m.Event != wire.FloodDone {
-			err = fmt.Errorf("waiting for the end of a flood: %s %.200s", m.Event, m.Payload.Bytes())
-		}
+		_, err := flood.Wait(ctx)
 		return err
 	})
 }

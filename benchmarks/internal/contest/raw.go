@@ -91,26 +91,23 @@ func (r *raw) Concurrent(n, goroutines int) error {
 	return r.Pipelined(n, goroutines)
 }
 
-func (r *raw) Flood(n, size int) error {
-	return batches(n, func(n int) error {
-		if err := r.call(wire.Flood, floodRequest(n, size)); err != nil {
+func (r *raw) Flood(n, size, batch int) error {
+	body := wire.FloodBody(size)
+	return batches(n, batch, func(n int) error {
+		if err := r.push(wire.Flood, floodRequest(n, body)); err != nil {
 			return err
 		}
-		for want := range n {
+		for want := 1; want <= n; want++ {
 			frame, err := r.read()
 			if err != nil {
 				return err
 			}
-			payload, ok := wire.BroadcastPayload(frame, wire.Flood)
-			if i, isIndex := wire.FloodIndex(payload); !ok || !isIndex || i != want || len(payload) != size {
+			payload, ok := wire.EventPayload(frame, wire.Flood)
+			if i, isIndex := wire.FloodIndex(payload, body); !ok || !isIndex || i != want {
 				return fmt.Errorf("waiting for message %d of a flood: %.200s", want, frame)
 			}
 		}
-		frame, err := r.read()
-		if _, ok := wire.BroadcastPayload(frame, wire.FloodDone); err == nil && !ok {
-			err = fmt.Errorf("waiting for the end of a flood: %.200s", frame)
-		}
-		return err
+		return r.expectReply(r.ref)
 	})
 }
 

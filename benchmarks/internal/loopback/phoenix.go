@@ -68,31 +68,27 @@ func (c *conn) leave(e wire.Envelope, joined int) error {
 	return c.sent()
 }
 
-// flood replies, then broadcasts as many messages as the push asks for, then
-// says that it is done. Nothing else is read from the connection meanwhile.
+// flood broadcasts as many messages as the push asks for, then replies. Nothing
+// else is read from the connection meanwhile.
 func (c *conn) flood(e wire.Envelope) error {
 	var ask struct{ N, Size int }
 	if err := json.Unmarshal(e.Payload, &ask); err != nil {
 		return fmt.Errorf("the payload of a flood: %w", err)
 	}
-	if ask.N < 0 || ask.N > maxFlood || ask.Size < wire.MinFloodPayload || ask.Size > maxFloodPayload {
+	if ask.N < 0 || ask.N > maxFlood || ask.Size < 0 || ask.Size > maxFloodPayload {
 		return fmt.Errorf("a flood of %d × %d bytes", ask.N, ask.Size)
 	}
 	head := fmt.Appendf(nil, `[null,null,"%s","%s",`, e.Topic, wire.Flood)
-	done := fmt.Appendf(nil, `[null,null,"%s","%s",{"n":%d}]`, e.Topic, wire.FloodDone, ask.N)
-	if err := c.reply(e.Head, "ok", empty); err != nil {
-		return err
-	}
+	var frame []byte
 	for i := range ask.N {
-		c.out = appendHeader(c.out, opText, len(head)+ask.Size+1)
-		c.out = append(c.out, head...)
-		c.out = wire.AppendFloodPayload(c.out, i, ask.Size)
-		c.out = append(c.out, ']')
+		frame = append(frame[:0], head...)
+		frame = wire.AppendFloodPayload(frame, i+1, ask.Size)
+		frame = append(frame, ']')
+		c.out = appendHeader(c.out, opText, len(frame))
+		c.out = append(c.out, frame...)
 		if err := c.sent(); err != nil {
 			return err
 		}
 	}
-	c.out = appendHeader(c.out, opText, len(done))
-	c.out = append(c.out, done...)
-	return c.sent()
+	return c.reply(e.Head, "ok", fmt.Appendf(nil, `{"sent":%d}`, ask.N))
 }

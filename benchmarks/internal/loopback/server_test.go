@@ -49,9 +49,8 @@ func TestAnswers(t *testing.T) {
 		{`["3","3","room:1","phx_join",{"a":1}]`, []string{`["3","3","room:1","phx_reply",{"response":{},"status":"ok"}]`}},
 		{`["3","4","room:1","echo",{"a":"` + big + `"}]`, []string{`["3","4","room:1","phx_reply",{"response":{"a":"` + big + `"},"status":"ok"}]`}},
 		{`["3","5","room:1","flood",{"n":1,"size":64}]`, []string{
-			`["3","5","room:1","phx_reply",{"response":{},"status":"ok"}]`,
-			`[null,null,"room:1","flood",` + string(wire.AppendFloodPayload(nil, 0, 64)) + `]`,
-			`[null,null,"room:1","flood_done",{"n":1}]`,
+			`[null,null,"room:1","flood",` + string(wire.AppendFloodPayload(nil, 1, 64)) + `]`,
+			`["3","5","room:1","phx_reply",{"response":{"sent":1},"status":"ok"}]`,
 		}},
 		{`["3","6","room:1","phx_leave",{}]`, []string{
 			`["3","6","room:1","phx_reply",{"response":{},"status":"ok"}]`,

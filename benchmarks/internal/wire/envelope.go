@@ -9,12 +9,12 @@ import (
 	"strconv"
 )
 
-// The names that the benchmarks' traffic uses.
+// The names that the benchmarks' traffic uses. integration/phoenix_app, the
+// application for a real Phoenix, has the same topic and events.
 const (
-	Topic     = "room:bench"
-	Echo      = "echo"
-	Flood     = "flood"
-	FloodDone = "flood_done"
+	Topic = "room:bench"
+	Echo  = "echo"
+	Flood = "flood"
 )
 
 // Envelope is a message [join_ref, ref, topic, event, payload], as views into
@@ -91,24 +91,36 @@ func AppendPush(dst []byte, ref uint64, event string, payload []byte) []byte {
 }
 
 // ReplyRef returns the ref of an "ok" reply to a push of AppendPush, or false
-// where the frame is something else.
+// where the frame is something else. Since OTP 26 the two members may have either
+// order.
 func ReplyRef(frame []byte) (uint64, bool) {
-	const head, middle, tail = `["1","`, `","` + Topic + `","phx_reply",{"response":`, `,"status":"ok"}]`
-	if !bytes.HasPrefix(frame, []byte(head)) || !bytes.HasSuffix(frame, []byte(tail)) {
+	const head, middle = `["1","`, `","` + Topic + `","phx_reply",{`
+	if !bytes.HasPrefix(frame, []byte(head)) {
 		return 0, false
 	}
 	ref, rest, ok := number(frame[len(head):])
-	return ref, ok && bytes.HasPrefix(rest, []byte(middle))
+	if !ok || !bytes.HasPrefix(rest, []byte(middle)) {
+		return 0, false
+	}
+	rest = rest[len(middle):]
+	return ref, bytes.HasPrefix(rest, []byte(`"response":`)) && bytes.HasSuffix(rest, []byte(`,"status":"ok"}]`)) ||
+		bytes.HasPrefix(rest, []byte(`"status":"ok","response":`))
 }
 
-// BroadcastPayload returns the payload of a broadcast of event on the topic of
-// the benchmarks, or false where the frame is something else.
-func BroadcastPayload(frame []byte, event string) ([]byte, bool) {
-	const head = `[null,null,"` + Topic + `","`
-	if !bytes.HasPrefix(frame, []byte(head)) {
+// EventPayload returns the payload of an event that the server sent, as a broadcast or
+// to this channel alone, on the topic of the benchmarks. It says false where
+// the frame is something else.
+func EventPayload(frame []byte, event string) ([]byte, bool) {
+	const broadcast, pushed = `[null,null,"` + Topic + `","`, `["1",null,"` + Topic + `","`
+	var rest []byte
+	switch {
+	case bytes.HasPrefix(frame, []byte(broadcast)):
+		rest = frame[len(broadcast):]
+	case bytes.HasPrefix(frame, []byte(pushed)):
+		rest = frame[len(pushed):]
+	default:
 		return nil, false
 	}
-	rest := frame[len(head):]
 	if len(rest) < len(event)+3 || string(rest[:len(event)]) != event || rest[len(event)] != '"' {
 		return nil, false
 	}

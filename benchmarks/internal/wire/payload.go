@@ -11,27 +11,28 @@ import (
 const filler = "the quick brown fox jumps over the lazy dog "
 
 // Payload returns a JSON object of exactly size bytes with members of several
-// kinds.
+// kinds. They are in the order in which Elixir puts them, so that an echo has the same
+// bytes.
 func Payload(size int) []byte {
-	head := []byte(`{"id":12345,"user":"alice","tags":[true,1.5],"text":"`)
+	head := []byte(`{"id":12345,"name":"alice","tags":[true,1.5],"text":"`)
 	return pad(head, size)
 }
 
+// FloodBody is the size of the body that makes the payloads of a flood have so
+// many bytes: exactly so many where the index has five digits.
+func FloodBody(size int) int { return size - len(floodHead+floodMiddle+`12345}`) }
+
 // AppendFloodPayload appends the payload of the i-th message of a flood: a JSON
-// object of exactly size bytes that begins with its index.
-func AppendFloodPayload(dst []byte, i, size int) []byte {
-	start := len(dst)
+// object with a body of so many bytes and the index.
+func AppendFloodPayload(dst []byte, i, body int) []byte {
 	dst = append(dst, floodHead...)
+	dst = fill(dst, body)
+	dst = append(dst, floodMiddle...)
 	dst = strconv.AppendInt(dst, int64(i), 10)
-	dst = append(dst, `,"text":"`...)
-	return pad(dst, start+size)
+	return append(dst, '}')
 }
 
-// MinFloodPayload is the least size of a flood message's payload: room for
-// the largest index.
-const MinFloodPayload = 64
-
-const floodHead = `{"i":`
+const floodHead, floodMiddle = `{"body":"`, `","i":`
 
 // pad closes the string and the object that dst ends in so that dst has length
 // bytes.
@@ -40,22 +41,34 @@ func pad(dst []byte, length int) []byte {
 	if n < 0 {
 		panic(fmt.Sprintf("wire: %d bytes are too few for a payload", length))
 	}
+	return append(fill(dst, n), `"}`...)
+}
+
+// fill appends n bytes of filler.
+func fill(dst []byte, n int) []byte {
 	for n > 0 {
 		k := min(n, len(filler))
 		dst = append(dst, filler[:k]...)
 		n -= k
 	}
-	return append(dst, `"}`...)
+	return dst
 }
 
-// FloodIndex returns the index that a flood message's payload begins with, or
-// false where it is not such a payload.
-func FloodIndex(payload []byte) (int, bool) {
-	if !bytes.HasPrefix(payload, []byte(floodHead)) {
+// FloodIndex returns the index of a flood message with a body of so many bytes, or
+// false where it is not such a payload. Since OTP 26 the two members may have either
+// order.
+func FloodIndex(payload []byte, body int) (int, bool) {
+	const head, middle = `{"i":`, `,"body":"`
+	if bytes.HasPrefix(payload, []byte(head)) {
+		i, rest, ok := number(payload[len(head):])
+		return int(i), ok && bytes.HasPrefix(rest, []byte(middle)) && len(rest) == len(middle)+body+len(`"}`)
+	}
+	at := len(floodHead) + body
+	if len(payload) < at+len(floodMiddle) || string(payload[at:at+len(floodMiddle)]) != floodMiddle {
 		return 0, false
 	}
-	i, rest, ok := number(payload[len(floodHead):])
-	return int(i), ok && len(rest) > 0 && rest[0] == ','
+	i, rest, ok := number(payload[at+len(floodMiddle):])
+	return int(i), ok && string(rest) == "}"
 }
 
 // number reads the decimal digits that b begins with.

@@ -12,14 +12,40 @@ func TestPayloadSizes(t *testing.T) {
 		if p := wire.Payload(size); len(p) != size || !json.Valid(p) {
 			t.Errorf("Payload(%d) is %d bytes, valid %t: %s", size, len(p), json.Valid(p), p)
 		}
-		for _, i := range []int{0, 9, 10, 123456} {
-			p := wire.AppendFloodPayload(nil, i, size)
-			if len(p) != size || !json.Valid(p) {
+		body := wire.FloodBody(size)
+		for _, i := range []int{0, 9, 10, 12345, 123456} {
+			p := wire.AppendFloodPayload(nil, i, body)
+			if !json.Valid(p) || i == 12345 && len(p) != size {
 				t.Errorf("flood payload %d of %d bytes has %d, valid %t: %s", i, size, len(p), json.Valid(p), p)
 			}
-			if got, ok := wire.FloodIndex(p); !ok || got != i {
+			if got, ok := wire.FloodIndex(p, body); !ok || got != i {
 				t.Errorf("FloodIndex = %d, %t; want %d", got, ok, i)
 			}
+		}
+	}
+}
+
+// What a flood looks like is up to the server: phoenix_app puts the members in the
+// order of the maps of its Erlang.
+func TestFloodIndexTakesEitherOrderAndNothingElse(t *testing.T) {
+	tests := []struct {
+		payload string
+		ok      bool
+	}{
+		{`{"body":"xxxx","i":7}`, true},
+		{`{"i":7,"body":"xxxx"}`, true},
+		{`{"body":"xxx","i":7}`, false},
+		{`{"body":"xxxxx","i":7}`, false},
+		{`{"i":7,"body":"xxxxx"}`, false},
+		{`{"body":"xxxx","i":}`, false},
+		{`{"body":"xxxx","i":7,"a":1}`, false},
+		{`{"i":,"body":"xxxx"}`, false},
+		{`{}`, false},
+		{``, false},
+	}
+	for _, tt := range tests {
+		if i, ok := wire.FloodIndex([]byte(tt.payload), 4); ok != tt.ok || ok && i != 7 {
+			t.Errorf("FloodIndex(%s) = %d, %t; want 7, %t", tt.payload, i, ok, tt.ok)
 		}
 	}
 }
@@ -60,27 +86,34 @@ func TestScan(t *testing.T) {
 	}
 }
 
-func TestRepliesAndBroadcasts(t *testing.T) {
+func TestRepliesAndEvents(t *testing.T) {
 	push := wire.AppendPush(nil, 42, wire.Echo, []byte(`{"a":1}`))
 	if want := `["1","42","room:bench","echo",{"a":1}]`; string(push) != want {
 		t.Errorf("AppendPush = %s, want %s", push, want)
 	}
 	reply := `["1","42","room:bench","phx_reply",{"response":{"a":1},"status":"ok"}]`
-	if ref, ok := wire.ReplyRef([]byte(reply)); !ok || ref != 42 {
-		t.Errorf("ReplyRef = %d, %t", ref, ok)
+	for _, frame := range []string{reply, `["1","42","room:bench","phx_reply",{"status":"ok","response":{"a":1}}]`} {
+		if ref, ok := wire.ReplyRef([]byte(frame)); !ok || ref != 42 {
+			t.Errorf("ReplyRef(%s) = %d, %t", frame, ref, ok)
+		}
 	}
-	refusal := `["1","42","room:bench","phx_reply",{"response":{"a":1},"status":"error"}]`
-	if _, ok := wire.ReplyRef([]byte(refusal)); ok {
-		t.Error("an error reply passed as ok")
+	for _, refusal := range []string{
+		`["1","42","room:bench","phx_reply",{"response":{"a":1},"status":"error"}]`,
+		`["1","42","room:bench","phx_reply",{"status":"error","response":{"a":1}}]`,
+	} {
+		if _, ok := wire.ReplyRef([]byte(refusal)); ok {
+			t.Errorf("an error reply passed as ok: %s", refusal)
+		}
 	}
-	broadcast := `[null,null,"room:bench","flood",{"i":3}]`
-	if p, ok := wire.BroadcastPayload([]byte(broadcast), wire.Flood); !ok || string(p) != `{"i":3}` {
-		t.Errorf("BroadcastPayload = %s, %t", p, ok)
+	for _, event := range []string{`[null,null,"room:bench","flood",{"i":3}]`, `["1",null,"room:bench","flood",{"i":3}]`} {
+		if p, ok := wire.EventPayload([]byte(event), wire.Flood); !ok || string(p) != `{"i":3}` {
+			t.Errorf("EventPayload(%s) = %s, %t", event, p, ok)
+		}
+		if _, ok := wire.EventPayload([]byte(event), wire.Echo); ok {
+			t.Error("a flood message passed as another event")
+		}
 	}
-	if _, ok := wire.BroadcastPayload([]byte(broadcast), wire.FloodDone); ok {
-		t.Error("a flood message passed as the end of the flood")
-	}
-	if _, ok := wire.BroadcastPayload([]byte(reply), wire.Flood); ok {
-		t.Error("a reply passed as a broadcast")
+	if _, ok := wire.EventPayload([]byte(reply), wire.Flood); ok {
+		t.Error("a reply passed as an event")
 	}
 }
