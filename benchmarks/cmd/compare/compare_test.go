@@ -156,6 +156,7 @@ func TestFlags(t *testing.T) {
 	for _, args := range [][]string{
 		{"-cases", "nothing"},
 		{"-rounds", "0"},
+		{"-attempts", "0"},
 		{"extra"},
 		{"-no-such-flag"},
 		{"-url", "127.0.0.1:4000"},

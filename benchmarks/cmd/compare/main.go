@@ -68,7 +68,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 	fs.BoolVar(&set.quick, "quick", false, "a tenth of the work and at most 2 rounds: shows that all runs, not how fast")
 	fs.StringVar(&set.target.url, "url", "", "`endpoint` of a server that runs integration/phoenix_app, such as ws://127.0.0.1:4000/socket (default: a server of this command's)")
 	fs.IntVar(&set.target.pid, "server-pid", 0, "process `id` of the server of -url, to tell its CPU time from that of others")
-	set.effort.attempts = 5
+	fs.IntVar(&set.effort.attempts, "attempts", 5, "runs of a contestant in a round while others disturb it, at most, 1 to 50")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -84,6 +84,9 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 	}
 	if err := set.target.check(set.gates); err != nil {
 		return fail(err)
+	}
+	if set.effort.attempts < 1 || set.effort.attempts > 50 {
+		return fail(fmt.Errorf("-attempts %d is not between 1 and 50", set.effort.attempts))
 	}
 	if *list {
 		for _, c := range allCases() {
