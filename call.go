@@ -144,8 +144,8 @@ func (s *Socket) rest(conn *connection) {
 		return
 	}
 	conn.buf, conn.batch, conn.frames = nil, nil, nil
-	if c, ok := conn.c.(interface{ rest() }); ok {
-		c.rest()
+	if c, ok := conn.c.(Rester); ok {
+		c.Rest()
 	}
 }
 

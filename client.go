@@ -99,13 +99,6 @@ func parseEndpoint(endpoint string) (*url.URL, error) {
 	return u, nil
 }
 
-func displayURL(u *url.URL) string {
-	d := *u
-	d.RawQuery, d.ForceQuery, d.User = "", false, nil
-	d.Fragment, d.RawFragment = "", ""
-	return d.String()
-}
-
 // Connect connects the socket. It returns nil once frames get through: when the
 // server has answered the first heartbeat or, over long poll, has opened a
 // session. After that the socket reconnects by itself, until Disconnect, Shutdown

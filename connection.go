@@ -224,3 +224,24 @@ func (s *Socket) dropCall(c *call, cause error) {
 func isOurs(cause error) bool {
 	return cause == ErrDisconnected || cause == ErrClosed //nolint:errorlint // as they were stored; the lock is held
 }
+
+func needsHeartbeat(c Conn) bool {
+	h, ok := c.(Heartbeater)
+	return !ok || h.NeedsHeartbeat()
+}
+
+func maxBatch(c Conn) int {
+	if l, ok := c.(BatchLimiter); ok {
+		if n := l.MaxBatch(); n > 0 {
+			return min(n, batchCalls)
+		}
+	}
+	return batchCalls
+}
+
+func checkFrame(c Conn, f Frame) error {
+	if checker, ok := c.(FrameChecker); ok {
+		return checker.CheckFrame(f)
+	}
+	return nil
+}

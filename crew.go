@@ -70,6 +70,12 @@ func (c *crew) startUser(f func()) {
 	c.run(&c.users, f)
 }
 
+// track counts something that runs code of the user's, until done is called.
+func (c *crew) track() (done func()) {
+	c.add(&c.users, 1)
+	return func() { c.add(&c.users, -1) }
+}
+
 func (c *crew) run(n *int32, f func()) {
 	c.add(n, 1)
 	go func() {

@@ -47,7 +47,7 @@ func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (
 	ctx, cancel := attemptContext(ctx, s.set.Timeout)
 	defer cancel()
 
-	p := &progress{}
+	p := &progress{crew: &s.crew, told: s.tellsServer}
 	ctx = p.tracked(ctx)
 	s.lock()
 	if r.stopping {
@@ -71,11 +71,11 @@ func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (
 		return nil, s.attemptError(ctx, r, err)
 	}
 	req.Probe, req.Idle = pr.probe, s.idle
-	req.crew, req.tell = &s.crew, s.tellsServer
-	c, err := req.dialSoon(ctx, func() (Conn, error) {
-		req.tells() // which asks a cookie jar of the user's
+	c, err := dialSoon(ctx, func() (Conn, error) {
+		// This asks a cookie jar of the user's.
+		s.tellsServer(secretsOf(req.URL, req.Header, req.AuthToken, req.HTTPClient))
 		return s.set.transport().Dial(ctx, req)
-	})
+	}, closeLate)
 	if err == nil && ctx.Err() != nil {
 		s.cut(c) // it comes too late
 		err = ctx.Err()
@@ -91,7 +91,7 @@ func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (
 func (s *Socket) tellsServer(told *secrets) {
 	for {
 		earlier := s.told.Load()
-		if len(told.values) == 0 || earlier.hasAll(told) {
+		if !told.addsTo(earlier) {
 			return
 		}
 		if s.told.CompareAndSwap(earlier, told.since(earlier)) {
@@ -100,42 +100,11 @@ func (s *Socket) tellsServer(told *secrets) {
 	}
 }
 
-// dialSoon calls dial, and returns soon after ctx is done even if that does not.
-// It has a goroutine of its own, which may outlive the attempt.
-func (req *DialRequest) dialSoon(ctx context.Context, dial func() (Conn, error)) (Conn, error) {
-	type result struct {
-		c   Conn
-		err error
+// closeLate closes a Conn that nobody waits for any more.
+func closeLate(c Conn) {
+	if c != nil {
+		_ = c.Close(context.Background(), 0, "") // there is nobody to tell
 	}
-	dialed, abandoned := make(chan result), make(chan struct{})
-	own := req.crew
-	if own == nil { // somebody else's transport calls ours
-		own = &crew{}
-	}
-	own.startUser(func() {
-		res := result{err: errGoexit}
-		defer func() {
-			select {
-			case dialed <- res:
-			case <-abandoned:
-				if res.c != nil {
-					_ = res.c.Close(context.Background(), 0, "") // it comes too late
-				}
-			}
-		}()
-		res.c, res.err = dial()
-	})
-	select { // Close ends ctx too
-	case res := <-dialed:
-		return res.c, res.err
-	case <-ctx.Done():
-	}
-	res, ok := atOnce(dialed)
-	if !ok {
-		close(abandoned)
-		return nil, ctx.Err()
-	}
-	return res.c, res.err
 }
 
 func attemptContext(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {

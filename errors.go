@@ -5,10 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
 )
 
 // The sentinel errors of this package. Match them with [errors.Is]: they are
@@ -29,7 +25,7 @@ var (
 	ErrHeartbeatTimeout = errors.New("phoenix: heartbeat not answered in time")
 	// ErrTimeout says that time ran out: the deadline of the ctx, or the Timeout
 	// of the options. It also matches [context.DeadlineExceeded].
-	ErrTimeout error = timeoutError{}
+	ErrTimeout = errsTimeout
 	// ErrNotJoined says that the channel is not joined and will not join by
 	// itself: Join was not called or has failed, or the channel was left or
 	// closed.
@@ -65,33 +61,8 @@ var (
 	// overflows.
 	ErrSlowConsumer = errors.New("phoenix: slow consumer: subscription queue overflowed")
 	// ErrMessageTooBig says that a message is larger than MaxMessageSize.
-	ErrMessageTooBig = errors.New("phoenix: message too big")
+	ErrMessageTooBig = transportTooBig
 )
-
-type timeoutError struct{}
-
-func (timeoutError) Error() string        { return "phoenix: timed out" }
-func (timeoutError) Timeout() bool        { return true }
-func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
-
-// An InputError reports an argument or an option that cannot be used. Nothing
-// was sent and nothing was changed.
-type InputError struct {
-	Field  string // the argument or option, such as "endpoint" or "SocketOptions.Timeout"
-	Reason string
-	Err    error // the cause, if there is one
-}
-
-func (e *InputError) Error() string {
-	msg := "phoenix: bad " + e.Field + ": " + e.Reason
-	if e.Err != nil {
-		msg += ": " + trimPrefix(e.Err)
-	}
-	return msg
-}
-
-// Unwrap returns the cause.
-func (e *InputError) Unwrap() error { return e.Err }
 
 // A ReplyError is a reply with a status other than "ok": the server, or the
 // application on it, refused the push or the join.
@@ -186,111 +157,6 @@ func SafeToRetry(err error) bool {
 	return errors.As(err, &pe) && !pe.Sent
 }
 
-// A HandshakeError is an HTTP response, of the server or of a proxy, that refused
-// the connection.
-//
-// It holds no secrets. Where the response repeats the auth token, a param, the
-// query or a header of the request, the text and the fields have "[redacted]"
-// instead. The same goes for cookies that the response sets, and for the query of
-// a redirect.
-type HandshakeError struct {
-	URL        string // what was requested, without user and query; for a proxy, host and port
-	Proxy      string // host and port of the proxy that refused; "" if the server refused
-	StatusCode int
-	Header     http.Header
-	Body       []byte // at most 1 KiB
-	Err        error  // what is wrong with the response, if the status does not say it
-}
-
-func (e *HandshakeError) Error() string {
-	who := "the server answered the handshake"
-	if e.Proxy != "" {
-		who = "the proxy (" + printable(e.Proxy) + ") answered CONNECT"
-	}
-	msg := fmt.Sprintf("phoenix: %s with HTTP status %d", who, e.StatusCode)
-	if text := http.StatusText(e.StatusCode); text != "" {
-		msg += " " + text
-	}
-	if e.URL != "" {
-		msg += " (" + shorten(printable(e.URL)) + ")"
-	}
-	if to := e.redirect(); to != "" {
-		msg += ": a redirect to " + to + ", which is not followed"
-	}
-	if e.Err != nil {
-		msg += ": " + trimPrefix(e.Err)
-	}
-	return msg
-}
-
-// redirect returns where the answer redirects to, without user and query.
-func (e *HandshakeError) redirect() string {
-	location := e.Header.Get("Location")
-	if e.StatusCode/100 != 3 || location == "" {
-		return ""
-	}
-	if from, err := url.Parse(e.URL); err == nil {
-		if to, err := from.Parse(location); err == nil {
-			location = displayURL(to)
-		}
-	}
-	location, _, _ = strings.Cut(location, "?")
-	return shorten(printable(location))
-}
-
-// Unwrap returns the cause.
-func (e *HandshakeError) Unwrap() error { return e.Err }
-
-// A CloseError is the close frame with which the server ended a WebSocket. A
-// Phoenix server sends these codes: 1000 (idle timeout on Cowboy), 1001 (a
-// disconnect broadcast), 1002 (idle timeout on Bandit), 1009 (frame too big),
-// 1011 (it crashed on a frame), 1012 (restart). The socket reconnects after each
-// of them.
-type CloseError struct {
-	Code   int
-	Reason string
-}
-
-func (e *CloseError) Error() string {
-	msg := fmt.Sprintf("phoenix: connection closed by the server with code %d", e.Code)
-	if e.Reason != "" {
-		msg += " (" + quoteShort(e.Reason) + ")"
-	}
-	return msg
-}
-
-// A PollError is a response that ended a long-poll session, as a CloseError ends
-// a WebSocket. StatusCode is the status in the body of Phoenix's response, or the
-// status of HTTP if that is not 200. A Phoenix server sends these:
-//
-//   - 410: it does not know the session, because the session expired, its node is
-//     gone, or a load balancer chose another node.
-//   - 408: it did not handle a message in time.
-//   - 500: it crashed, perhaps on a binary message to the client.
-//
-// Like a HandshakeError, it holds no secrets.
-type PollError struct {
-	Method     string // GET for the response to a poll, POST for the response to messages
-	StatusCode int
-	Header     http.Header
-	Body       []byte // at most 1 KiB; empty if the response is one of Phoenix's own
-	Err        error  // what is wrong with the response, if the status does not say it
-}
-
-func (e *PollError) Error() string {
-	msg := fmt.Sprintf("phoenix: the server answered a %s of the long poll with status %d", e.Method, e.StatusCode)
-	if text := http.StatusText(e.StatusCode); text != "" {
-		msg += " " + text
-	}
-	if e.Err != nil {
-		msg += ": " + trimPrefix(e.Err)
-	}
-	return msg
-}
-
-// Unwrap returns the cause.
-func (e *PollError) Unwrap() error { return e.Err }
-
 // A DroppedError stands in a Subscription in place of N messages that were
 // dropped because the consumer was slow. The subscription goes on.
 type DroppedError struct {
@@ -371,6 +237,14 @@ func (e *connectionError) Error() string {
 func (e *connectionError) Is(target error) bool { return target == ErrConnectionLost }
 func (e *connectionError) Unwrap() error        { return e.cause }
 
+// Redacted implements transport.Redactor.
+func (e *connectionError) Redacted(_ func([]string) []string, clean func(error) error) error {
+	if cause := clean(e.cause); cause != e.cause { //nolint:errorlint // whether it is the very same
+		return &connectionError{cause}
+	}
+	return e
+}
+
 func connectionLost(cause error) error {
 	if cause == nil {
 		return ErrConnectionLost
@@ -379,29 +253,6 @@ func connectionLost(cause error) error {
 		return ce
 	}
 	return &connectionError{cause}
-}
-
-// A wrapped is an error with its cause, in which our prefix stands once. Its text
-// is built lazily: it is made under the lock, and the cause may be an error of
-// the user's.
-type wrapped struct {
-	head  error
-	join  string
-	cause error
-}
-
-func (e *wrapped) Error() string {
-	if e.cause == nil {
-		return e.head.Error() + e.join
-	}
-	return e.head.Error() + e.join + trimPrefix(e.cause)
-}
-
-func (e *wrapped) Unwrap() []error {
-	if e.cause == nil {
-		return []error{e.head}
-	}
-	return []error{e.head, e.cause}
 }
 
 // A stateError matches one of our sentinels, and says in words of its own what
@@ -431,22 +282,9 @@ func notJoined(cause error) error {
 	return &stateError{ErrNotJoined, "phoenix: channel not joined", cause}
 }
 
-// because returns one of our errors with its cause.
-func because(err, cause error) error {
-	if cause == nil {
-		return err
-	}
-	return &wrapped{err, ": ", cause}
-}
-
 // lastAttempt returns the error of a call that gave up, with its last failure.
 func lastAttempt(err, last error) error {
 	return &wrapped{err, "; the last attempt failed: ", last}
-}
-
-// about returns an error with what it is about in front of it.
-func about(what string, err error) error {
-	return &wrapped{errors.New("phoenix: " + what), ": ", err}
 }
 
 // A ctxError is the error of a ctx that ended a call. One that ran into its
@@ -477,26 +315,4 @@ func ctxErr(ctx context.Context) error { return ctxErrWhile(ctx, "") }
 
 func ctxErrWhile(ctx context.Context, during string) error {
 	return &ctxError{ctx.Err(), context.Cause(ctx), during}
-}
-
-// trimPrefix drops our prefix from an error that is quoted inside another.
-func trimPrefix(err error) string {
-	if err == nil {
-		return "unknown cause"
-	}
-	return strings.TrimPrefix(err.Error(), "phoenix: ")
-}
-
-// quoteShort quotes a string of the wire for a message, shortened so that a
-// hostile peer cannot flood a log.
-func quoteShort(s string) string {
-	const limit = 120
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "") + "…"
-	}
-	quoted := strconv.Quote(s)
-	if len(quoted) > maxForeign {
-		quoted = quoted[:maxForeign-len(`…"`)] + `…"` // it is all escapes
-	}
-	return quoted
 }

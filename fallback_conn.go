@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// closeCodeNormal is the close code of who leaves.
+const closeCodeNormal = 1000
+
 // quietTime is how long nothing must have been sent or received, and no reply
 // awaited, before a secondary connection is ended for the sake of the primary
 // transport.
@@ -21,9 +24,30 @@ const minLookout = 5 * time.Second
 // which would not tell that it cannot.
 type forwarder struct{ Conn }
 
-func (c forwarder) NeedsHeartbeat() bool     { return needsHeartbeat(c.Conn) }
-func (c forwarder) MaxBatch() int            { return maxBatch(c.Conn) }
-func (c forwarder) CheckFrame(f Frame) error { return checkFrame(c.Conn, f) }
+func (c forwarder) NeedsHeartbeat() bool {
+	h, ok := c.Conn.(Heartbeater)
+	return !ok || h.NeedsHeartbeat()
+}
+
+func (c forwarder) MaxBatch() int {
+	if l, ok := c.Conn.(BatchLimiter); ok {
+		return l.MaxBatch()
+	}
+	return 0
+}
+
+func (c forwarder) CheckFrame(f Frame) error {
+	if checker, ok := c.Conn.(FrameChecker); ok {
+		return checker.CheckFrame(f)
+	}
+	return nil
+}
+
+func (c forwarder) Rest() {
+	if r, ok := c.Conn.(Rester); ok {
+		r.Rest()
+	}
+}
 
 // A primaryConn tells its fallback how long it lasted.
 type primaryConn struct {
@@ -87,11 +111,11 @@ type secondaryConn struct {
 	cancel context.CancelFunc // ends the lookout
 }
 
-func (f *fallback) secondaryConn(c Conn, req *DialRequest, retry time.Time) Conn {
+func (f *fallback) secondaryConn(dialCtx context.Context, c Conn, req *DialRequest, retry time.Time) Conn {
 	ctx, cancel := context.WithCancel(context.Background())
 	sc := &secondaryConn{forwarder: forwarder{c}, f: f, idle: req.Idle, opened: time.Now(), cancel: cancel}
 	mine := req.clone() // the caller may change its own when Dial has returned
-	req.crew.startUser(func() { sc.lookOut(ctx, mine, retry) })
+	crewOf(dialCtx).startUser(func() { sc.lookOut(ctx, mine, retry) })
 	if soft, ok := c.(SoftWriter); ok {
 		return &softSecondaryConn{sc, soft}
 	}
@@ -156,7 +180,7 @@ func (c *secondaryConn) lookOut(ctx context.Context, req *DialRequest, retry tim
 		}
 		p, err := c.f.dialPrimary(ctx, req.clone())
 		if err == nil {
-			_ = p.Close(ctx, closeNormal, "") // it has shown what it had to
+			_ = p.Close(ctx, closeCodeNormal, "") // it has shown what it had to
 			break
 		}
 		if ctx.Err() != nil {
@@ -173,7 +197,7 @@ func (c *secondaryConn) lookOut(ctx context.Context, req *DialRequest, retry tim
 		}
 	}
 	c.over.Store(true)
-	_ = c.Conn.Close(ctx, closeNormal, "") // ReadFrame and WriteFrames tell the socket
+	_ = c.Conn.Close(ctx, closeCodeNormal, "") // ReadFrame and WriteFrames tell the socket
 }
 
 // untilQuiet returns how long nothing must happen on the connection for it to be

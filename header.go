@@ -49,10 +49,11 @@ func checkHeader(field string, h http.Header) (http.Header, error) {
 		}
 		clean[name] = append(clean[name], values...)
 	}
-	_, subprotocols := splitSubprotocols(clean)
-	for _, name := range subprotocols {
-		if !isToken(name) {
-			return bad(headerSubprotocol + " needs names with commas between them")
+	for _, value := range clean["Sec-Websocket-Protocol"] {
+		for name := range strings.SplitSeq(value, ",") {
+			if !isToken(strings.TrimSpace(name)) {
+				return bad("Sec-Websocket-Protocol needs names with commas between them")
+			}
 		}
 	}
 	if host, ok := clean["Host"]; ok && (len(host) != 1 || !isHost(host[0])) {
@@ -76,35 +77,6 @@ func isToken(s string) bool {
 func isHost(s string) bool {
 	u, err := url.Parse("//" + s)
 	return err == nil && s != "" && u.Host == s && u.Hostname() != ""
-}
-
-// splitHost takes the Host header out of a header: net/http wants it elsewhere.
-func splitHost(h http.Header) (rest http.Header, host string) {
-	host = h.Get("Host")
-	if host != "" {
-		h = h.Clone()
-		h.Del("Host")
-	}
-	return h, host
-}
-
-// headerSubprotocol has the subprotocols that a WebSocket offers. The auth token
-// travels among them.
-const headerSubprotocol = "Sec-Websocket-Protocol"
-
-// splitSubprotocols takes the subprotocols out of a header: the WebSocket library
-// wants them elsewhere, to check what the server selects.
-func splitSubprotocols(h http.Header) (rest http.Header, subprotocols []string) {
-	values := h.Values(headerSubprotocol)
-	if len(values) == 0 {
-		return h, nil
-	}
-	for name := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		subprotocols = append(subprotocols, strings.TrimSpace(name))
-	}
-	h = h.Clone()
-	h.Del(headerSubprotocol)
-	return h, subprotocols
 }
 
 // checkParams refuses params that the server would not understand, or that

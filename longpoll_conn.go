@@ -223,7 +223,7 @@ func (c *pollConn) endPoll(err error) error {
 	c.dropPoll()
 	lost := &PollError{Method: http.MethodGet, StatusCode: c.body.status, Header: resp.Header}
 	switch {
-	case errors.Is(err, ErrMessageTooBig):
+	case errors.Is(err, transportTooBig):
 		return err
 	case c.body.unfit(err):
 		lost.StatusCode, lost.Body, lost.Err = http.StatusOK, c.body.head(), err

@@ -27,7 +27,7 @@ func (b *pollBody) short(limit int) (string, error) {
 func (b *pollBody) text(dst []byte, limit int64) ([]byte, error) {
 	err := b.string(func(part []byte) error {
 		if limit >= 0 && int64(len(dst))+int64(len(part)) > limit {
-			return fmt.Errorf("%w: received more than %d bytes (MaxMessageSize)", ErrMessageTooBig, limit)
+			return fmt.Errorf("%w: received more than %d bytes (MaxMessageSize)", transportTooBig, limit)
 		}
 		dst = append(dst, part...)
 		return nil

@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// eventJoin is the event of a join.
+const eventJoin = "phx_join"
+
 const (
 	// maxPostLines is how many lines of a POST the server looks at; it drops the
 	// others without a word.
@@ -40,7 +43,7 @@ func (c *pollConn) CheckFrame(f Frame) error {
 	case size == 0:
 		return errEmptyFrame
 	case size > maxPostBody:
-		return fmt.Errorf("%w: %d bytes, and a server takes %d by long poll", ErrMessageTooBig, size, maxPostBody)
+		return fmt.Errorf("%w: %d bytes, and a server takes %d by long poll", transportTooBig, size, maxPostBody)
 	}
 	return nil
 }
@@ -122,7 +125,7 @@ func isLine(data []byte) bool {
 func (c *pollConn) send(batch []byte, contentType string) (left bool, err error) {
 	r := c.newRequest(c.ctx, http.MethodPost)
 	defer r.end()
-	r.joins, r.done = bytes.Contains(batch, []byte(EventJoin)), make(chan struct{})
+	r.joins, r.done = bytes.Contains(batch, []byte(eventJoin)), make(chan struct{})
 	if !c.startPost(r) {
 		return false, errPollClosed
 	}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,10 +70,10 @@ func (c *pollConn) newRequest(ctx context.Context, method string) *pollRequest {
 func (r *pollRequest) overdue() {
 	r.mu.Lock()
 	now := time.Now()
-	stopped := now.Sub(r.due) >= stopTime
+	stopped := now.Sub(r.due) >= durationStop
 	if stopped && r.timer != nil {
-		r.due = now.Add(graceTime)
-		r.timer.Reset(graceTime)
+		r.due = now.Add(durationGrace)
+		r.timer.Reset(durationGrace)
 	}
 	r.mu.Unlock()
 	if !stopped {
@@ -299,8 +298,7 @@ func (c *pollConn) secrets() *secrets {
 	if s == nil {
 		return nil
 	}
-	all := &secrets{shown: s.shown, values: slices.Clone(s.values)}
-	all.add(c.token)
+	all := s.with(c.token)
 	if u, err := url.Parse(c.url); err == nil && c.url != "" {
 		all.add(u.RawQuery)
 		if c.client.Jar != nil {

@@ -228,12 +228,12 @@ func (o *SocketOptions) resolve() (*settings, error) {
 	if set.Unmarshal == nil {
 		set.codec.unmarshal = json.Unmarshal
 	}
-	set.Timeout = orDuration(set.Timeout, defaultTimeout)
-	if set.HeartbeatInterval = orDuration(set.HeartbeatInterval, defaultHeartbeatInterval); set.HeartbeatInterval > 0 {
+	set.Timeout = durationOrDefault(set.Timeout, defaultTimeout)
+	if set.HeartbeatInterval = durationOrDefault(set.HeartbeatInterval, defaultHeartbeatInterval); set.HeartbeatInterval > 0 {
 		set.HeartbeatInterval = max(set.HeartbeatInterval, minHeartbeatInterval)
 	}
-	set.HeartbeatTimeout = orDuration(set.HeartbeatTimeout, defaultHeartbeatTimeout)
-	set.WriteTimeout = orDuration(set.WriteTimeout, defaultWriteTimeout)
+	set.HeartbeatTimeout = durationOrDefault(set.HeartbeatTimeout, defaultHeartbeatTimeout)
+	set.WriteTimeout = durationOrDefault(set.WriteTimeout, defaultWriteTimeout)
 	set.MaxMessageSize = orNumber(set.MaxMessageSize, defaultMaxMessageSize)
 	set.MaxQueue = orNumber(set.MaxQueue, defaultMaxQueue)
 	if set.Serializer == nil {
@@ -287,25 +287,6 @@ func (set *settings) check() error {
 		return &InputError{Field: "SocketOptions.Serializer", Reason: "its Version is empty; the server would take that for protocol 1.0.0"}
 	}
 	return nil
-}
-
-// orDuration defaults d; the result is never negative, and 0 means off.
-func orDuration(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return max(d, 0)
-}
-
-// orForever defaults d; negative is the longest duration there is.
-func orForever(d, def time.Duration) time.Duration {
-	switch {
-	case d == 0:
-		return def
-	case d < 0:
-		return math.MaxInt64
-	}
-	return d
 }
 
 // orNumber defaults n; negative stays, and means no limit.

@@ -3,14 +3,8 @@ package phoenix
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"io"
-	"net"
-	"net/http"
 	"net/http/httptrace"
-	"net/url"
 	"sync/atomic"
-	"time"
 )
 
 // A progress says what an attempt to connect is at, for the error that ends it. A
@@ -18,6 +12,9 @@ import (
 type progress struct {
 	step  atomic.Pointer[string]
 	await atomic.Pointer[string] // what is waited for once the request is out
+
+	crew *crew               // of the socket
+	told func(told *secrets) // notes what the server is told
 }
 
 type progressKey struct{}
@@ -71,110 +68,56 @@ func (p *progress) String() string {
 	return ""
 }
 
-// timedOut is ErrTimeout with what was under way, and with the cause if that
-// tells more.
-func timedOut(after time.Duration, during string, cause error) error {
-	text := ""
-	if after > 0 {
-		text = " after " + after.String()
-	}
-	if during != "" {
-		text += " while " + during
-	}
-	told := errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, context.Canceled) ||
-		errors.Is(cause, net.ErrClosed) // the network was cut because of it
-	if cause == nil || told && !errors.As(cause, new(*fallbackError)) {
-		return &wrapped{head: ErrTimeout, join: text}
-	}
-	return &wrapped{head: ErrTimeout, join: text + ": ", cause: cause}
-}
-
-// dialFailed says where an attempt failed that got no answer, and in what phase.
-func dialFailed(ctx context.Context, u *url.URL, err error) error {
-	what := "cannot connect to " + displayURL(u)
-	if p := progressOf(ctx).String(); p != "" && !errors.As(err, new(*net.OpError)) {
-		what += " (" + p + ")"
-	}
-	return about(what, err)
-}
-
-// maxErrorBody is how much of the body of an answer is kept for an error, in
-// bytes. A little more is read, so that no secret is cut in two.
-const (
-	maxErrorBody   = 1 << 10
-	errorBodySlack = 8 << 10
-)
-
-// readErrorBody returns what there is of a body, for the reader of an error.
-func readErrorBody(body io.Reader) []byte {
-	data, _ := io.ReadAll(io.LimitReader(body, maxErrorBody+errorBodySlack)) // what came is better than nothing
-	return data
-}
-
-// refusedBy returns the error of an answer that refuses the connection.
-func refusedBy(resp *http.Response, asked *url.URL) *HandshakeError {
-	if resp.Request != nil && resp.Request.URL != nil {
-		asked = resp.Request.URL // which a redirect has changed
-	}
-	return &HandshakeError{URL: displayURL(asked), StatusCode: resp.StatusCode, Header: resp.Header}
-}
-
-// refusedByProxy returns the error of a proxy's answer to CONNECT.
-func refusedByProxy(proxy *url.URL, connect *http.Request, resp *http.Response) error {
-	if resp.StatusCode == http.StatusOK {
-		return nil
-	}
-	s := &secrets{}
-	if proxy != nil {
-		s.addUser(proxy.User)
-	}
-	for _, values := range connect.Header {
-		for _, v := range values {
-			s.addHeader(v)
-		}
-	}
-	he := &HandshakeError{URL: connect.Host, StatusCode: resp.StatusCode, Header: resp.Header}
-	if proxy != nil {
-		he.Proxy = proxy.Host
-	}
-	return s.clean(he)
-}
-
-// tellProxyRefusals makes an error of ours of a proxy's refusal.
-func tellProxyRefusals(tr *http.Transport) {
-	next := tr.OnProxyConnectResponse
-	tr.OnProxyConnectResponse = func(ctx context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
-		if next != nil {
-			if err := next(ctx, proxy, req, resp); err != nil {
-				return err
-			}
-		}
-		return refusedByProxy(proxy, req, resp)
-	}
-}
-
-// asProxyRefusal finds a proxy's refusal in the error of a transport that is not
-// ours: net/http keeps nothing of it but its reason, as it came.
-func asProxyRefusal(client *http.Client, u *url.URL, err error) error {
-	if he := (*HandshakeError)(nil); errors.As(err, &he) {
-		return he
-	}
-	tr, ok := client.Transport.(*http.Transport)
-	if u.Scheme != "https" || errors.Unwrap(err) != nil || !ok || tr.Proxy == nil {
-		return nil //nolint:nilerr // it is no proxy's
-	}
-	proxy, perr := tr.Proxy(&http.Request{URL: u, Host: u.Host, Header: http.Header{}})
-	if perr != nil || proxy == nil {
-		return nil //nolint:nilerr // as above
-	}
-	for status := http.StatusBadRequest; status <= http.StatusNetworkAuthenticationRequired; status++ {
-		if text := http.StatusText(status); text != "" && text == err.Error() {
-			host := u.Host
-			if u.Port() == "" {
-				host = net.JoinHostPort(u.Hostname(), "443")
-			}
-			return &HandshakeError{URL: host, Proxy: proxy.Host, StatusCode: status}
-		}
+// crewOf returns the crew of the socket that dials with a ctx, or nil.
+func crewOf(ctx context.Context) *crew {
+	if p := progressOf(ctx); p != nil {
+		return p.crew
 	}
 	return nil
+}
+
+// tell takes note of what a server is told.
+func tell(ctx context.Context, told *secrets) {
+	if p := progressOf(ctx); p != nil && p.told != nil {
+		p.told(told)
+	}
+}
+
+// dialSoon calls dial, and returns soon after ctx is done even if that does not. It has
+// a goroutine of its own, which may outlive the attempt; what it returns too late
+// goes to late.
+func dialSoon[C any](ctx context.Context, dial func() (C, error), late func(C)) (C, error) {
+	type result struct {
+		c   C
+		err error
+	}
+	dialed, abandoned := make(chan result), make(chan struct{})
+	own := crewOf(ctx)
+	if own == nil { // somebody else's transport calls ours
+		own = &crew{}
+	}
+	own.startUser(func() {
+		res := result{err: errGoexit}
+		defer func() {
+			select {
+			case dialed <- res:
+			case <-abandoned:
+				if res.err == nil {
+					late(res.c)
+				}
+			}
+		}()
+		res.c, res.err = dial()
+	})
+	select { // Close ends ctx too
+	case res := <-dialed:
+		return res.c, res.err
+	case <-ctx.Done():
+	}
+	res, ok := atOnce(dialed)
+	if !ok {
+		close(abandoned)
+		return res.c, ctx.Err() // nothing
+	}
+	return res.c, res.err
 }

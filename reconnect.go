@@ -2,7 +2,6 @@ package phoenix
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"math/rand/v2"
 	"net/http"
@@ -98,7 +97,6 @@ func (s *Socket) startRun() {
 
 // errGoexit is what it takes for a hook, a logger or a transport to end the
 // goroutine that has called it.
-var errGoexit = errors.New("phoenix: code of the user's has called runtime.Goexit")
 
 // An outage is what a runner knows of the attempts since it was last connected.
 type outage struct {
@@ -340,27 +338,10 @@ func isPermanent(err error) bool {
 	return errors.As(err, &p)
 }
 
-// IsFinal reports whether a failure to connect is unlikely to go away: an HTTP
-// status below 500 other than 408, 425 and 429, a certificate that cannot be
-// verified, or an *InputError. Without SocketOptions.RetryIf, such a failure ends
-// a first Connect.
-func IsFinal(err error) bool {
-	if cert := (*tls.CertificateVerificationError)(nil); errors.As(err, &cert) {
-		return true
-	}
-	if ie := (*InputError)(nil); errors.As(err, &ie) {
-		return true
-	}
-	he := (*HandshakeError)(nil)
-	if !errors.As(err, &he) {
-		return false
-	}
-	switch he.StatusCode {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return false
-	}
-	return he.StatusCode < 500
-}
+// IsFinal reports whether a failure to connect will hardly change by itself: an
+// HTTP status below 500 other than 408, 425 and 429, a certificate that does not
+// verify, or an *InputError. Without [SocketOptions].RetryIf a first Connect ends with it.
+func IsFinal(err error) bool { return isFinalFailure(err) }
 
 // endRun ends the runner: because it was stopped, or, with giveUp, because the
 // attempts came to an end by themselves, and with them the hope of what waits to

@@ -5,10 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"html"
-	"log/slog"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,8 +33,6 @@ const (
 	maxEarlier = 32
 	// maxJoinSecrets bounds the params of a join in which secrets are looked for.
 	maxJoinSecrets = 64 << 10
-	// maxForeign is the length to which foreign text in an error is cut, in bytes.
-	maxForeign = 200
 )
 
 // A secrets is what a server was told and must not be repeated: auth token,
@@ -56,13 +52,13 @@ func isPublic(header string) bool {
 	return false
 }
 
-// secrets returns what the request tells a server.
-func (req *DialRequest) secrets() *secrets {
-	s := &secrets{shown: fold(displayURL(req.URL))}
-	s.add(req.AuthToken)
-	s.addQuery(req.URL.RawQuery)
-	s.addUser(req.URL.User)
-	for name, values := range req.Header {
+// secretsOf returns what a request tells a server. The client may be nil.
+func secretsOf(endpoint *url.URL, header http.Header, authToken string, client *http.Client) *secrets {
+	s := &secrets{shown: fold(displayURL(endpoint))}
+	s.add(authToken)
+	s.addQuery(endpoint.RawQuery)
+	s.addUser(endpoint.User)
+	for name, values := range header {
 		if isPublic(name) {
 			continue
 		}
@@ -70,37 +66,11 @@ func (req *DialRequest) secrets() *secrets {
 			s.addHeader(v)
 		}
 	}
-	if c := req.HTTPClient; c != nil {
-		s.addClient(c, req.URL)
+	if client != nil {
+		s.addClient(client, endpoint)
 	}
 	return s
 }
-
-// tells returns what a transport of ours tells a server, of which the socket takes
-// note: a transport of the user's may have added to the request.
-func (req *DialRequest) tells() *secrets {
-	told := req.secrets()
-	if req.tell != nil {
-		req.tell(told)
-	}
-	return told
-}
-
-// String returns the endpoint without its query and user. So do GoString and
-// LogValue: nothing that prints a DialRequest shows a secret.
-func (req DialRequest) String() string {
-	endpoint := ""
-	if req.URL != nil {
-		endpoint = shorten(printable(displayURL(req.URL)))
-	}
-	return "phoenix.DialRequest{" + endpoint + "}"
-}
-
-// GoString returns what String does.
-func (req DialRequest) GoString() string { return req.String() }
-
-// LogValue returns what String does.
-func (req DialRequest) LogValue() slog.Value { return slog.StringValue(req.String()) }
 
 // A secret is one value. The ways in which it may be repeated are made once, and
 // only when there is a text in which to look for them.
@@ -230,16 +200,18 @@ func (s *secrets) addClient(c *http.Client, endpoint *url.URL) {
 	}
 }
 
-// httpScheme returns the scheme with which net/http speaks to an endpoint.
-func httpScheme(scheme string) string {
-	switch scheme {
-	case "ws":
-		return "http"
-	case "wss":
-		return "https"
+// with returns s with more values.
+func (s *secrets) with(values ...string) *secrets {
+	if s == nil {
+		return nil
 	}
-	return scheme
+	all := &secrets{shown: s.shown, values: slices.Clone(s.values)}
+	all.add(values...)
+	return all
 }
+
+// addsTo reports whether s knows something that earlier does not.
+func (s *secrets) addsTo(earlier *secrets) bool { return len(s.values) > 0 && !earlier.hasAll(s) }
 
 // since returns s with what earlier attempts told the server, who may remember.
 func (s *secrets) since(earlier *secrets) *secrets {
@@ -294,59 +266,4 @@ func fold(s string) string {
 		}
 	}
 	return string(b)
-}
-
-// foreignURL finds URLs in the text of a library.
-var foreignURL = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]+`)
-
-// tame makes foreign text fit for an error: without secrets, without the users
-// and queries of URLs, without control characters, and of at most 200 bytes.
-func (s *secrets) tame(text string) string {
-	text = foreignURL.ReplaceAllStringFunc(s.redact(text), bareURL)
-	return shorten(printable(text))
-}
-
-// bareURL returns a URL without its user and query.
-func bareURL(raw string) string {
-	raw, _, _ = strings.Cut(raw, "#")
-	raw, _, hasQuery := strings.Cut(raw, "?")
-	scheme, rest, _ := strings.Cut(raw, "://")
-	host, path, hasPath := strings.Cut(rest, "/")
-	if _, bare, ok := strings.Cut(host, "@"); ok {
-		host = bare[strings.LastIndex(bare, "@")+1:]
-	}
-	raw = scheme + "://" + host
-	if hasPath {
-		raw += "/" + path
-	}
-	if hasQuery {
-		raw += "?" + redacted
-	}
-	return raw
-}
-
-// printable escapes what a terminal or a log would not print as it is.
-func printable(text string) string {
-	var out strings.Builder
-	for i, r := range text {
-		switch {
-		case r == '\uFFFD' && text[i] != "\uFFFD"[0]: // a byte that is no UTF-8
-			out.WriteString(`\x` + hex.EncodeToString([]byte{text[i]}))
-		case strconv.IsPrint(r):
-			out.WriteRune(r)
-		default:
-			out.WriteString(inQuotes(strconv.QuoteRune(r)))
-		}
-	}
-	return out.String()
-}
-
-// shorten cuts the middle out of a long text.
-func shorten(text string) string {
-	const mark, tail = "…", 60
-	if len(text) <= maxForeign {
-		return text
-	}
-	head := strings.ToValidUTF8(text[:maxForeign-tail-len(mark)], "")
-	return head + mark + strings.ToValidUTF8(text[len(text)-tail:], "")
 }

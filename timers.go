@@ -54,15 +54,9 @@ type timers struct {
 	until  time.Duration // of the present grace
 }
 
-const (
-	// stopTime is how late the timer fires if the process did not run for a
-	// while: it was stopped (SIGSTOP), its machine was, or starved.
-	stopTime = 20 * time.Millisecond
-	// graceTime and maxGraces are how long what was received meanwhile has to be
-	// read, before anything counts as too late.
-	graceTime = 100 * time.Millisecond
-	maxGraces = 10
-)
+// maxGraces is how often what was received while the process was stopped gets a
+// grace to be read, before anything counts as too late.
+const maxGraces = 10
 
 // stopped reports whether deadlines have to wait, because the process did not run
 // when they passed: what they wait for may be there, but nobody has read it. They
@@ -71,7 +65,7 @@ const (
 // every timer is late, nothing would ever be too late.
 func (t *timers) stopped(now time.Duration, framesIn uint64) bool {
 	frames := uint32(framesIn) //nolint:gosec // the low bits
-	late := now-t.armed >= stopTime
+	late := now-t.armed >= durationStop
 	switch {
 	case t.graces == 0 && late:
 		t.graces = 1
@@ -81,7 +75,7 @@ func (t *timers) stopped(now time.Duration, framesIn uint64) bool {
 		t.graces = 0
 		return false
 	}
-	t.until, t.heard = deadlineAfter(now, graceTime), frames
+	t.until, t.heard = deadlineAfter(now, durationGrace), frames
 	return true
 }
 

@@ -124,7 +124,7 @@ func TestARequestOfALongPollHasTimeToBeReadAfterAStop(t *testing.T) {
 			<-r.ctx.Done()
 			want := 20 * time.Second
 			if stopped > 0 {
-				want += graceTime
+				want += durationGrace
 			}
 			if took := time.Since(start); took != want {
 				t.Errorf("stopped for %v, the request ends after %v, want %v", stopped, took, want)

@@ -46,9 +46,35 @@ type DialRequest struct {
 	Idle func() bool
 	// Logger is that of the options, or nil.
 	Logger *slog.Logger
+}
 
-	crew *crew          // the socket's, or nil
-	tell func(*secrets) // notes what the server is told, or nil
+// String returns the endpoint without its query and user. So do GoString and
+// LogValue: nothing that prints a DialRequest shows a secret.
+func (req DialRequest) String() string {
+	endpoint := ""
+	if req.URL != nil {
+		endpoint = shorten(printable(displayURL(req.URL)))
+	}
+	return "phoenix.DialRequest{" + endpoint + "}"
+}
+
+// GoString returns what String does.
+func (req DialRequest) GoString() string { return req.String() }
+
+// LogValue returns what String does.
+func (req DialRequest) LogValue() slog.Value { return slog.StringValue(req.String()) }
+
+// secrets returns what the request tells a server.
+func (req *DialRequest) secrets() *secrets {
+	return secretsOf(req.URL, req.Header, req.AuthToken, req.HTTPClient)
+}
+
+// tells returns that too, and lets the socket that dials with ctx take note of it: a
+// Transport of the user's may have added to the request.
+func (req *DialRequest) tells(ctx context.Context) *secrets {
+	told := req.secrets()
+	tell(ctx, told)
+	return told
 }
 
 // log logs a record if there is a logger.
@@ -61,7 +87,7 @@ func (req *DialRequest) log(level slog.Level, msg string, attrs ...slog.Attr) {
 // A Conn carries frames. The socket calls ReadFrame from one goroutine,
 // WriteFrames from one goroutine at a time, and Close from any goroutine.
 //
-// A Conn may implement optional interfaces: [SoftWriter], [BatchLimiter],
+// A Conn may implement optional interfaces: [SoftWriter], [BatchLimiter], [Rester],
 // [Heartbeater] and [FrameChecker]. The socket asks only the Conn that Dial
 // returns, never a Conn inside it. So a Conn that wraps another one by embedding
 // the interface Conn sees every frame and has none of the optional methods. It
@@ -127,23 +153,11 @@ type FrameChecker interface {
 	CheckFrame(f Frame) error
 }
 
-func needsHeartbeat(c Conn) bool {
-	h, ok := c.(Heartbeater)
-	return !ok || h.NeedsHeartbeat()
+// A Rester is a [Conn] that can give memory back. Rest is called when nothing is in
+// flight and nothing is written, perhaps at the same time as ReadFrame and Close.
+type Rester interface {
+	Rest()
 }
 
-func maxBatch(c Conn) int {
-	if l, ok := c.(BatchLimiter); ok {
-		if n := l.MaxBatch(); n > 0 {
-			return min(n, batchCalls)
-		}
-	}
-	return batchCalls
-}
-
-func checkFrame(c Conn, f Frame) error {
-	if checker, ok := c.(FrameChecker); ok {
-		return checker.CheckFrame(f)
-	}
-	return nil
-}
+// keepBuffer is the size up to which a buffer is kept for the next message.
+const keepBuffer = 64 << 10

@@ -71,7 +71,7 @@ func Fallback(primary, secondary Transport, opts *FallbackOptions) Transport {
 	}
 	return &fallback{
 		primary: primary, secondary: secondary,
-		threshold: orForever(opts.Threshold, defaultThreshold), memory: orForever(opts.Memory, defaultMemory),
+		threshold: durationOrForever(opts.Threshold, defaultThreshold), memory: durationOrForever(opts.Memory, defaultMemory),
 	}
 }
 
@@ -104,7 +104,7 @@ func (f *fallback) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 		if failed != nil { // if both fail, the socket logs it
 			req.log(slog.LevelWarn, "using the secondary transport", slog.Any("err", req.secrets().clean(failed)))
 		}
-		return f.secondaryConn(c, req, f.remember()), nil
+		return f.secondaryConn(ctx, c, req, f.remember()), nil
 	}
 	f.forget()
 	if avoided && ctx.Err() == nil {
@@ -119,9 +119,9 @@ func (f *fallback) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 
 // dialPrimary opens a primary connection on which frames get through.
 func (f *fallback) dialPrimary(ctx context.Context, req *DialRequest) (Conn, error) {
-	bound, cancel := context.WithTimeoutCause(ctx, f.bound(ctx), ErrTimeout)
+	bound, cancel := context.WithTimeoutCause(ctx, f.bound(ctx), errsTimeout)
 	defer cancel()
-	c, err := req.dialSoon(bound, func() (Conn, error) {
+	c, err := dialSoon(bound, func() (Conn, error) {
 		c, err := f.primary.Dial(bound, req)
 		if err != nil {
 			return nil, err
@@ -136,7 +136,7 @@ func (f *fallback) dialPrimary(ctx context.Context, req *DialRequest) (Conn, err
 			return nil, err
 		}
 		return c, nil
-	})
+	}, func(c Conn) { _ = c.Close(context.Background(), 0, "") }) // it comes too late
 	if err != nil {
 		return nil, f.withinBound(ctx, bound, err)
 	}
@@ -203,7 +203,7 @@ func (f *fallback) broke(opened time.Time, err error) {
 	now := time.Now()
 	ce := (*CloseError)(nil)
 	// The server's own doing, or ours. The error may be a user's: not under lock.
-	innocent := errors.As(err, &ce) || errors.Is(err, ErrMessageTooBig)
+	innocent := errors.As(err, &ce) || errors.Is(err, transportTooBig)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
@@ -236,7 +236,7 @@ func bothFailed(primary, secondary error) error {
 		return secondary
 	}
 	e := &fallbackError{primary: primary, secondary: secondary}
-	switch p, s := IsFinal(primary), IsFinal(secondary); {
+	switch p, s := isFinalFailure(primary), isFinalFailure(secondary); {
 	case p && s:
 		e.causes = []error{secondary, primary}
 	case p:
@@ -253,6 +253,14 @@ func (e *fallbackError) Error() string {
 	return "phoenix: " + trimPrefix(e.primary) + "; and over the secondary transport: " + trimPrefix(e.secondary)
 }
 func (e *fallbackError) Unwrap() []error { return e.causes }
+
+// Several says that an error has more than one reason.
+func (e *fallbackError) Several() {}
+
+// Redacted implements [Redactor].
+func (e *fallbackError) Redacted(_ func([]string) []string, clean func(error) error) error {
+	return bothFailed(clean(e.primary), clean(e.secondary))
+}
 
 func (req *DialRequest) clone() *DialRequest {
 	r := *req

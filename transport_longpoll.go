@@ -38,7 +38,7 @@ const defaultPollTimeout = 20 * time.Second
 // server no longer knows the session, the connection is lost (*[PollError]): the
 // socket reconnects and the channels rejoin, as with WebSocket.
 //
-// A frame of more than 7,900,000 bytes fails with ErrMessageTooBig, because the
+// A frame of more than 7,900,000 bytes fails with transportTooBig, because the
 // server does not read more. A binary message of the server arrives if all its
 // bytes are UTF-8. On others Phoenix fails with status 500, which ends the
 // session.
@@ -57,7 +57,7 @@ func LongPoll(opts *LongPollOptions) Transport {
 		if opts.Path != "" {
 			t.path = "/" + strings.Trim(opts.Path, "/")
 		}
-		t.timeout = orDuration(opts.Timeout, defaultPollTimeout)
+		t.timeout = durationOrDefault(opts.Timeout, defaultPollTimeout)
 	}
 	return t
 }
@@ -85,7 +85,7 @@ func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	}
 	progressOf(ctx).awaits("waiting for the server to open a long-poll session")
 	header, host := splitHost(req.Header)
-	c := &pollConn{crew: req.crew, timeout: t.timeout, header: header, host: host, authToken: req.AuthToken, told: req.tells()}
+	c := &pollConn{crew: crewOf(ctx), timeout: t.timeout, header: header, host: host, authToken: req.AuthToken, told: req.tells(ctx)}
 	c.body.limit = req.MaxMessageSize
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	var err error

@@ -77,11 +77,6 @@ type webSocket struct {
 	compressFrom int
 }
 
-// authTokenPrefix marks the subprotocol that carries the auth token. In spite
-// of its name the server decodes standard base64 without padding
-// (lib/phoenix/transports/websocket.ex).
-const authTokenPrefix = "base64url.bearer.phx." //nolint:gosec // no credential, but what marks one
-
 func (t webSocket) check() error {
 	if t.compression < CompressionOff || t.compression > CompressionNoContextTakeover {
 		return &InputError{Field: "WebSocketOptions.Compression", Reason: fmt.Sprintf("%d is no CompressionMode", t.compression)}

@@ -82,7 +82,7 @@ func (c *wsConn) readError(err error) error {
 		return &CloseError{Code: int(ce.Code), Reason: ce.Reason}
 	}
 	if errors.Is(err, websocket.ErrMessageTooBig) {
-		return fmt.Errorf("%w: received more than %d bytes (MaxMessageSize)", ErrMessageTooBig, c.limit)
+		return fmt.Errorf("%w: received more than %d bytes (MaxMessageSize)", transportTooBig, c.limit)
 	}
 	if errors.Is(err, errStreamEnded) || errors.Is(err, io.EOF) {
 		return fmt.Errorf("connection ended without a close frame: %w", io.ErrUnexpectedEOF)
@@ -169,8 +169,8 @@ func (c *wsConn) writeEach(frames []Frame, deadline time.Time) (int, error) {
 	return len(frames), nil
 }
 
-// rest gives the writer's memory back. Nobody writes.
-func (c *wsConn) rest() {
+// Rest gives the writer's memory back. Nobody writes.
+func (c *wsConn) Rest() {
 	c.starts = nil
 	if c.cork != nil {
 		c.cork.rest()

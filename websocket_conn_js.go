@@ -171,7 +171,7 @@ func (c *jsConn) frame(data js.Value) (f Frame, err error) {
 		}
 		size = data.Get("byteLength").Int()
 		if c.limit >= 0 && int64(size) > c.limit {
-			err = fmt.Errorf("%w: received more than %d bytes (MaxMessageSize)", ErrMessageTooBig, c.limit)
+			err = fmt.Errorf("%w: received more than %d bytes (MaxMessageSize)", transportTooBig, c.limit)
 			return
 		}
 		if cap(c.buf) > keepBuffer {

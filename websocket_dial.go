@@ -40,9 +40,9 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
-	req.tells()
+	req.tells(ctx)
 	header, host := splitHost(req.Header)
-	d := &wsDialer{ctx: ctx, crew: req.crew}
+	d := &wsDialer{ctx: ctx, crew: crewOf(ctx)}
 	client, closeIdle := d.client(req.HTTPClient)
 	defer closeIdle()
 	// What is under way may be deaf to ctx, as a TLS handshake of net/http's is.
@@ -251,8 +251,7 @@ type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error
 func (d *wsDialer) dial(next dialFunc) dialFunc {
 	return func(_ context.Context, network, addr string) (net.Conn, error) {
 		if d.crew != nil { // net/http does not wait for a dial that does not heed its ctx
-			d.crew.add(&d.crew.users, 1)
-			defer d.crew.add(&d.crew.users, -1)
+			defer d.crew.track()()
 		}
 		c, err := next(d.ctx, network, addr)
 		if err != nil {

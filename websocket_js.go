@@ -23,7 +23,7 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	if err := cmp.Or(t.check(), checkForBrowser(req)); err != nil {
 		return nil, err
 	}
-	told := req.tells()
+	told := req.tells(ctx)
 	u := *endpointURL(req.URL, t.path, longPollPath)
 	u.Scheme = strings.Replace(u.Scheme, "http", "ws", 1) // older browsers know no other
 	progressOf(ctx).at("waiting for the WebSocket to open")

@@ -14,8 +14,8 @@ const (
 	batchBytes = 64 << 10
 	batchCalls = 1024
 
-	// keepBuffer is the largest buffer that is kept while nothing happens.
-	keepBuffer = 64 << 10
+	// keepBatch is the largest buffer that is kept while nothing happens.
+	keepBatch = 64 << 10
 )
 
 // wakeWriter starts a drainer if there is something to write and nobody writes.
@@ -358,7 +358,7 @@ func (conn *connection) release() {
 
 // clear forgets a batch, and keeps its memory for the next one, unless it is much.
 func (conn *connection) clear() {
-	if cap(conn.buf) > keepBuffer {
+	if cap(conn.buf) > keepBatch {
 		conn.buf, conn.batch, conn.frames = nil, nil, nil
 		return
 	}
