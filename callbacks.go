@@ -152,7 +152,7 @@ func (c *Channel) step() bool {
 		return false
 	}
 	info := CallbackInfo{Topic: c.topic, Queued: waiting}
-	call := func() { c.opts.OnMissed(missing) }
+	call := func() { c.opts.OnMissed(missedError(missing)) }
 	if missing == nil {
 		info.Event = next.msg.Event
 		call = func() { next.handler.fn(next.msg) }

@@ -47,9 +47,9 @@ func (w *watcher[T]) next(ctx context.Context) (ev T, ok bool) {
 	for {
 		w.socket.mu.Lock()
 		ev, missing, ok := w.queue.pop()
-		if dropped, _ := missing.(*DroppedError); dropped != nil { //nolint:errorlint // it is one of ours, never wrapped
+		if dropped, _ := missing.(droppedItems); dropped > 0 { //nolint:errorlint // it is one of ours, never wrapped
 			ev, _, ok = w.queue.pop() // the one for which others were dropped
-			w.missed(&ev, dropped.N)
+			w.missed(&ev, int(dropped))
 		}
 		ended := w.ended
 		if ended {

@@ -150,7 +150,7 @@ func TestPollBodyHasALimitForMessages(t *testing.T) {
 	for size, want := range map[int]bool{9: true, 10: true, 11: false, 100_000: false} {
 		body := `{"status":200,"messages":["` + strings.Repeat(`\u0041`, size) + `"]}`
 		got := readBody([]byte(body), 10, 1<<20)
-		if ok := got.err == nil; ok != want || !want && !errors.Is(got.err, ErrMessageTooBig) {
+		if ok := got.err == nil; ok != want || !want && !errors.Is(got.err, transportTooBig) {
 			t.Errorf("a message of %d bytes: %v", size, got.err)
 		}
 	}
@@ -215,7 +215,7 @@ func FuzzPollBody(f *testing.F) {
 		}
 		want, fits := referenceBody(data)
 		switch {
-		case errors.Is(got.err, ErrMessageTooBig):
+		case errors.Is(got.err, transportTooBig):
 			if limit < 0 || json.Valid(data) && !slices.ContainsFunc(want.messages, func(m string) bool { return int64(len(m)) > limit }) {
 				t.Fatalf("no message is larger than %d: %v", limit, got.err)
 			}

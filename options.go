@@ -300,3 +300,8 @@ func orNumber[N int | int64](n, def N) N {
 func cloneValues(v url.Values) url.Values {
 	return url.Values(http.Header(v).Clone())
 }
+
+// orLimits defaults the limits of a queue.
+func orLimits(count, bytes int) limits {
+	return limits{orNumber(count, defaultLimit), orNumber(bytes, defaultLimitBytes)}
+}

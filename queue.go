@@ -1,5 +1,7 @@
 package phoenix
 
+import "strconv"
+
 // A queue holds values in the order in which they came, within limits, and in
 // their place the marks of values that are missing. Its owner guards it.
 type queue[T any] struct {
@@ -17,6 +19,11 @@ type limits struct {
 	bytes int
 }
 
+// A droppedItems stands in the place of as many values, which were dropped.
+type droppedItems int
+
+func (n droppedItems) Error() string { return strconv.Itoa(int(n)) + " dropped" }
+
 // A queued is a value, or a mark.
 type queued[T any] struct {
 	value T
@@ -33,11 +40,6 @@ type mark struct {
 }
 
 func (m *mark) empty() bool { return m.dropped == 0 && m.gap == nil }
-
-// orLimits defaults limits.
-func orLimits(count, bytes int) limits {
-	return limits{orNumber(count, defaultLimit), orNumber(bytes, defaultLimitBytes)}
-}
 
 // full reports whether a value of a size does not fit. Into a queue without
 // values it always fits.
@@ -100,8 +102,8 @@ func (q *queue[T]) join(m *mark, next mark) {
 	}
 }
 
-// pop takes the next value, or, in its place, the error that tells what is missing
-// there.
+// pop takes the next value, or, in its place, what is missing there: a droppedItems,
+// or the error of a gap.
 func (q *queue[T]) pop() (v T, missing error, ok bool) { //nolint:revive // the error is a value
 	if q.front.empty() {
 		next, ok := q.items.pop()
@@ -116,7 +118,7 @@ func (q *queue[T]) pop() (v T, missing error, ok bool) { //nolint:revive // the 
 	}
 	if n := q.front.dropped; n > 0 {
 		q.front.dropped = 0
-		return v, &DroppedError{N: n}, true
+		return v, droppedItems(n), true
 	}
 	missing = q.front.gap
 	q.bytes -= q.front.size
@@ -128,8 +130,8 @@ func (q *queue[T]) pop() (v T, missing error, ok bool) { //nolint:revive // the 
 func (q *queue[T]) unpop(v T, size int, missing error) {
 	if missing != nil {
 		m := mark{gap: missing, size: size}
-		if d, ok := missing.(*DroppedError); ok { //nolint:errorlint // it is one of ours, never wrapped
-			m = mark{dropped: d.N}
+		if n, ok := missing.(droppedItems); ok { //nolint:errorlint // it is one of ours, never wrapped
+			m = mark{dropped: int(n)}
 		}
 		q.bytes += m.size
 		q.join(&m, q.front)

@@ -76,6 +76,11 @@ func TestRingGivesTheMemoryOfABurstBack(t *testing.T) {
 	}
 }
 
+// A gapAt is a gap behind as many values.
+type gapAt int
+
+func (gapAt) Error() string { return "a gap" }
+
 // Whatever is queued, dropped, marked, taken and put back: each value comes out
 // once and in order, or is counted as dropped in its place, and a gap in between
 // is told.
@@ -85,23 +90,23 @@ func TestAQueueAccountsForEachValueInItsPlace(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		q := queue[int]{limit: limits{1 + rnd.IntN(5), 1 + rnd.IntN(50)}}
 		size := func(v int) int { return 1 + v%17 }
-		gap := func(v int) error { return &GapError{Reply: &Reply{}, Err: &DroppedError{N: v}} }
+		gap := func(v int) error { return gapAt(v) }
 		pushed, next, lastGap := 0, 0, -1
 		take := func() {
 			v, missing, ok := q.pop()
 			if ok && rnd.IntN(3) == 0 {
 				n := size(v)
-				if _, isGap := missing.(*GapError); isGap { //nolint:errorlint // made above
+				if _, isGap := missing.(gapAt); isGap { //nolint:errorlint // made above
 					n = 3
 				}
 				q.unpop(v, n, missing)
 				v, missing, ok = q.pop()
 			}
 			switch e := missing.(type) { //nolint:errorlint // made here
-			case *DroppedError:
-				next += e.N
-			case *GapError:
-				lastGap = e.Err.(*DroppedError).N //nolint:errorlint,forcetypeassert // made above
+			case droppedItems:
+				next += int(e)
+			case gapAt:
+				lastGap = int(e)
 			default:
 				if ok && v != next {
 					t.Fatalf("seed %d: took %d, want %d", seed, v, next)

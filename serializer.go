@@ -7,13 +7,6 @@ import (
 	"github.com/phxgo/phoenix/internal/wire"
 )
 
-// A Frame is one message of a transport. With WebSocket it is a text or binary
-// message.
-type Frame struct {
-	Data   []byte
-	Binary bool
-}
-
 // A Serializer turns messages into frames and frames into messages. The default
 // is [V2]. For each connection the socket makes one call of Encode and one of
 // Decode at a time. The two, and the calls for several connections, may run

@@ -162,7 +162,7 @@ func (sub *Subscription) Next(ctx context.Context) (*Message, error) {
 				sub.signal() // for the next one who waits
 			}
 			s.mu.Unlock()
-			return m, missing
+			return m, missedError(missing)
 		}
 		if sub.err != nil {
 			err := sub.err
@@ -190,6 +190,14 @@ func (sub *Subscription) Next(ctx context.Context) (*Message, error) {
 	}
 }
 
+// missedError returns what a user is told of messages that are missing in a queue.
+func missedError(missing error) error {
+	if n, ok := missing.(droppedItems); ok { //nolint:errorlint // it is one of ours, never wrapped
+		return &DroppedError{N: int(n)}
+	}
+	return missing
+}
+
 // untake puts back what Next returned last.
 func (sub *Subscription) untake(m *Message, missing error) {
 	sub.socket.mu.Lock()
@@ -203,6 +211,9 @@ func (sub *Subscription) untake(m *Message, missing error) {
 		size = m.size()
 	case isGap:
 		size = gap.Reply.size()
+	}
+	if d, ok := missing.(*DroppedError); ok { //nolint:errorlint // as above
+		missing = droppedItems(d.N)
 	}
 	sub.queue.unpop(m, size, missing)
 	sub.signal()

@@ -110,26 +110,3 @@ func TestAnEarlierDeadlineArmsTheTimerAnew(t *testing.T) {
 		}
 	})
 }
-
-func TestARequestOfALongPollHasTimeToBeReadAfterAStop(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := &pollConn{timeout: 20 * time.Second}
-		for _, stopped := range []time.Duration{0, time.Minute} {
-			start := time.Now()
-			r := c.newRequest(t.Context(), "GET")
-			r.mu.Lock()
-			r.due = r.due.Add(-stopped) // the timer fires that much too late
-			r.mu.Unlock()
-			<-r.ctx.Done()
-			want := 20 * time.Second
-			if stopped > 0 {
-				want += durationGrace
-			}
-			if took := time.Since(start); took != want {
-				t.Errorf("stopped for %v, the request ends after %v, want %v", stopped, took, want)
-			}
-			r.end()
-		}
-	})
-}

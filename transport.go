@@ -84,6 +84,13 @@ func (req *DialRequest) log(level slog.Level, msg string, attrs ...slog.Attr) {
 	}
 }
 
+// A Frame is one message of a transport. With WebSocket it is a text or binary
+// message.
+type Frame struct {
+	Data   []byte
+	Binary bool
+}
+
 // A Conn carries frames. The socket calls ReadFrame from one goroutine,
 // WriteFrames from one goroutine at a time, and Close from any goroutine.
 //
