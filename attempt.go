@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/phxgo/phoenix/internal/errs"
 )
 
 const (
@@ -180,7 +182,7 @@ func (a *attempt) asks() string {
 
 // askFailed adds to an error what it came from.
 func (a *attempt) askFailed(err error) error {
-	return about(a.asks()+" of channel "+quoteShort(a.channel.topic), err)
+	return errs.About(a.asks()+" of channel "+errs.QuoteShort(a.channel.topic), err)
 }
 
 // ask asks for the payload of the join, and traces it. It runs without the lock,
@@ -189,7 +191,7 @@ func (a *attempt) askFailed(err error) error {
 func (a *attempt) ask(ctx context.Context) {
 	s := a.channel.socket
 	// This is how it ends if code of the user's ends the goroutine, as t.FailNow does.
-	params, err, expired := []byte(nil), a.askFailed(errGoexit), false
+	params, err, expired := []byte(nil), a.askFailed(errs.ErrGoexit), false
 	defer func() {
 		s.lock()
 		defer s.unlock()
@@ -314,15 +316,15 @@ func (a *attempt) end(reply *Reply, why error) {
 	if j := a.call; j != nil {
 		var behind *call
 		if a.written() {
-			behind = j.at.after()
+			behind = j.at.After()
 			s.pending.remove(j)
 		}
 		ref := j.ref
-		j.at.unlink()
+		j.at.Unlink()
 		j.place = placeDone
 		if a.conn.broken == nil {
 			now := s.now()
-			for ; behind != nil; behind = behind.at.after() {
+			for ; behind != nil; behind = behind.at.After() {
 				behind.channel.attempt.startClock(now)
 			}
 			a.conn.beat.joinOver(ref, now)

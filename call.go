@@ -2,6 +2,10 @@ package phoenix
 
 import (
 	"time"
+
+	"github.com/phxgo/phoenix/transport"
+
+	"github.com/phxgo/phoenix/internal/queue"
 )
 
 type callKind uint8
@@ -40,9 +44,9 @@ type call struct {
 	sentAt  time.Duration // of callBeat and callPing
 	rtt     time.Duration // of callPing
 
-	at link[call] // where it waits, or is in flight
+	at queue.Link[call] // where it waits, or is in flight
 
-	expiring link[call] // in the order in which the socket's own timeout ends
+	expiring queue.Link[call] // in the order in which the socket's own timeout ends
 	expiry   time.Duration
 	deadline *deadline // of any other timeout
 
@@ -57,8 +61,8 @@ type call struct {
 }
 
 // queueLast and queueFirst put a call into a list, where it waits or is in flight.
-func (c *call) queueLast(l *list[call])  { l.push(&c.at, c, len(c.payload)) }
-func (c *call) queueFirst(l *list[call]) { l.pushFront(&c.at, c, len(c.payload)) }
+func (c *call) queueLast(l *queue.List[call])  { l.Push(&c.at, c, len(c.payload)) }
+func (c *call) queueFirst(l *queue.List[call]) { l.PushFront(&c.at, c, len(c.payload)) }
 
 const (
 	minPendingRing = 4
@@ -139,12 +143,12 @@ func (t *pendingTable) shrink() {
 // is held.
 func (s *Socket) rest(conn *connection) {
 	s.pending.shrink()
-	s.free = list[call]{}
+	s.free = queue.List[call]{}
 	if conn.busy {
 		return
 	}
 	conn.buf, conn.batch, conn.frames = nil, nil, nil
-	if c, ok := conn.c.(Rester); ok {
+	if c, ok := conn.c.(transport.Rester); ok {
 		c.Rest()
 	}
 }
@@ -154,7 +158,7 @@ const maxFreeCalls = 64
 
 // newCall returns a call with a done channel, used before if possible.
 func (s *Socket) newCall() *call {
-	if c := s.free.pop(); c != nil {
+	if c := s.free.Pop(); c != nil {
 		return c
 	}
 	return &call{done: make(chan struct{}, 1)}
@@ -165,7 +169,7 @@ func (s *Socket) newCall() *call {
 func (s *Socket) recycle(c *call) {
 	done := c.done
 	s.mu.Lock()
-	if s.free.n < maxFreeCalls {
+	if s.free.N < maxFreeCalls {
 		*c = call{done: done}
 		c.queueFirst(&s.free)
 	}

@@ -3,6 +3,8 @@ package phoenix
 import (
 	"math/rand/v2"
 	"testing"
+
+	"github.com/phxgo/phoenix/internal/queue"
 )
 
 func TestPendingTableFindsWhatWasPut(t *testing.T) {
@@ -140,8 +142,8 @@ func TestRecycledCallsAreClean(t *testing.T) {
 	for _, c := range calls {
 		s.recycle(c)
 	}
-	if s.free.n != maxFreeCalls {
-		t.Errorf("%d calls are kept, want %d", s.free.n, maxFreeCalls)
+	if s.free.N != maxFreeCalls {
+		t.Errorf("%d calls are kept, want %d", s.free.N, maxFreeCalls)
 	}
 	seen := map[*call]bool{}
 	for range 2 * maxFreeCalls {
@@ -150,12 +152,12 @@ func TestRecycledCallsAreClean(t *testing.T) {
 			t.Fatal("a call was given away twice")
 		}
 		seen[c] = true
-		if c.ref != 0 || c.event != "" || c.payload != nil || c.err != nil || c.at != (link[call]{}) || cap(c.done) != 1 || len(c.done) != 0 {
+		if c.ref != 0 || c.event != "" || c.payload != nil || c.err != nil || c.at != (queue.Link[call]{}) || cap(c.done) != 1 || len(c.done) != 0 {
 			t.Fatalf("newCall = %+v, want a clean one", c)
 		}
 	}
-	if s.free.n != 0 {
-		t.Errorf("free.n = %d, want 0", s.free.n)
+	if s.free.N != 0 {
+		t.Errorf("free.n = %d, want 0", s.free.N)
 	}
 }
 
@@ -176,7 +178,7 @@ func TestTheWriterGivesItsMemoryBackWhenNothingIsInFlight(t *testing.T) {
 	use()
 	conn.busy = true
 	s.rest(conn)
-	if s.free.n > 0 || s.pending.ring != nil {
+	if s.free.N > 0 || s.pending.ring != nil {
 		t.Error("finished calls are kept")
 	}
 	if conn.buf == nil || conn.batch == nil || conn.frames == nil || c.rests > 0 {

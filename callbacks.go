@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+
+	"github.com/phxgo/phoenix/internal/queue"
 )
 
 // callbacks are the functions given to On, and the calls of them that wait. A
@@ -11,7 +13,7 @@ import (
 // They are guarded by the socket's lock.
 type callbacks struct {
 	handlers []*handler
-	queue    queue[callback]
+	queue    queue.Queue[callback]
 	backlog  backlog
 	running  bool // the worker is there
 	dropping bool // a drop was logged, and the queue was not empty since
@@ -30,7 +32,7 @@ type callback struct {
 }
 
 func newCallbacks(opts *ChannelOptions) *callbacks {
-	return &callbacks{queue: queue[callback]{limit: orLimits(opts.CallbackLimit, opts.CallbackLimitBytes)}}
+	return &callbacks{queue: queue.Queue[callback]{Limit: orLimits(opts.CallbackLimit, opts.CallbackLimitBytes)}}
 }
 
 // On calls fn for each message of the event, until off is called. All functions
@@ -102,7 +104,7 @@ func (c *Channel) missed(gap *GapError) {
 		sub.putGap(gap)
 	}
 	if c.opts.OnMissed != nil {
-		c.callbacks.queue.gap(gap, gap.Reply.size())
+		c.callbacks.queue.Gap(gap, gap.Reply.size())
 		c.work()
 	}
 }
@@ -111,15 +113,15 @@ func (c *Channel) missed(gap *GapError) {
 // used.
 func (c *Channel) queueCallback(h *handler, m *Message) (kept bool) {
 	s, cb, size := c.socket, c.callbacks, m.size()
-	m, kept = cb.backlog.own(s, m, cb.queue.n)
-	if n := cb.queue.pushOver(callback{h, m}, size); n > 0 {
+	m, kept = cb.backlog.own(s, m, cb.queue.N)
+	if n := cb.queue.PushOver(callback{h, m}, size); n > 0 {
 		s.countDropped(c.topic, n)
 		if !cb.dropping {
 			cb.dropping = true
 			s.log(slog.LevelWarn, "callbacks too slow: messages dropped", slog.String("topic", c.topic))
 		}
 	}
-	s.queued(size, cb.queue.n)
+	s.queued(size, cb.queue.N)
 	c.work()
 	return kept
 }
@@ -139,11 +141,11 @@ func (c *Channel) step() bool {
 	if s.closed {
 		cb.clear()
 	}
-	next, missing, ok := cb.queue.pop()
+	next, missing, ok := cb.queue.Pop()
 	for ok && !c.wantsCall(next.handler) {
-		next, missing, ok = cb.queue.pop()
+		next, missing, ok = cb.queue.Pop()
 	}
-	waiting, gen := cb.queue.n, cb.gen
+	waiting, gen := cb.queue.N, cb.gen
 	if !ok {
 		cb.running, cb.dropping = false, false
 	}
@@ -197,7 +199,7 @@ func (s *Socket) callback(info CallbackInfo, wanted func() bool, call func()) {
 // clear drops the calls that wait.
 func (cb *callbacks) clear() {
 	if cb != nil {
-		cb.queue.clear()
+		cb.queue.Clear()
 		cb.gen++
 	}
 }

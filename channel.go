@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/phxgo/phoenix/internal/errs"
+	"github.com/phxgo/phoenix/internal/queue"
 )
 
 // ChannelState is the state of a [Channel].
@@ -100,8 +103,8 @@ type Channel struct {
 	rejoinDue  deadline
 	leaving    *call
 	leavers    []chan error // one slot each
-	inFlight   list[call]
-	parked     list[call]
+	inFlight   queue.List[call]
+	parked     queue.List[call]
 	subs       []*Subscription
 	presences  []*presenceFeed
 	callbacks  *callbacks
@@ -317,7 +320,9 @@ func (c *Channel) joining() string {
 }
 
 // joinErr says of which channel a join failed.
-func (c *Channel) joinErr(err error) error { return about("join on "+quoteShort(c.topic), err) }
+func (c *Channel) joinErr(err error) error {
+	return errs.About("join on "+errs.QuoteShort(c.topic), err)
+}
 
 // alreadyJoined is ErrAlreadyJoined with what the channel is at. The lock is held.
 func (c *Channel) alreadyJoined() error {
@@ -328,7 +333,7 @@ func (c *Channel) alreadyJoined() error {
 	case c.rejoin && c.state != ChannelJoined && c.state != ChannelLeaving:
 		what = "rejoining by itself"
 	}
-	return &stateError{ErrAlreadyJoined, "phoenix: channel already joined: " + quoteShort(c.topic) + " is " + what, nil}
+	return &stateError{ErrAlreadyJoined, "phoenix: channel already joined: " + errs.QuoteShort(c.topic) + " is " + what, nil}
 }
 
 func (c *Channel) joinable() error {
@@ -340,7 +345,7 @@ func (c *Channel) joinable() error {
 		return c.alreadyJoined()
 	}
 	if other := s.channels.get(c.topic); other != nil && other != c {
-		return fmt.Errorf("%w: %s", ErrTopicInUse, quoteShort(c.topic))
+		return fmt.Errorf("%w: %s", ErrTopicInUse, errs.QuoteShort(c.topic))
 	}
 	return nil
 }
@@ -371,7 +376,7 @@ func (c *Channel) Leave(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
-	err := about("leave of "+quoteShort(c.topic), ctxErr(ctx))
+	err := errs.About("leave of "+errs.QuoteShort(c.topic), ctxErr(ctx))
 	s.lock()
 	defer s.unlock()
 	select {

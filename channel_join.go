@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/phxgo/phoenix/internal/errs"
 )
 
 // This file is the part of a channel's state machine that joins it; attempt.go has
@@ -20,7 +22,7 @@ func (c *Channel) newWaiter(ctx context.Context) *joinWaiter {
 	_, bounded := ctx.Deadline()
 	w := &joinWaiter{done: make(chan struct{}, 1), retry: bounded}
 	w.due.fire = func() {
-		err := timedOut(c.opts.Timeout, c.joining(), nil)
+		err := errs.TimedOut(c.opts.Timeout, c.joining(), nil)
 		if w.last != nil {
 			err = lastAttempt(err, w.last)
 		}
@@ -171,7 +173,7 @@ func (c *Channel) joinFailed(reply *Reply, err error) {
 // told to leave: that is handled after the join.
 func (c *Channel) joinTimedOut() {
 	c.forgetJoin()
-	c.joinExpired(c.joinErr(timedOut(c.opts.Timeout, "waiting for the reply", nil)))
+	c.joinExpired(c.joinErr(errs.TimedOut(c.opts.Timeout, "waiting for the reply", nil)))
 }
 
 // joinExpired ends an attempt that ran out of time.
@@ -203,7 +205,7 @@ func (c *Channel) giveUpJoin(err error) {
 // due is when the reply had to be there, if the join was written.
 func (c *Channel) joinLost(cause error, due time.Duration) {
 	if c.strikes >= maxStrikes {
-		err := because(ErrJoinFatal, cause)
+		err := errs.Because(ErrJoinFatal, cause)
 		c.strikes = 0
 		if !c.joinOver(nil, err) {
 			c.retryJoin(nil, err)
@@ -226,7 +228,7 @@ func (c *Channel) joinLost(cause error, due time.Duration) {
 // strike counts a connection that the server ended on the join of the channel.
 // It answers joins in order, so that it is the oldest one that it was at.
 func (conn *connection) strike(cause error) {
-	j := conn.joins.first()
+	j := conn.joins.First()
 	if j == nil {
 		return
 	}
@@ -272,7 +274,7 @@ func (c *Channel) forgetJoin() {
 
 // dropParked ends the pushes that waited for a join that failed.
 func (c *Channel) dropParked(err error) {
-	if c.parked.n == 0 {
+	if c.parked.N == 0 {
 		return
 	}
 	c.socket.failAll(&c.parked, notJoined(err))
@@ -332,6 +334,6 @@ func (c *Channel) worthRejoining(err error) bool {
 // for a channel that was joined.
 func (c *Channel) rejoinEnded(reply *Reply, err error) {
 	if !c.joinOver(reply, err) {
-		c.finish(because(ErrChannelClosed, err))
+		c.finish(errs.Because(ErrChannelClosed, err))
 	}
 }

@@ -267,7 +267,7 @@ func (c *Channel) finish(why error) {
 // queued returns the pushes of the channel that the writer has not taken.
 func (c *Channel) queued() []*call {
 	var mine []*call
-	for p := c.socket.queue.first(); p != nil; p = p.at.after() {
+	for p := c.socket.queue.First(); p != nil; p = p.at.After() {
 		if p.channel == c && (p.kind == callPush || p.kind == callCast) {
 			mine = append(mine, p)
 		}

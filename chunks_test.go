@@ -163,7 +163,7 @@ func TestAQueueHoldsLittleMemoryOfOthers(t *testing.T) {
 		}
 		receive("rare")
 	}
-	held, counted := int(heap()-before), rare.queue.bytes
+	held, counted := int(heap()-before), rare.queue.Bytes
 	if rare.Len() != count || counted != count*(110+messageOverhead) {
 		t.Fatalf("%d messages of %d bytes", rare.Len(), counted)
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/phxgo/phoenix/internal/errs"
 )
 
 // NewSocket makes a Socket for the endpoint at which the server mounts it, such
@@ -39,7 +41,7 @@ func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {
 		return nil, &InputError{Field: "SocketOptions.Header", Reason: "an Authorization, and the endpoint has a user: set one of them"}
 	}
 	if set.Logger != nil {
-		set.Logger = set.Logger.With(slog.String("endpoint", displayURL(u)))
+		set.Logger = set.Logger.With(slog.String("endpoint", errs.DisplayURL(u)))
 	}
 	s := &Socket{
 		endpoint: endpoint,
@@ -80,7 +82,7 @@ func parseEndpoint(endpoint string) (*url.URL, error) {
 	case "":
 		return nil, &InputError{Field: "endpoint", Reason: noScheme}
 	default:
-		return nil, &InputError{Field: "endpoint", Reason: fmt.Sprintf("scheme %s is not ws, wss, http or https", quoteShort(u.Scheme))}
+		return nil, &InputError{Field: "endpoint", Reason: fmt.Sprintf("scheme %s is not ws, wss, http or https", errs.QuoteShort(u.Scheme))}
 	}
 	if u.Hostname() == "" {
 		return nil, &InputError{Field: "endpoint", Reason: "no host"}
@@ -239,7 +241,7 @@ func (s *Socket) Channel(topic string, opts *ChannelOptions) (*Channel, error) {
 		return nil, ErrClosed
 	}
 	if s.channels.get(topic) != nil {
-		return nil, fmt.Errorf("%w: %s", ErrTopicInUse, quoteShort(topic))
+		return nil, fmt.Errorf("%w: %s", ErrTopicInUse, errs.QuoteShort(topic))
 	}
 	c.register()
 	return c, nil
@@ -285,7 +287,7 @@ func (s *Socket) Ping(ctx context.Context) (time.Duration, error) {
 	select {
 	case <-p.done:
 	case <-ctx.Done():
-		err := about("ping", ctxErr(ctx))
+		err := errs.About("ping", ctxErr(ctx))
 		s.lock()
 		if p.place != placeDone {
 			s.settle(p, nil, err)

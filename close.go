@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"slices"
+
+	"github.com/phxgo/phoenix/internal/crew"
+	"github.com/phxgo/phoenix/internal/errs"
 )
 
 // Disconnect closes the connection and stops reconnecting. Pushes in flight fail
@@ -46,12 +49,12 @@ func (s *Socket) farewell(ctx context.Context, conn *connection) error {
 		return nil
 	}
 	closed := make(chan error, 1)
-	s.crew.start(func() {
-		err := errGoexit
+	s.crew.Start(func() {
+		err := errs.ErrGoexit
 		defer func() { closed <- err }()
 		err = conn.c.Close(ctx, closeNormal, "")
 	})
-	err, ok := soon(ctx, &s.crew, closed)
+	err, ok := crew.Soon(ctx, &s.crew, closed)
 	if ctx.Err() != nil && (!ok || errors.Is(err, ctx.Err())) {
 		return ctxErr(ctx)
 	}
@@ -137,7 +140,7 @@ func (s *Socket) Close() error {
 		s.closeLocked()
 	}
 	s.unlock()
-	soon(context.Background(), &s.crew, s.crew.await(&s.crew.idle))
+	crew.Soon(context.Background(), &s.crew, s.crew.Await(&s.crew.Idle))
 	return nil
 }
 
@@ -158,7 +161,7 @@ func (s *Socket) closeLocked() {
 		}
 	}
 	s.strays = nil
-	for c := s.queue.pop(); c != nil; c = s.queue.pop() {
+	for c := s.queue.Pop(); c != nil; c = s.queue.Pop() {
 		s.dropCall(c, ErrClosed)
 	}
 	if s.drained != nil {
@@ -177,9 +180,9 @@ func (s *Socket) closeLocked() {
 	if r != nil {
 		s.stopRun(r, ErrClosed)
 	}
-	s.crew.end()
+	s.crew.End()
 }
 
 // Done returns a channel that is closed once the socket is closed and none of its
 // goroutines runs any more, including those in which your callbacks run.
-func (s *Socket) Done() <-chan struct{} { return s.crew.await(&s.crew.done) }
+func (s *Socket) Done() <-chan struct{} { return s.crew.Await(&s.crew.Done) }

@@ -20,10 +20,11 @@ import (
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/phoenixtest"
+	"github.com/phxgo/phoenix/transport"
 )
 
-var compressions = map[string]phoenix.CompressionMode{
-	"takeover": phoenix.CompressionContextTakeover, "no takeover": phoenix.CompressionNoContextTakeover,
+var compressions = map[string]transport.CompressionMode{
+	"takeover": transport.CompressionContextTakeover, "no takeover": transport.CompressionNoContextTakeover,
 }
 
 // A meter counts what goes over the connections of a client.
@@ -173,7 +174,7 @@ func TestMessagesToTheServerAreCompressedOnlyFromCompressFromOn(t *testing.T) {
 	t.Parallel()
 	for _, from := range []int{-1, 0, 5000} {
 		inBubbles := func(t *testing.T, h *harness) {
-			c, in, out := h.compressed(phoenix.WebSocketOptions{Compression: phoenix.CompressionContextTakeover, CompressFrom: from})
+			c, in, out := h.compressed(phoenix.WebSocketOptions{Compression: transport.CompressionContextTakeover, CompressFrom: from})
 			if _, err := c.Push(t.Context(), "echo", strings.Repeat("a", 4000)); err != nil {
 				t.Fatal(err)
 			}
@@ -188,10 +189,10 @@ func TestMessagesToTheServerAreCompressedOnlyFromCompressFromOn(t *testing.T) {
 func TestWithoutAServerThatCompressesNothingIsCompressed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		mode   phoenix.CompressionMode
+		mode   transport.CompressionMode
 		server bool
 	}{
-		"offered, not accepted": {phoenix.CompressionContextTakeover, false}, "not offered": {phoenix.CompressionOff, true},
+		"offered, not accepted": {transport.CompressionContextTakeover, false}, "not offered": {transport.CompressionOff, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, &phoenixtest.Options{Compress: test.server}, func(t *testing.T, h *harness) {
@@ -211,7 +212,7 @@ func TestWithoutAServerThatCompressesNothingIsCompressed(t *testing.T) {
 
 func TestAnUnknownCompressionModeIsAnInputError(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []phoenix.CompressionMode{-1, 3} {
+	for _, mode := range []transport.CompressionMode{-1, 3} {
 		s, err := phoenix.NewSocket("ws://phoenix.test/socket", &phoenix.SocketOptions{
 			Transport: phoenix.WebSocket(&phoenix.WebSocketOptions{Compression: mode}),
 		})
@@ -249,7 +250,7 @@ func TestADecompressionBombIsRefusedAtMaxMessageSize(t *testing.T) { //nolint:pa
 		h := newHarness(t, &phoenixtest.Options{Compress: true, BufferSize: 4 << 20})
 		s := h.connected(&phoenix.SocketOptions{
 			MaxMessageSize: 1 << 20,
-			Transport:      phoenix.WebSocket(&phoenix.WebSocketOptions{Compression: phoenix.CompressionContextTakeover}),
+			Transport:      phoenix.WebSocket(&phoenix.WebSocketOptions{Compression: transport.CompressionContextTakeover}),
 		})
 		if err := h.accept().SendBytes(bomb); err != nil {
 			t.Fatal(err)
@@ -269,11 +270,11 @@ func TestADecompressionBombIsRefusedAtMaxMessageSize(t *testing.T) { //nolint:pa
 
 // readAll dials a server that sends these bytes after its answer and hangs up, and
 // returns the frames that came.
-func readAll(t *testing.T, mode phoenix.CompressionMode, frames []byte) (all []string, last error) {
+func readAll(t *testing.T, mode transport.CompressionMode, frames []byte) (all []string, last error) {
 	t.Helper()
 	tr := peer(func(c net.Conn, _ <-chan struct{}) {
 		answer := strings.TrimSuffix(switching(readRequest(c)), "\r\n")
-		if mode != phoenix.CompressionOff {
+		if mode != transport.CompressionOff {
 			answer += "Sec-WebSocket-Extensions: permessage-deflate\r\n"
 		}
 		_, _ = c.Write(append([]byte(answer+"\r\n"), frames...)) // the client tells
@@ -315,7 +316,7 @@ func TestCompressedFragmentsWithControlFramesBetween(t *testing.T) {
 		}
 		frames = append(frames, serverFrame(0xC1, []byte{0})...) // an empty message
 		frames = append(frames, serverFrame(0x81, []byte("plain"))...)
-		got, err := readAll(t, phoenix.CompressionContextTakeover, frames)
+		got, err := readAll(t, transport.CompressionContextTakeover, frames)
 		wantStrings(t, "messages", got, text, "", "plain")
 		if err == nil {
 			t.Error("no error at the end")
@@ -330,12 +331,12 @@ func TestAMessageThatIsCutShortIsNotDelivered(t *testing.T) {
 	data := make([]byte, 2000)
 	_, _ = rand.NewChaCha8([32]byte{}).Read(data) // never fails
 	for name, test := range map[string]struct {
-		mode  phoenix.CompressionMode
+		mode  transport.CompressionMode
 		frame []byte
 	}{
-		"plain":      {phoenix.CompressionOff, serverFrame(0x82, data)},
-		"compressed": {phoenix.CompressionContextTakeover, serverFrame(0xC2, deflated(data))},
-		"fragments":  {phoenix.CompressionOff, append(serverFrame(0x02, data), serverFrame(0x80, data)...)},
+		"plain":      {transport.CompressionOff, serverFrame(0x82, data)},
+		"compressed": {transport.CompressionContextTakeover, serverFrame(0xC2, deflated(data))},
+		"fragments":  {transport.CompressionOff, append(serverFrame(0x02, data), serverFrame(0x80, data)...)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

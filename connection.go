@@ -6,6 +6,11 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/phxgo/phoenix/transport"
+
+	"github.com/phxgo/phoenix/internal/crew"
+	"github.com/phxgo/phoenix/internal/queue"
 )
 
 // A connection is what a socket knows about one Conn. Its fields are guarded by
@@ -14,10 +19,10 @@ type connection struct {
 	s     *Socket
 	r     *runner
 	c     Conn
-	soft  SoftWriter // c, if a push may be written on its caller's goroutine
-	most  int32      // frames for the writer to take at a time
-	open  bool       // frames get through
-	beats bool       // heartbeats are sent
+	soft  transport.SoftWriter // c, if a push may be written on its caller's goroutine
+	most  int32                // frames for the writer to take at a time
+	open  bool                 // frames get through
+	beats bool                 // heartbeats are sent
 	// unwritable says that a write failed, perhaps before the reader learnt why.
 	unwritable bool
 	opened     time.Duration
@@ -35,9 +40,9 @@ type connection struct {
 	batch    []outgoing
 	frames   []Frame
 
-	joins     list[call] // written, in the order in which the server answers them
+	joins     queue.List[call] // written, in the order in which the server answers them
 	joinQueue joinQueue
-	pings     list[call]
+	pings     queue.List[call]
 	beat      heartbeat
 
 	reader reader
@@ -59,7 +64,7 @@ func (conn *connection) cut() {
 // user's may keep it.
 func (s *Socket) cut(c Conn) chan struct{} {
 	gone := make(chan struct{})
-	s.crew.start(func() {
+	s.crew.Start(func() {
 		defer close(gone)
 		_ = c.Close(context.Background(), 0, "") // it is given up: there is nobody to tell
 	})
@@ -70,7 +75,7 @@ func (s *Socket) cut(c Conn) chan struct{} {
 func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(error)) (stable bool, err error) {
 	conn := &connection{s: s, r: r, c: c, most: int32(maxBatch(c))}
 	if s.set.writesDirect() {
-		conn.soft, _ = c.(SoftWriter)
+		conn.soft, _ = c.(transport.SoftWriter)
 	}
 	conn.beats = s.set.HeartbeatInterval > 0 && needsHeartbeat(c)
 	conn.reader.conn = conn
@@ -83,7 +88,7 @@ func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(
 	switch {
 	case conn.broken != nil:
 	case conn.beats && !probed:
-		r.progress.at(firstHeartbeat)
+		r.progress.At(firstHeartbeat)
 		conn.beat.send()
 	case conn.beats:
 		s.timers.set(&conn.beat.due, deadlineAfter(s.now(), s.set.HeartbeatInterval))
@@ -153,11 +158,11 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 	cause := conn.broken
 	s.unlock()
 	conn.cut()
-	atOnce(conn.gone)
+	crew.AtOnce(conn.gone)
 	if idle != nil {
 		<-idle
 	}
-	cause = s.told.Load().clean(cause)
+	cause = s.told.Load().Clean(cause)
 
 	s.lock()
 	defer s.unlock()
@@ -196,7 +201,7 @@ var errWrite = errors.New("phoenix: write failed")
 // writer fails, what was not stays queued until the channel is joined again.
 func (s *Socket) connectionLost(conn *connection, cause error) {
 	s.repark(nil)
-	for c := s.queue.pop(); c != nil; c = s.queue.pop() {
+	for c := s.queue.Pop(); c != nil; c = s.queue.Pop() {
 		// Joins, leaves and heartbeats are for one connection only.
 		s.dropCall(c, cause)
 	}
@@ -216,7 +221,7 @@ func (s *Socket) dropCall(c *call, cause error) {
 		return
 	case callJoin, callLeave, callForget, callBeat:
 	}
-	c.at.unlink()
+	c.at.Unlink()
 	c.place = placeDone
 }
 
@@ -226,12 +231,12 @@ func isOurs(cause error) bool {
 }
 
 func needsHeartbeat(c Conn) bool {
-	h, ok := c.(Heartbeater)
+	h, ok := c.(transport.Heartbeater)
 	return !ok || h.NeedsHeartbeat()
 }
 
 func maxBatch(c Conn) int {
-	if l, ok := c.(BatchLimiter); ok {
+	if l, ok := c.(transport.BatchLimiter); ok {
 		if n := l.MaxBatch(); n > 0 {
 			return min(n, batchCalls)
 		}
@@ -240,7 +245,7 @@ func maxBatch(c Conn) int {
 }
 
 func checkFrame(c Conn, f Frame) error {
-	if checker, ok := c.(FrameChecker); ok {
+	if checker, ok := c.(transport.FrameChecker); ok {
 		return checker.CheckFrame(f)
 	}
 	return nil

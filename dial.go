@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/phxgo/phoenix/internal/dialing"
+	"github.com/phxgo/phoenix/internal/errs"
 )
 
 // connectOnce makes one attempt to connect and, if it succeeds, serves the
@@ -32,7 +35,7 @@ func (s *Socket) traceConnect(attempt int) (ctx context.Context, done func(error
 	if tr == nil || tr.ConnectStart == nil && tr.ConnectDone == nil {
 		return ctx, nil
 	}
-	info := ConnectStartInfo{Endpoint: displayURL(s.url()), Attempt: attempt}
+	info := ConnectStartInfo{Endpoint: errs.DisplayURL(s.url()), Attempt: attempt}
 	if tr.ConnectStart != nil {
 		ctx = begun(ctx, tr.ConnectStart(ctx, info))
 	}
@@ -47,8 +50,8 @@ func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (
 	ctx, cancel := attemptContext(ctx, s.set.Timeout)
 	defer cancel()
 
-	p := &progress{crew: &s.crew, told: s.tellsServer}
-	ctx = p.tracked(ctx)
+	p := &dialing.Progress{Crew: &s.crew, Told: s.tellsServer}
+	ctx = p.Tracked(ctx)
 	s.lock()
 	if r.stopping {
 		s.unlock()
@@ -71,9 +74,9 @@ func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (
 		return nil, s.attemptError(ctx, r, err)
 	}
 	req.Probe, req.Idle = pr.probe, s.idle
-	c, err := dialSoon(ctx, func() (Conn, error) {
+	c, err := dialing.Soon(ctx, func() (Conn, error) {
 		// This asks a cookie jar of the user's.
-		s.tellsServer(secretsOf(req.URL, req.Header, req.AuthToken, req.HTTPClient))
+		s.tellsServer(errs.SecretsOf(req.URL, req.Header, req.AuthToken, req.HTTPClient))
 		return s.set.transport().Dial(ctx, req)
 	}, closeLate)
 	if err == nil && ctx.Err() != nil {
@@ -81,20 +84,20 @@ func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (
 		err = ctx.Err()
 	}
 	if err != nil {
-		return nil, s.attemptError(ctx, r, s.told.Load().clean(err))
+		return nil, s.attemptError(ctx, r, s.told.Load().Clean(err))
 	}
 	return c, nil
 }
 
 // tellsServer notes what a server is told, so that no error repeats it. A transport
 // of the user's may tell more than we do.
-func (s *Socket) tellsServer(told *secrets) {
+func (s *Socket) tellsServer(told *errs.Secrets) {
 	for {
 		earlier := s.told.Load()
-		if !told.addsTo(earlier) {
+		if !told.AddsTo(earlier) {
 			return
 		}
-		if s.told.CompareAndSwap(earlier, told.since(earlier)) {
+		if s.told.CompareAndSwap(earlier, told.Since(earlier)) {
 			return
 		}
 	}
@@ -121,7 +124,7 @@ func (s *Socket) attemptError(ctx context.Context, r *runner, err error) error {
 	case ctx.Err() == nil:
 		return err
 	case errors.Is(context.Cause(ctx), ErrTimeout):
-		return timedOut(s.set.Timeout, progressOf(ctx).String(), err)
+		return errs.TimedOut(s.set.Timeout, dialing.Of(ctx).String(), err)
 	}
 	s.lock()
 	defer s.unlock()
@@ -146,7 +149,7 @@ func (s *Socket) dialRequest(ctx context.Context) (*DialRequest, error) {
 	asked := make(chan result, 1)
 	s.lock()
 	s.goUser(func() {
-		res := result{err: errGoexit}
+		res := result{err: errs.ErrGoexit}
 		defer func() { asked <- res }()
 		res.req, res.err = s.askProviders(ctx)
 	})
@@ -164,24 +167,24 @@ func (s *Socket) askProviders(ctx context.Context) (*DialRequest, error) {
 	params, header, token := set.Params, set.Header, ""
 	var err error
 	if set.ParamsFunc != nil {
-		progressOf(ctx).at("waiting for ParamsFunc")
+		dialing.Of(ctx).At("waiting for ParamsFunc")
 		if params, err = set.ParamsFunc(ctx); err != nil {
-			return nil, about("ParamsFunc", err)
+			return nil, errs.About("ParamsFunc", err)
 		}
 		if err := checkParams("SocketOptions.ParamsFunc", params, set.vsn); err != nil {
 			return nil, err
 		}
 	}
 	if set.AuthToken != nil && ctx.Err() == nil {
-		progressOf(ctx).at("waiting for AuthToken")
+		dialing.Of(ctx).At("waiting for AuthToken")
 		if token, err = set.AuthToken(ctx); err != nil {
-			return nil, about("AuthToken", err)
+			return nil, errs.About("AuthToken", err)
 		}
 	}
 	if set.HeaderFunc != nil && ctx.Err() == nil {
-		progressOf(ctx).at("waiting for HeaderFunc")
+		dialing.Of(ctx).At("waiting for HeaderFunc")
 		if header, err = set.HeaderFunc(ctx); err != nil {
-			return nil, about("HeaderFunc", err)
+			return nil, errs.About("HeaderFunc", err)
 		}
 		if header, err = checkHeader("SocketOptions.HeaderFunc", header); err != nil {
 			return nil, err

@@ -112,7 +112,7 @@ func (r *reader) skip(f Frame, err error) {
 		pe = &ProtocolError{Reason: "refused by the serializer", Err: err, Size: len(f.Data), Binary: f.Binary}
 	}
 	pe.told = s.told.Load()
-	pe.Err = pe.told.clean(pe.Err)
+	pe.Err = pe.told.Clean(pe.Err)
 	if tr := s.set.Trace; tr != nil && tr.ProtocolError != nil {
 		tr.ProtocolError(pe)
 	}

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/phxgo/phoenix/internal/errs"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // The sentinel errors of this package. Match them with [errors.Is]: they are
@@ -25,7 +28,7 @@ var (
 	ErrHeartbeatTimeout = errors.New("phoenix: heartbeat not answered in time")
 	// ErrTimeout says that time ran out: the deadline of the ctx, or the Timeout
 	// of the options. It also matches [context.DeadlineExceeded].
-	ErrTimeout = errsTimeout
+	ErrTimeout = errs.ErrTimeout
 	// ErrNotJoined says that the channel is not joined and will not join by
 	// itself: Join was not called or has failed, or the channel was left or
 	// closed.
@@ -61,7 +64,7 @@ var (
 	// overflows.
 	ErrSlowConsumer = errors.New("phoenix: slow consumer: subscription queue overflowed")
 	// ErrMessageTooBig says that a message is larger than MaxMessageSize.
-	ErrMessageTooBig = transportTooBig
+	ErrMessageTooBig = transport.ErrMessageTooBig
 )
 
 // A ReplyError is a reply with a status other than "ok": the server, or the
@@ -72,19 +75,19 @@ type ReplyError struct {
 	Status   string
 	Response Payload // as the server sent it; only the text of the error is redacted and shortened
 
-	told   *secrets
+	told   *errs.Secrets
 	params []byte // of the join that was refused
 }
 
 func (e *ReplyError) Error() string {
-	told := e.told.withJoin(e.params)
-	what := "push " + quoteShort(e.Event)
+	told := e.told.WithJoin(e.params)
+	what := "push " + errs.QuoteShort(e.Event)
 	if e.Event == EventJoin {
 		what = "join"
 	}
-	msg := fmt.Sprintf("phoenix: %s on %s: status %s", what, quoteShort(e.Topic), quoteShort(told.redact(e.Status)))
+	msg := fmt.Sprintf("phoenix: %s on %s: status %s", what, errs.QuoteShort(e.Topic), errs.QuoteShort(told.Redact(e.Status)))
 	if reason := e.Reason(); reason != "" {
-		msg += ": " + told.tame(reason)
+		msg += ": " + told.Tame(reason)
 	}
 	return msg
 }
@@ -141,7 +144,7 @@ func (e *PushError) Error() string {
 	if e.Sent {
 		outcome = "sent, outcome unknown"
 	}
-	return fmt.Sprintf("phoenix: push %s on %s: %s: %s", quoteShort(e.Event), quoteShort(e.Topic), outcome, trimPrefix(e.Err))
+	return fmt.Sprintf("phoenix: push %s on %s: %s: %s", errs.QuoteShort(e.Event), errs.QuoteShort(e.Topic), outcome, errs.TrimPrefix(e.Err))
 }
 
 // Unwrap returns the cause.
@@ -188,7 +191,7 @@ func (e *GapError) Error() string {
 	if e.reconnected {
 		what = "the socket was reconnected"
 	}
-	return "phoenix: messages may be missing here: " + what + " after: " + trimPrefix(e.Err)
+	return "phoenix: messages may be missing here: " + what + " after: " + errs.TrimPrefix(e.Err)
 }
 
 // Unwrap returns why the channel rejoined, or why the socket reconnected.
@@ -205,7 +208,7 @@ type ProtocolError struct {
 	Topic string
 	Event string
 
-	told *secrets
+	told *errs.Secrets
 }
 
 func (e *ProtocolError) Error() string {
@@ -215,10 +218,10 @@ func (e *ProtocolError) Error() string {
 	}
 	msg := fmt.Sprintf("phoenix: undecodable %s frame of %d bytes: %s", kind, e.Size, e.Reason)
 	if e.Event != "" {
-		msg = fmt.Sprintf("phoenix: bad %s of %d bytes on %s: %s", quoteShort(e.Event), e.Size, quoteShort(e.Topic), e.Reason)
+		msg = fmt.Sprintf("phoenix: bad %s of %d bytes on %s: %s", errs.QuoteShort(e.Event), e.Size, errs.QuoteShort(e.Topic), e.Reason)
 	}
 	if e.Err != nil {
-		msg += ": " + e.told.tame(trimPrefix(e.Err))
+		msg += ": " + e.told.Tame(errs.TrimPrefix(e.Err))
 	}
 	return msg
 }
@@ -232,7 +235,7 @@ type connectionError struct {
 }
 
 func (e *connectionError) Error() string {
-	return ErrConnectionLost.Error() + ": " + trimPrefix(e.cause)
+	return ErrConnectionLost.Error() + ": " + errs.TrimPrefix(e.cause)
 }
 func (e *connectionError) Is(target error) bool { return target == ErrConnectionLost }
 func (e *connectionError) Unwrap() error        { return e.cause }
@@ -267,7 +270,7 @@ func (e *stateError) Error() string {
 	if e.cause == nil {
 		return e.text
 	}
-	return e.text + ": " + trimPrefix(e.cause)
+	return e.text + ": " + errs.TrimPrefix(e.cause)
 }
 func (e *stateError) Is(target error) bool { return target == e.is }
 func (e *stateError) Unwrap() error        { return e.cause }
@@ -284,7 +287,7 @@ func notJoined(cause error) error {
 
 // lastAttempt returns the error of a call that gave up, with its last failure.
 func lastAttempt(err, last error) error {
-	return &wrapped{err, "; the last attempt failed: ", last}
+	return errs.Wrap(err, "; the last attempt failed: ", last)
 }
 
 // A ctxError is the error of a ctx that ended a call. One that ran into its
@@ -303,7 +306,7 @@ func (e *ctxError) Error() string {
 	if e.cause == e.err { //nolint:errorlint // the very same error has no more to tell
 		return msg
 	}
-	return msg + ": " + trimPrefix(e.cause)
+	return msg + ": " + errs.TrimPrefix(e.cause)
 }
 
 func (e *ctxError) Is(target error) bool {

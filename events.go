@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"slices"
+
+	"github.com/phxgo/phoenix/internal/queue"
 )
 
 // maxEvents is how many events wait for a watcher. Their replies count in bytes,
@@ -17,7 +19,7 @@ type watcher[T any] struct {
 	size   func(*T) int
 
 	// Guarded by the socket's lock.
-	queue queue[T]
+	queue queue.Queue[T]
 	ended bool
 	wake  chan struct{} // one slot
 }
@@ -25,7 +27,7 @@ type watcher[T any] struct {
 func newWatcher[T any](s *Socket, missed func(*T, int), size func(*T) int) *watcher[T] {
 	return &watcher[T]{
 		socket: s, missed: missed, size: size, wake: make(chan struct{}, 1),
-		queue: queue[T]{limit: limits{maxEvents, defaultLimitBytes}},
+		queue: queue.Queue[T]{Limit: queue.Limits{Count: maxEvents, Bytes: defaultLimitBytes}},
 	}
 }
 
@@ -33,7 +35,7 @@ func (w *watcher[T]) put(ev T) {
 	if w.ended {
 		return
 	}
-	w.queue.pushOver(ev, w.size(&ev))
+	w.queue.PushOver(ev, w.size(&ev))
 	wake(w.wake)
 }
 
@@ -46,9 +48,9 @@ func (w *watcher[T]) end() {
 func (w *watcher[T]) next(ctx context.Context) (ev T, ok bool) {
 	for {
 		w.socket.mu.Lock()
-		ev, missing, ok := w.queue.pop()
-		if dropped, _ := missing.(droppedItems); dropped > 0 { //nolint:errorlint // it is one of ours, never wrapped
-			ev, _, ok = w.queue.pop() // the one for which others were dropped
+		ev, missing, ok := w.queue.Pop()
+		if dropped, _ := missing.(queue.Dropped); dropped > 0 { //nolint:errorlint // it is one of ours, never wrapped
+			ev, _, ok = w.queue.Pop() // the one for which others were dropped
 			w.missed(&ev, int(dropped))
 		}
 		ended := w.ended

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/phxgo/phoenix/internal/errs"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // This file checks what goes into the HTTP requests: what cannot work, or would
@@ -33,7 +36,7 @@ func checkHeader(field string, h http.Header) (http.Header, error) {
 	clean := make(http.Header, len(h))
 	for name, values := range h {
 		if !isToken(name) {
-			return bad(quoteShort(name) + " is not the name of a header")
+			return bad(errs.QuoteShort(name) + " is not the name of a header")
 		}
 		name = textproto.CanonicalMIMEHeaderKey(name)
 		if hint, own := ownHeaders[name]; own {
@@ -43,7 +46,7 @@ func checkHeader(field string, h http.Header) (http.Header, error) {
 			return bad(name + " cannot be set by hand: " + hint)
 		}
 		for _, v := range values {
-			if !isHeaderValue(v) {
+			if !transport.IsHeaderValue(v) {
 				return bad("the value of " + name + " has a control character, such as a line break")
 			}
 		}
@@ -87,13 +90,13 @@ func checkParams(field string, params url.Values, vsn string) error {
 		case name == "":
 			return &InputError{Field: field, Reason: "a param without a name"}
 		case !utf8.ValidString(name):
-			return &InputError{Field: field, Reason: "the name of a param is not UTF-8: " + quoteShort(name)}
+			return &InputError{Field: field, Reason: "the name of a param is not UTF-8: " + errs.QuoteShort(name)}
 		case name == "vsn" && slices.ContainsFunc(values, func(v string) bool { return v != vsn }):
-			return &InputError{Field: field, Reason: "vsn is another than that of the Serializer, " + quoteShort(vsn) + ": choose the version with SocketOptions.Serializer"}
+			return &InputError{Field: field, Reason: "vsn is another than that of the Serializer, " + errs.QuoteShort(vsn) + ": choose the version with SocketOptions.Serializer"}
 		}
 		for _, v := range values {
 			if !utf8.ValidString(v) {
-				return &InputError{Field: field, Reason: "the value of param " + quoteShort(name) + " is not UTF-8: encode it, as base64 for one"}
+				return &InputError{Field: field, Reason: "the value of param " + errs.QuoteShort(name) + " is not UTF-8: encode it, as base64 for one"}
 			}
 		}
 	}

@@ -94,7 +94,7 @@ func (b *heartbeat) taken(now time.Duration) {
 	s := b.conn.s
 	b.call.sentAt = now
 	b.joins, b.waited = 0, false
-	if last := b.conn.joins.last(); last != nil {
+	if last := b.conn.joins.Last(); last != nil {
 		b.joins = last.ref
 	}
 	s.timers.set(&b.late, deadlineAfter(now, s.set.HeartbeatTimeout))
@@ -112,7 +112,7 @@ func (b *heartbeat) answered() {
 	if b.conn.beats && b.due.index == 0 {
 		b.send() // the interval has passed meanwhile
 	}
-	if s.pending.n == 0 && s.queue.n == 0 {
+	if s.pending.n == 0 && s.queue.N == 0 {
 		s.rest(b.conn)
 	}
 	s.stats.rtt = rtt
@@ -148,7 +148,7 @@ func (b *heartbeat) expired() {
 
 // joinsDue returns until when the joins in front of the heartbeat may hold it up.
 func (b *heartbeat) joinsDue() (at time.Duration) {
-	for j := b.conn.joins.last(); j != nil; j = j.at.before() {
+	for j := b.conn.joins.Last(); j != nil; j = j.at.Before() {
 		switch {
 		case j.ref > b.joins:
 		case j.channel.opts.Timeout == 0:

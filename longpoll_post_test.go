@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // What waits while a POST is under way goes with the next ones.
@@ -179,7 +180,7 @@ func TestAFrameThatCostsTheSessionIsRefused(t *testing.T) {
 			t.Errorf("stats = %+v", st)
 		}
 		conn := h.dialPoll(nil, h.srv.HTTPClient())
-		checker, ok := conn.(phoenix.FrameChecker)
+		checker, ok := conn.(transport.FrameChecker)
 		if !ok {
 			t.Fatal("the Conn has no CheckFrame")
 		}

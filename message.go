@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/phxgo/phoenix/internal/errs"
 	"github.com/phxgo/phoenix/internal/wire"
 )
 
@@ -53,10 +54,10 @@ type Message struct {
 // and at most 100 bytes of its payload.
 func (m Message) String() string { //nolint:recvcheck // so that a Message prints as a *Message does
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s on %s", quoteShort(m.Event), quoteShort(m.Topic))
+	fmt.Fprintf(&b, "%s on %s", errs.QuoteShort(m.Event), errs.QuoteShort(m.Topic))
 	for _, ref := range []struct{ name, value string }{{"join_ref", m.JoinRef}, {"ref", m.Ref}, {"status", m.Status}} {
 		if ref.value != "" {
-			fmt.Fprintf(&b, " %s=%s", ref.name, quoteShort(ref.value))
+			fmt.Fprintf(&b, " %s=%s", ref.name, errs.QuoteShort(ref.value))
 		}
 	}
 	const limit = 100
@@ -131,7 +132,7 @@ func (p Payload) Decode(v any) error {
 		unmarshal = p.codec.unmarshal
 	}
 	if err := unmarshal(p.Bytes(), v); err != nil {
-		return about("decode payload", err)
+		return errs.About("decode payload", err)
 	}
 	return nil
 }

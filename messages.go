@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"time"
+
+	"github.com/phxgo/phoenix/internal/errs"
 )
 
 // This file has the forms in which a subscription is read: as a loop, as a loop
@@ -117,7 +119,7 @@ func decoding[T any](messages iter.Seq2[*Message, error]) iter.Seq2[T, error] {
 			if err == nil {
 				if derr := m.Decode(&v); derr != nil {
 					var zero T
-					v, err = zero, about("event "+quoteShort(m.Event)+" on "+quoteShort(m.Topic), derr)
+					v, err = zero, errs.About("event "+errs.QuoteShort(m.Event)+" on "+errs.QuoteShort(m.Topic), derr)
 				}
 			}
 			if !yield(v, err) {
@@ -193,7 +195,7 @@ type outlet[T any] struct {
 }
 
 func newOutlet[T any](s *Socket, gone <-chan struct{}) outlet[T] {
-	return outlet[T]{make(chan T), s.crew.await(&s.crew.closing), gone}
+	return outlet[T]{make(chan T), s.crew.Await(&s.crew.Closing), gone}
 }
 
 // put reports whether the value was received.

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/phxgo/phoenix/internal/durations"
+	"github.com/phxgo/phoenix/internal/queue"
 )
 
 // The defaults of the options.
@@ -228,12 +231,12 @@ func (o *SocketOptions) resolve() (*settings, error) {
 	if set.Unmarshal == nil {
 		set.codec.unmarshal = json.Unmarshal
 	}
-	set.Timeout = durationOrDefault(set.Timeout, defaultTimeout)
-	if set.HeartbeatInterval = durationOrDefault(set.HeartbeatInterval, defaultHeartbeatInterval); set.HeartbeatInterval > 0 {
+	set.Timeout = durations.OrDefault(set.Timeout, defaultTimeout)
+	if set.HeartbeatInterval = durations.OrDefault(set.HeartbeatInterval, defaultHeartbeatInterval); set.HeartbeatInterval > 0 {
 		set.HeartbeatInterval = max(set.HeartbeatInterval, minHeartbeatInterval)
 	}
-	set.HeartbeatTimeout = durationOrDefault(set.HeartbeatTimeout, defaultHeartbeatTimeout)
-	set.WriteTimeout = durationOrDefault(set.WriteTimeout, defaultWriteTimeout)
+	set.HeartbeatTimeout = durations.OrDefault(set.HeartbeatTimeout, defaultHeartbeatTimeout)
+	set.WriteTimeout = durations.OrDefault(set.WriteTimeout, defaultWriteTimeout)
 	set.MaxMessageSize = orNumber(set.MaxMessageSize, defaultMaxMessageSize)
 	set.MaxQueue = orNumber(set.MaxQueue, defaultMaxQueue)
 	if set.Serializer == nil {
@@ -302,6 +305,6 @@ func cloneValues(v url.Values) url.Values {
 }
 
 // orLimits defaults the limits of a queue.
-func orLimits(count, bytes int) limits {
-	return limits{orNumber(count, defaultLimit), orNumber(bytes, defaultLimitBytes)}
+func orLimits(count, bytes int) queue.Limits {
+	return queue.Limits{Count: orNumber(count, defaultLimit), Bytes: orNumber(bytes, defaultLimitBytes)}
 }

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"log/slog"
 
+	"github.com/phxgo/phoenix/internal/errs"
 	"github.com/phxgo/phoenix/internal/roster"
 )
 
@@ -120,7 +121,7 @@ func NewPresence[M any](c *Channel, opts *PresenceOptions) *Presence[M] {
 			f.diffEvent = opts.DiffEvent
 		}
 	}
-	f.ready.limit, f.pending.limit = limit, limit
+	f.ready.Limit, f.pending.Limit = limit, limit
 	err := f.check()
 	s.lock()
 	defer s.unlock()
@@ -139,7 +140,7 @@ func NewPresence[M any](c *Channel, opts *PresenceOptions) *Presence[M] {
 func (f *presenceFeed) check() error {
 	for _, o := range []struct{ field, event string }{{"StateEvent", f.stateEvent}, {"DiffEvent", f.diffEvent}} {
 		if reservedEvent(o.event) {
-			return &InputError{Field: "PresenceOptions." + o.field, Reason: quoteShort(o.event) + " is the protocol's own"}
+			return &InputError{Field: "PresenceOptions." + o.field, Reason: errs.QuoteShort(o.event) + " is the protocol's own"}
 		}
 	}
 	if f.stateEvent == f.diffEvent {

@@ -100,7 +100,7 @@ func (p *Presence[M]) call() bool {
 	h, fn := turn.pop()
 	for h == nil {
 		s.mu.Lock()
-		st, _, ok := cb.queue.pop()
+		st, _, ok := cb.queue.Pop()
 		*turn = presenceTurn[M]{presenceStep: st, gen: cb.gen}
 		cb.running = ok
 		s.mu.Unlock()
@@ -113,7 +113,7 @@ func (p *Presence[M]) call() bool {
 	gen := turn.gen
 	wanted := func() bool { return !h.off && cb.gen == gen }
 	s.mu.Lock()
-	ok, waiting := wanted(), cb.queue.n
+	ok, waiting := wanted(), cb.queue.N
 	s.mu.Unlock()
 	if ok {
 		info := CallbackInfo{Topic: p.feed.channel.topic, Event: turn.event, Queued: waiting}
@@ -148,6 +148,6 @@ func (t *presenceTurn[M]) pop() (*presenceHandler[M], func()) {
 // hush drops the calls that wait.
 func (p *Presence[M]) hush() {
 	cb := &p.callbacks
-	cb.queue.clear()
+	cb.queue.Clear()
 	cb.gen++
 }

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/phxgo/phoenix/internal/queue"
 )
 
 // A presenceFeed is what a channel gives to a Presence: states and diffs, in the
@@ -23,11 +25,11 @@ type presenceFeed struct {
 	stateEvent string
 	diffEvent  string
 
-	ready   queue[presenceInput] // for the worker
-	pending queue[*Message]      // diffs that wait for the state of the generation
-	backlog backlog              // of what is ready
-	working bool                 // the worker is there
-	hushed  bool                 // no callback begins any more
+	ready   queue.Queue[presenceInput] // for the worker
+	pending queue.Queue[*Message]      // diffs that wait for the state of the generation
+	backlog backlog                    // of what is ready
+	working bool                       // the worker is there
+	hushed  bool                       // no callback begins any more
 	gen     uint64
 	stated  bool   // the state of the generation came
 	shown   uint64 // the generation of the last state that was applied; 0: none
@@ -90,7 +92,7 @@ func (f *presenceFeed) put(m *Message) (kept bool) {
 	switch m.Event {
 	case f.stateEvent:
 		size := m.size()
-		if f.ready.full(size) {
+		if f.ready.Full(size) {
 			f.overrun(0)
 		}
 		m, kept = f.own(m)
@@ -98,7 +100,7 @@ func (f *presenceFeed) put(m *Message) (kept bool) {
 		if !f.stated {
 			f.stated = true
 			f.channel.socket.timers.stop(&f.stateDue)
-			in.size += f.pending.bytes
+			in.size += f.pending.Bytes
 			in.early = f.takePending()
 		}
 		f.push(in)
@@ -109,7 +111,7 @@ func (f *presenceFeed) put(m *Message) (kept bool) {
 			return false
 		}
 		size := m.size()
-		if f.ready.full(size) {
+		if f.ready.Full(size) {
 			f.overrun(1)
 			return false
 		}
@@ -121,13 +123,13 @@ func (f *presenceFeed) put(m *Message) (kept bool) {
 }
 
 func (f *presenceFeed) own(m *Message) (own *Message, shared bool) {
-	return f.backlog.own(f.channel.socket, m, f.ready.n)
+	return f.backlog.own(f.channel.socket, m, f.ready.N)
 }
 
 // takePending takes the diffs that wait for a state.
 func (f *presenceFeed) takePending() (early []*Message) {
 	for {
-		m, missing, ok := f.pending.pop()
+		m, missing, ok := f.pending.Pop()
 		switch {
 		case !ok:
 			return early
@@ -139,8 +141,8 @@ func (f *presenceFeed) takePending() (early []*Message) {
 
 func (f *presenceFeed) push(in presenceInput) {
 	s := f.channel.socket
-	f.ready.push(in, in.size)
-	s.queued(in.size, f.ready.n)
+	f.ready.Push(in, in.size)
+	s.queued(in.size, f.ready.N)
 	if !f.working {
 		f.working = true
 		s.goSteps(f.owner.step)
@@ -154,7 +156,7 @@ func (f *presenceFeed) hold(m *Message) {
 	s := f.channel.socket
 	held := *m
 	held.Payload.data = bytes.Clone(m.Payload.data)
-	f.dropped(f.pending.pushOver(&held, m.size()))
+	f.dropped(f.pending.PushOver(&held, m.size()))
 	if f.stateDue.index == 0 && !f.warned {
 		s.timers.set(&f.stateDue, s.now()+presenceWait)
 	}
@@ -164,19 +166,19 @@ func (f *presenceFeed) hold(m *Message) {
 func (f *presenceFeed) warn() {
 	f.warned = true
 	f.channel.socket.log(slog.LevelWarn, "presence: diffs came but no state: does the server push it after the join?",
-		slog.String("topic", f.channel.topic), slog.String("event", f.stateEvent), slog.Int("pending", f.pending.n))
+		slog.String("topic", f.channel.topic), slog.String("event", f.stateEvent), slog.Int("pending", f.pending.N))
 }
 
 // overrun is called when the worker is too slow, so that all that is ready is
 // dropped, and n messages more: without one diff the others are worth nothing,
 // until the next state. What waits for that state still does.
 func (f *presenceFeed) overrun(n int) {
-	n += f.ready.n
-	for i := range f.ready.items.n {
-		n += len(f.ready.items.at(i).value.early)
+	n += f.ready.N
+	for i := range f.ready.Items.N {
+		n += len(f.ready.Items.At(i).Value.early)
 	}
 	f.dropped(n)
-	f.ready.clear()
+	f.ready.Clear()
 	f.outdated()
 }
 
@@ -195,7 +197,7 @@ func (f *presenceFeed) dropped(n int) {
 // lost is called when the channel is lost: diffs that wait belong to a join that is
 // over.
 func (f *presenceFeed) lost() {
-	f.pending.clear()
+	f.pending.Clear()
 	f.channel.socket.timers.stop(&f.stateDue)
 	f.outdated()
 }
@@ -210,7 +212,7 @@ func (f *presenceFeed) outdated() {
 
 // take takes the next input, if there is one; else the worker ends.
 func (f *presenceFeed) take() (in presenceInput, ok bool) {
-	in, _, ok = f.ready.pop()
+	in, _, ok = f.ready.Pop()
 	f.working = ok
 	f.dropping = f.dropping && ok
 	return in, ok
@@ -223,14 +225,14 @@ func (f *presenceFeed) unstate(in presenceInput) {
 		return // the join has had another
 	}
 	early := in.early
-	for f.ready.n > 0 && f.ready.items.at(0).value.gen == in.gen {
-		next := &f.ready.items.at(0).value
+	for f.ready.N > 0 && f.ready.Items.At(0).Value.gen == in.gen {
+		next := &f.ready.Items.At(0).Value
 		if next.state {
 			next.early = early
 			return
 		}
 		early = append(early, next.msg)
-		_, _, _ = f.ready.pop() // which is next
+		_, _, _ = f.ready.Pop() // which is next
 	}
 	if f.err != nil || in.gen != f.gen {
 		return
@@ -252,14 +254,14 @@ func (f *presenceFeed) cut(why error) {
 	if f.err == nil {
 		f.detach(why)
 	}
-	f.ready.clear()
+	f.ready.Clear()
 	f.finish()
 }
 
 func (f *presenceFeed) detach(why error) {
 	c := f.channel
 	f.err = why
-	f.pending.clear()
+	f.pending.Clear()
 	c.socket.timers.stop(&f.stateDue)
 	// A copy: whoever ended it may be ranging over them.
 	c.presences = slices.DeleteFunc(slices.Clone(c.presences), func(x *presenceFeed) bool { return x == f })

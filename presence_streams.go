@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"slices"
+
+	"github.com/phxgo/phoenix/internal/queue"
 )
 
 // A presenceStream holds the steps that a loop over Changes has not seen.
@@ -14,24 +16,24 @@ type presenceStream[M any] struct {
 }
 
 // A stepQueue holds the steps that a consumer has not seen.
-type stepQueue[M any] struct{ queue[presenceStep[M]] }
+type stepQueue[M any] struct{ queue.Queue[presenceStep[M]] }
 
 // maxPresenceSteps bounds the steps that wait for a consumer, and
 // defaultLimitBytes what their messages count.
 const maxPresenceSteps = 256
 
 func newStepQueue[M any]() stepQueue[M] {
-	return stepQueue[M]{queue[presenceStep[M]]{limit: limits{maxPresenceSteps, defaultLimitBytes}}}
+	return stepQueue[M]{queue.Queue[presenceStep[M]]{Limit: queue.Limits{Count: maxPresenceSteps, Bytes: defaultLimitBytes}}}
 }
 
 // put adds a step. If there is no room for it, and it may be merged, it becomes
 // part of the last one.
 func (q *stepQueue[M]) put(st presenceStep[M], merge bool) {
-	if merge && q.full(st.size) {
-		q.items.at(q.items.n - 1).value.add(st)
+	if merge && q.Full(st.size) {
+		q.Items.At(q.Items.N - 1).Value.add(st)
 		return
 	}
-	q.push(st, st.size)
+	q.Push(st, st.size)
 }
 
 func (w *presenceStream[M]) put(st presenceStep[M]) {
@@ -109,7 +111,7 @@ func (p *Presence[M]) ChangeChan(ctx context.Context) <-chan PresenceChange[M] {
 func (p *Presence[M]) next(ctx context.Context, w *presenceStream[M]) (st presenceStep[M], ok bool) {
 	for {
 		p.socket.mu.Lock()
-		st, _, ok = w.queue.pop()
+		st, _, ok = w.queue.Pop()
 		ended := w.ended
 		p.socket.mu.Unlock()
 		if ok || ended {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/phxgo/phoenix/internal/dialing"
 	"github.com/phxgo/phoenix/internal/wire"
 )
 
@@ -19,7 +20,7 @@ type prober struct {
 // probe is DialRequest.Probe.
 func (p *prober) probe(ctx context.Context, c Conn) error {
 	p.passed.Store(false)
-	progressOf(ctx).at(firstHeartbeat)
+	dialing.Of(ctx).At(firstHeartbeat)
 	cutting := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(cutting)
@@ -97,5 +98,5 @@ func (s *Socket) answers(f Frame, ref uint64) bool {
 func (s *Socket) idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pending.n == 0 && s.queue.n == 0
+	return s.pending.n == 0 && s.queue.N == 0
 }

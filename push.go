@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/phxgo/phoenix/internal/errs"
 )
 
 const (
@@ -106,7 +108,7 @@ func (c *Channel) prepare(event string, payload any) (encoded, error) {
 		return encoded{}, err
 	}
 	if reservedEvent(event) {
-		return encoded{}, &InputError{Field: "event", Reason: fmt.Sprintf("%s is the protocol's own", quoteShort(event))}
+		return encoded{}, &InputError{Field: "event", Reason: fmt.Sprintf("%s is the protocol's own", errs.QuoteShort(event))}
 	}
 	return c.encode(event, payload)
 }
@@ -201,7 +203,7 @@ func (c *Channel) expire(p *call, now time.Duration) {
 	case 0:
 	case s.set.Timeout:
 		p.expiry = deadlineAfter(now, d)
-		s.timers.pushes.push(&p.expiring, p, 0)
+		s.timers.pushes.Push(&p.expiring, p, 0)
 	default:
 		p.deadline = &deadline{fire: func() { s.failCall(p, ErrTimeout) }}
 		s.timers.set(p.deadline, deadlineAfter(now, d))
@@ -218,9 +220,9 @@ func (c *Channel) full(size int) bool {
 	if c.state == ChannelJoined {
 		limit := c.socket.set.MaxQueue
 		queue := &c.socket.queue
-		return limit > 0 && queue.n > 0 && queue.bytes+size+(queue.n+1)*envelopeSize > limit
+		return limit > 0 && queue.N > 0 && queue.Bytes+size+(queue.N+1)*envelopeSize > limit
 	}
-	return !c.room(c.parked.n, c.parked.bytes, size)
+	return !c.room(c.parked.N, c.parked.Bytes, size)
 }
 
 // room reports whether the channel's buffer has room for one more payload.
@@ -236,11 +238,11 @@ func (c *Channel) room(n, bytes, size int) bool {
 // The others, behind them, wait for room: calls of Push, and what was taken back
 // from the queue when the connection broke.
 func (c *Channel) buffered() int {
-	if c.room(c.parked.n, c.parked.bytes, 0) {
-		return c.parked.n
+	if c.room(c.parked.N, c.parked.Bytes, 0) {
+		return c.parked.N
 	}
 	n, bytes := 0, 0
-	for p := c.parked.first(); p != nil && c.room(n, bytes, len(p.payload)); p = p.at.after() {
+	for p := c.parked.First(); p != nil && c.room(n, bytes, len(p.payload)); p = p.at.After() {
 		n++
 		bytes += len(p.payload)
 	}
@@ -256,7 +258,7 @@ func PushFor[T any](ctx context.Context, c *Channel, event string, payload any) 
 		return v, err
 	}
 	if err := reply.Decode(&v); err != nil {
-		return v, about("reply to "+quoteShort(event), err)
+		return v, errs.About("reply to "+errs.QuoteShort(event), err)
 	}
 	return v, nil
 }

@@ -10,6 +10,11 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/phxgo/phoenix/internal/crew"
+	"github.com/phxgo/phoenix/internal/dialing"
+	"github.com/phxgo/phoenix/internal/errs"
+	"github.com/phxgo/phoenix/transport"
 )
 
 const (
@@ -42,7 +47,7 @@ type runner struct {
 	pausing  chan struct{}      // one slot; there while the goroutine waits to dial again
 	cause    error              // why it is stopping
 	lastErr  error
-	progress *progress // of the attempt that is under way
+	progress *dialing.Progress // of the attempt that is under way
 
 	outage outage // of the goroutine alone
 }
@@ -92,7 +97,7 @@ func (s *Socket) endAttempt(r *runner) {
 func (s *Socket) startRun() {
 	r := &runner{}
 	s.run = r
-	s.crew.start(func() { s.runOn(r, &r.outage) })
+	s.crew.Start(func() { s.runOn(r, &r.outage) })
 }
 
 // errGoexit is what it takes for a hook, a logger or a transport to end the
@@ -120,14 +125,14 @@ func (s *Socket) runOn(r *runner, o *outage) {
 		if p := recover(); p != nil {
 			panic(p) // it was no Goexit
 		}
-		s.crew.start(func() {
+		s.crew.Start(func() {
 			s.abandon(r)
-			o.tried, o.stable, o.err = true, false, errGoexit
+			o.tried, o.stable, o.err = true, false, errs.ErrGoexit
 			s.runOn(r, o)
 		})
 	}()
 	if o.deciding {
-		s.endRun(r, errGoexit, true)
+		s.endRun(r, errs.ErrGoexit, true)
 	} else {
 		s.runLoop(r, o)
 	}
@@ -145,7 +150,7 @@ func (s *Socket) abandon(r *runner) {
 	conn := s.conn
 	s.unlock()
 	if conn != nil && conn.r == r {
-		_, _ = s.teardown(conn, errGoexit, conn.beat.opened) // it is lost, whatever it was
+		_, _ = s.teardown(conn, errs.ErrGoexit, conn.beat.opened) // it is lost, whatever it was
 	}
 }
 
@@ -183,7 +188,7 @@ func (s *Socket) awaitEnd(ctx context.Context, r *runner) {
 		ended = r.done
 	}
 	s.unlock()
-	soon(ctx, &s.crew, ended)
+	crew.Soon(ctx, &s.crew, ended)
 }
 
 // stopRun makes the runner end, with cause as the reason.
@@ -243,14 +248,14 @@ func (s *Socket) decide(r *runner, o *outage) (delay time.Duration, giveUp error
 		o.policy = newPolicy(s.set.ReconnectBackoff, firstReconnect)
 	}
 	if delay = o.policy.NextBackOff(); delay == backoff.Stop {
-		return 0, about("the reconnect policy gave up", o.err)
+		return 0, errs.About("the reconnect policy gave up", o.err)
 	}
 	return adjustDelay(delay, first, o.err), nil
 }
 
 // afterAttempt says what the runner was told during the attempt.
 func (s *Socket) afterAttempt(r *runner, err error) (stopping, skip bool) {
-	changing := errors.Is(err, errPrimaryWorks)
+	changing := errors.Is(err, transport.ErrPrimaryWorks)
 	s.lock()
 	defer s.unlock()
 	r.progress = nil
@@ -341,7 +346,7 @@ func isPermanent(err error) bool {
 // IsFinal reports whether a failure to connect will hardly change by itself: an
 // HTTP status below 500 other than 408, 425 and 429, a certificate that does not
 // verify, or an *InputError. Without [SocketOptions].RetryIf a first Connect ends with it.
-func IsFinal(err error) bool { return isFinalFailure(err) }
+func IsFinal(err error) bool { return transport.IsFinal(err) }
 
 // endRun ends the runner: because it was stopped, or, with giveUp, because the
 // attempts came to an end by themselves, and with them the hope of what waits to
@@ -357,7 +362,7 @@ func (s *Socket) endRun(r *runner, cause error, giveUp bool) {
 	for _, c := range slices.Clone(s.channels.list) {
 		c.connectionEnded(cause)
 		if giveUp {
-			s.failAll(&c.parked, because(ErrNotConnected, cause))
+			s.failAll(&c.parked, errs.Because(ErrNotConnected, cause))
 		}
 	}
 	if s.drained != nil { // Shutdown need not wait for what cannot be sent any more

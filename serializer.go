@@ -4,6 +4,7 @@ import (
 	"errors"
 	"unicode/utf8"
 
+	"github.com/phxgo/phoenix/internal/errs"
 	"github.com/phxgo/phoenix/internal/wire"
 )
 
@@ -267,7 +268,7 @@ func outgoingOf(m *Message) (*wire.Outgoing, error) {
 func refNumber(field, s string) (uint64, error) {
 	n := wire.ParseRef([]byte(s))
 	if n == 0 && s != "" {
-		return 0, &InputError{Field: field, Reason: "not the decimal number of a ref: " + quoteShort(s)}
+		return 0, &InputError{Field: field, Reason: "not the decimal number of a ref: " + errs.QuoteShort(s)}
 	}
 	return n, nil
 }

@@ -7,6 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/phxgo/phoenix/internal/crew"
+	"github.com/phxgo/phoenix/internal/errs"
+	"github.com/phxgo/phoenix/internal/queue"
 	"github.com/phxgo/phoenix/internal/wire"
 )
 
@@ -37,11 +40,11 @@ type Socket struct {
 	conn     *connection // nil while there is none
 	channels registry
 	pending  pendingTable
-	queue    list[call]
+	queue    queue.List[call]
 	timers   timers
 	joinTurn time.Duration // from when JoinRate allows the next join its turn
 	joinSend time.Duration // and to be sent
-	free     list[call]
+	free     queue.List[call]
 	after    []func() // to be run after the unlock: first what is ours
 	tales    []tale   // and then what may be code of the user's
 	teller   *teller  // nil if there is nothing to tell
@@ -58,9 +61,9 @@ type Socket struct {
 
 	framesLogged atomic.Bool // when the logger was last asked
 
-	told atomic.Pointer[secrets] // what no error and no log line may repeat
+	told atomic.Pointer[errs.Secrets] // what no error and no log line may repeat
 
-	crew crew // its goroutines, for which Close and Done wait
+	crew crew.Crew // its goroutines, for which Close and Done wait
 }
 
 // now returns the time since the socket was made. It costs half of what
@@ -113,7 +116,7 @@ func (s *Socket) debug() bool {
 func (s *Socket) logIn(e *wire.Envelope, f Frame) {
 	if s.debug() {
 		told := s.told.Load() // the server may say anything
-		s.logFrame("frame in", told.tame(string(e.Topic)), told.tame(string(e.Event)), told.tame(string(e.Ref)), len(f.Data))
+		s.logFrame("frame in", told.Tame(string(e.Topic)), told.Tame(string(e.Event)), told.Tame(string(e.Ref)), len(f.Data))
 	}
 }
 
@@ -131,7 +134,7 @@ func (s *Socket) logFrame(msg, topic, event, ref string, size int) {
 }
 
 // goUser starts a goroutine that runs code of the user's. The lock is held.
-func (s *Socket) goUser(f func()) { s.crew.startUser(f) }
+func (s *Socket) goUser(f func()) { s.crew.StartUser(f) }
 
 // goSteps starts a goroutine that calls step, which may run code of the user's,
 // until it returns false. The lock is held.
@@ -156,8 +159,8 @@ func (s *Socket) goSteps(step func() bool) {
 // settle gives c its outcome: it leaves every list and table and gets its
 // outcome in this one critical section, so that there is exactly one.
 func (s *Socket) settle(c *call, reply *Reply, err error) {
-	c.at.unlink()
-	c.expiring.unlink()
+	c.at.Unlink()
+	c.expiring.Unlink()
 	if c.deadline != nil {
 		s.timers.stop(c.deadline)
 	}
@@ -205,8 +208,8 @@ func (c *call) timedOut(err error) error {
 		what = "waiting for the channel to be joined"
 	}
 	switch e := err.(type) { //nolint:errorlint // the lock is held: no Is of the user's errors
-	case timeoutError:
-		return &wrapped{head: e, join: " while " + what}
+	case errs.TimeoutError:
+		return errs.Wrap(e, " while "+what, nil)
 	case *ctxError:
 		return &ctxError{e.err, e.cause, what}
 	}
@@ -214,8 +217,8 @@ func (c *call) timedOut(err error) error {
 }
 
 // failAll ends all calls of a list.
-func (s *Socket) failAll(l *list[call], err error) {
-	for c := l.first(); c != nil; c = l.first() {
+func (s *Socket) failAll(l *queue.List[call], err error) {
+	for c := l.First(); c != nil; c = l.First() {
 		s.failCall(c, err)
 	}
 }
@@ -228,7 +231,7 @@ func (c *Channel) park(p *call) {
 
 // unpark hands all that waited for the channel to the writer.
 func (c *Channel) unpark() {
-	for p := c.parked.pop(); p != nil; p = c.parked.pop() {
+	for p := c.parked.Pop(); p != nil; p = c.parked.Pop() {
 		c.socket.enqueue(p)
 	}
 }
@@ -243,13 +246,13 @@ func (s *Socket) enqueue(c *call) {
 // where they wait for the channel to be joined again, in front of any others.
 func (s *Socket) repark(only *Channel) {
 	var next *call
-	for c := s.queue.last(); c != nil; c = next {
-		next = c.at.before()
+	for c := s.queue.Last(); c != nil; c = next {
+		next = c.at.Before()
 		if only != nil && c.channel != only {
 			continue
 		}
 		if c.kind == callPush || c.kind == callCast {
-			c.at.unlink()
+			c.at.Unlink()
 			c.place = placeParked
 			c.queueFirst(&c.channel.parked)
 		}
@@ -258,11 +261,11 @@ func (s *Socket) repark(only *Channel) {
 
 // checkDrained tells Shutdown that every push has its outcome.
 func (s *Socket) checkDrained() {
-	if s.drained == nil || s.queue.n > 0 {
+	if s.drained == nil || s.queue.N > 0 {
 		return
 	}
 	for _, c := range s.channels.list {
-		if c.parked.n > 0 || c.inFlight.n > 0 {
+		if c.parked.N > 0 || c.inFlight.N > 0 {
 			return
 		}
 	}

@@ -83,7 +83,7 @@ func (s *Socket) Stats() SocketStats {
 	st := SocketStats{
 		State:    s.state,
 		Channels: len(s.channels.list),
-		InFlight: s.pending.n, Queued: s.queue.n, QueuedBytes: s.queue.bytes,
+		InFlight: s.pending.n, Queued: s.queue.N, QueuedBytes: s.queue.Bytes,
 		Attempts: s.stats.attempts, Connects: s.stats.connects, Reconnects: s.stats.reconnects,
 		LastError: s.stats.lastErr,
 		FramesIn:  s.stats.framesIn, FramesOut: s.stats.framesOut,
@@ -98,7 +98,7 @@ func (s *Socket) Stats() SocketStats {
 	for _, c := range s.channels.list {
 		parked := c.buffered()
 		st.Parked += parked
-		st.WaitingForRoom += c.parked.n - parked
+		st.WaitingForRoom += c.parked.N - parked
 		if c.state == ChannelJoined {
 			st.Joined++
 		}

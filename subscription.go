@@ -3,6 +3,8 @@ package phoenix
 import (
 	"context"
 	"slices"
+
+	"github.com/phxgo/phoenix/internal/queue"
 )
 
 // Overflow is the policy of a Subscription: what it does if its queue is full
@@ -55,7 +57,7 @@ type Subscription struct {
 	opts    SubscribeOptions
 
 	// Guarded by the socket's lock.
-	queue   queue[*Message]
+	queue   queue.Queue[*Message]
 	backlog backlog
 	err     error         // why it ended
 	waiting int           // consumers that wait
@@ -111,7 +113,7 @@ func newSubscription(s *Socket, c *Channel, topic string, opts *SubscribeOptions
 		sub.opts.Topics = slices.Clone(opts.Topics)
 		sub.opts.Events = slices.Clone(opts.Events)
 	}
-	sub.queue.limit = orLimits(sub.opts.Limit, sub.opts.LimitBytes)
+	sub.queue.Limit = orLimits(sub.opts.Limit, sub.opts.LimitBytes)
 	switch {
 	case c != nil && len(sub.opts.Topics) > 0:
 		sub.err = &InputError{Field: "SubscribeOptions.Topics", Reason: "a channel has one topic; use Socket.Subscribe for others"}
@@ -157,8 +159,8 @@ func (sub *Subscription) Next(ctx context.Context) (*Message, error) {
 	s := sub.socket
 	for {
 		s.mu.Lock()
-		if m, missing, ok := sub.queue.pop(); ok {
-			if sub.err != nil || sub.queue.waiting() {
+		if m, missing, ok := sub.queue.Pop(); ok {
+			if sub.err != nil || sub.queue.Waiting() {
 				sub.signal() // for the next one who waits
 			}
 			s.mu.Unlock()
@@ -180,7 +182,7 @@ func (sub *Subscription) Next(ctx context.Context) (*Message, error) {
 		}
 		s.mu.Lock()
 		sub.waiting--
-		if ended && sub.queue.waiting() {
+		if ended && sub.queue.Waiting() {
 			sub.signal() // the wake-up may have been meant for us
 		}
 		s.mu.Unlock()
@@ -192,7 +194,7 @@ func (sub *Subscription) Next(ctx context.Context) (*Message, error) {
 
 // missedError returns what a user is told of messages that are missing in a queue.
 func missedError(missing error) error {
-	if n, ok := missing.(droppedItems); ok { //nolint:errorlint // it is one of ours, never wrapped
+	if n, ok := missing.(queue.Dropped); ok { //nolint:errorlint // it is one of ours, never wrapped
 		return &DroppedError{N: int(n)}
 	}
 	return missing
@@ -213,9 +215,9 @@ func (sub *Subscription) untake(m *Message, missing error) {
 		size = gap.Reply.size()
 	}
 	if d, ok := missing.(*DroppedError); ok { //nolint:errorlint // as above
-		missing = droppedItems(d.N)
+		missing = queue.Dropped(d.N)
 	}
-	sub.queue.unpop(m, size, missing)
+	sub.queue.Unpop(m, size, missing)
 	sub.signal()
 }
 
@@ -243,26 +245,26 @@ func (sub *Subscription) put(m *Message) (kept bool) {
 		return false
 	}
 	s, size := sub.socket, m.size()
-	if sub.opts.Overflow != DropOldest && sub.queue.full(size) {
+	if sub.opts.Overflow != DropOldest && sub.queue.Full(size) {
 		s.countDropped(sub.topic, 1)
 		if sub.opts.Overflow == Fail {
 			sub.end(ErrSlowConsumer)
 			return false
 		}
-		sub.queue.drop()
+		sub.queue.Drop()
 		sub.signal()
 		return false
 	}
-	m, kept = sub.backlog.own(s, m, sub.queue.n)
-	s.countDropped(sub.topic, sub.queue.pushOver(m, size))
-	s.queued(size, sub.queue.n)
+	m, kept = sub.backlog.own(s, m, sub.queue.N)
+	s.countDropped(sub.topic, sub.queue.PushOver(m, size))
+	s.queued(size, sub.queue.N)
 	sub.signal()
 	return kept
 }
 
 // putGap adds a gap, for which there is always room.
 func (sub *Subscription) putGap(gap *GapError) {
-	sub.queue.gap(gap, gap.Reply.size())
+	sub.queue.Gap(gap, gap.Reply.size())
 	sub.signal()
 }
 
@@ -288,7 +290,7 @@ func (sub *Subscription) end(why error) {
 func (sub *Subscription) Len() int {
 	sub.socket.lock()
 	defer sub.socket.unlock()
-	return sub.queue.n
+	return sub.queue.N
 }
 
 // Close ends the subscription and drops what is queued. A Next that waits returns
@@ -298,7 +300,7 @@ func (sub *Subscription) Close() {
 	s.lock()
 	defer s.unlock()
 	sub.end(ErrChannelClosed)
-	sub.queue.clear()
+	sub.queue.Clear()
 	if sub.gone != nil && !sub.closed {
 		close(sub.gone)
 	}

@@ -3,13 +3,16 @@ package phoenix
 import (
 	"context"
 	"log/slog"
+
+	"github.com/phxgo/phoenix/internal/crew"
+	"github.com/phxgo/phoenix/internal/queue"
 )
 
 // A teller calls the hooks of a Trace and the Logger, in order, on a goroutine that
 // lives while there is something to tell: they are code of the user's, which may end
 // its goroutine, as t.FailNow does, or keep it. It is guarded by the socket's lock.
 type teller struct {
-	queue queue[func()]
+	queue queue.Queue[func()]
 	stuck bool // what it runs has been waited for in vain
 }
 
@@ -39,24 +42,24 @@ func (s *Socket) startTelling() <-chan struct{} {
 		return nil
 	}
 	if s.teller == nil {
-		s.teller = &teller{queue: queue[func()]{limit: limits{tellLimit, defaultLimitBytes}}}
+		s.teller = &teller{queue: queue.Queue[func()]{Limit: queue.Limits{Count: tellLimit, Bytes: defaultLimitBytes}}}
 		s.goSteps(s.tellNext)
 	}
 	t := s.teller
 	for _, next := range s.tales {
-		if t.queue.full(next.size) {
-			t.queue.drop()
+		if t.queue.Full(next.size) {
+			t.queue.Drop()
 			s.stats.untold++
 			continue
 		}
-		t.queue.push(next.f, next.size)
+		t.queue.Push(next.f, next.size)
 	}
 	s.tales = nil
-	if t.stuck || t.queue.full(0) {
+	if t.stuck || t.queue.Full(0) {
 		return nil
 	}
 	told := make(chan struct{})
-	t.queue.push(func() { close(told) }, 0)
+	t.queue.Push(func() { close(told) }, 0)
 	return told
 }
 
@@ -64,7 +67,7 @@ func (s *Socket) startTelling() <-chan struct{} {
 // user is told of must end with its ctx. For what runs too long it is only the first
 // that waits. The lock is not held.
 func (s *Socket) awaitTold(told <-chan struct{}) {
-	if _, ok := atOnce(told); ok {
+	if _, ok := crew.AtOnce(told); ok {
 		return
 	}
 	s.mu.Lock()
@@ -78,16 +81,16 @@ func (s *Socket) awaitTold(told <-chan struct{}) {
 func (s *Socket) tellNext() bool {
 	s.mu.Lock()
 	s.teller.stuck = false
-	f, missing, ok := s.teller.queue.pop()
+	f, missing, ok := s.teller.queue.Pop()
 	if !ok {
 		s.teller = nil
 	}
 	s.mu.Unlock()
-	switch dropped, _ := missing.(*DroppedError); { //nolint:errorlint // it is one of ours, never wrapped
+	switch dropped, _ := missing.(queue.Dropped); { //nolint:errorlint // it is one of ours, never wrapped
 	case !ok:
 		return false
-	case dropped != nil:
-		s.logUntold(dropped.N)
+	case dropped > 0:
+		s.logUntold(int(dropped))
 	default:
 		f()
 	}

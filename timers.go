@@ -4,6 +4,9 @@ import (
 	"container/heap"
 	"math"
 	"time"
+
+	"github.com/phxgo/phoenix/internal/durations"
+	"github.com/phxgo/phoenix/internal/queue"
 )
 
 // A deadline is something that happens at a time, unless it is stopped. fire
@@ -43,7 +46,7 @@ func (h *deadlineHeap) Pop() any {
 // list is enough for them.
 type timers struct {
 	heap    deadlineHeap
-	pushes  list[call]
+	pushes  queue.List[call]
 	timer   *time.Timer
 	armed   time.Duration // when timer will fire, if it is set
 	running bool          // timer is set
@@ -65,7 +68,7 @@ const maxGraces = 10
 // every timer is late, nothing would ever be too late.
 func (t *timers) stopped(now time.Duration, framesIn uint64) bool {
 	frames := uint32(framesIn) //nolint:gosec // the low bits
-	late := now-t.armed >= durationStop
+	late := now-t.armed >= durations.Stop
 	switch {
 	case t.graces == 0 && late:
 		t.graces = 1
@@ -75,7 +78,7 @@ func (t *timers) stopped(now time.Duration, framesIn uint64) bool {
 		t.graces = 0
 		return false
 	}
-	t.until, t.heard = deadlineAfter(now, durationGrace), frames
+	t.until, t.heard = deadlineAfter(now, durations.Grace), frames
 	return true
 }
 
@@ -108,7 +111,7 @@ func (t *timers) stop(d *deadline) {
 
 // next returns the time of the earliest deadline.
 func (t *timers) next() (at time.Duration, ok bool) {
-	if c := t.pushes.first(); c != nil {
+	if c := t.pushes.First(); c != nil {
 		at, ok = c.expiry, true
 	}
 	if len(t.heap) > 0 && (!ok || t.heap[0].at < at) {
@@ -133,7 +136,7 @@ func (s *Socket) armTimer() {
 	if t.running && !t.stopTimer(s) {
 		return // it has fired and waits for the lock; it will come here
 	}
-	s.crew.add(&s.crew.ours, 1)
+	s.crew.Add(&s.crew.Ours, 1)
 	now := s.now()
 	t.running, t.armed = true, max(at, now)
 	if t.timer == nil {
@@ -148,12 +151,12 @@ func (t *timers) stopTimer(s *Socket) bool {
 		return false
 	}
 	t.running = false
-	s.crew.add(&s.crew.ours, -1)
+	s.crew.Add(&s.crew.Ours, -1)
 	return true
 }
 
 func (s *Socket) onTimer() {
-	defer s.crew.add(&s.crew.ours, -1)
+	defer s.crew.Add(&s.crew.Ours, -1)
 	s.lock()
 	defer s.unlock()
 	t := &s.timers
@@ -165,7 +168,7 @@ func (s *Socket) onTimer() {
 	if t.stopped(now, s.stats.framesIn) {
 		return
 	}
-	for c := t.pushes.first(); c != nil && c.expiry <= now; c = t.pushes.first() {
+	for c := t.pushes.First(); c != nil && c.expiry <= now; c = t.pushes.First() {
 		s.failCall(c, ErrTimeout)
 	}
 	for len(t.heap) > 0 && t.heap[0].at <= now {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // A pipeTransport is a Transport of the user's whose server is a function.
@@ -108,11 +109,11 @@ func (c *forwarder) WriteFrames(frames []phoenix.Frame, deadline time.Time) (int
 	c.written.Add(int64(len(frames)))
 	return c.Conn.WriteFrames(frames, deadline)
 }
-func (c *forwarder) MaxBatch() int { return c.Conn.(phoenix.BatchLimiter).MaxBatch() } //nolint:forcetypeassert // the test knows it
+func (c *forwarder) MaxBatch() int { return c.Conn.(transport.BatchLimiter).MaxBatch() } //nolint:forcetypeassert // the test knows it
 func (c *forwarder) CheckFrame(f phoenix.Frame) error {
-	return c.Conn.(phoenix.FrameChecker).CheckFrame(f) //nolint:forcetypeassert // the test knows it
+	return c.Conn.(transport.FrameChecker).CheckFrame(f) //nolint:forcetypeassert // the test knows it
 }
-func (c *forwarder) NeedsHeartbeat() bool { return c.Conn.(phoenix.Heartbeater).NeedsHeartbeat() } //nolint:forcetypeassert // the test knows it
+func (c *forwarder) NeedsHeartbeat() bool { return c.Conn.(transport.Heartbeater).NeedsHeartbeat() } //nolint:forcetypeassert // the test knows it
 
 // A softForwarder forwards WriteSoft.
 type softForwarder struct {
@@ -122,7 +123,7 @@ type softForwarder struct {
 
 func (c *softForwarder) WriteSoft(f phoenix.Frame) (done, left bool, err error) {
 	c.soft.Add(1)
-	return c.Conn.(phoenix.SoftWriter).WriteSoft(f) //nolint:forcetypeassert // the test knows it
+	return c.Conn.(transport.SoftWriter).WriteSoft(f) //nolint:forcetypeassert // the test knows it
 }
 
 // Only the outermost Conn is asked what it can, so that nothing goes round it.

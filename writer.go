@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/phxgo/phoenix/internal/errs"
 	"github.com/phxgo/phoenix/internal/wire"
 )
 
@@ -21,11 +22,11 @@ const (
 // wakeWriter starts a drainer if there is something to write and nobody writes.
 func (s *Socket) wakeWriter() {
 	conn := s.conn
-	if conn == nil || conn.busy || conn.broken != nil || s.queue.n == 0 && !conn.rest {
+	if conn == nil || conn.busy || conn.broken != nil || s.queue.N == 0 && !conn.rest {
 		return
 	}
 	conn.busy = true
-	s.crew.start(func() { s.drain(conn) })
+	s.crew.Start(func() { s.drain(conn) })
 }
 
 // take makes an outgoing of a call: from now on it counts as sent.
@@ -33,7 +34,7 @@ func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 	s.ref++
 	ref := s.ref
 	out := outgoing{Outgoing: wire.Outgoing{Ref: ref, Topic: systemTopic, Event: c.event, Payload: c.payload, Binary: c.binary}}
-	c.at.unlink()
+	c.at.Unlink()
 	c.ref, c.place = ref, placeInFlight
 	if ch := c.channel; ch != nil {
 		out.Topic, out.JoinRef = ch.topic, ch.joinRef
@@ -44,7 +45,7 @@ func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 	case callCast:
 		// Nobody waits for the reply: it ends when it was written.
 		out.cast = c
-		c.expiring.unlink()
+		c.expiring.Unlink()
 		if c.deadline != nil {
 			s.timers.stop(c.deadline)
 		}
@@ -78,7 +79,7 @@ func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 func (s *Socket) writeDirect() {
 	conn := s.conn
 	if conn == nil || conn.soft == nil || conn.busy || conn.broken != nil ||
-		s.queue.n != 1 || s.pending.n > 0 || s.framesLogged.Load() {
+		s.queue.N != 1 || s.pending.n > 0 || s.framesLogged.Load() {
 		return
 	}
 	conn.busy = true
@@ -116,17 +117,17 @@ func (s *Socket) drain(conn *connection) {
 		if p := recover(); p != nil {
 			panic(p) // it was no Goexit
 		}
-		s.crew.start(func() {
+		s.crew.Start(func() {
 			s.lock()
 			defer s.unlock()
-			s.writerGone(conn, errGoexit)
+			s.writerGone(conn, errs.ErrGoexit)
 		})
 	}()
 	// A fresh goroutine would run before those that are about to push: yield
 	// once, and take what they have together.
 	runtime.Gosched()
 	s.lock()
-	for conn.broken == nil && (s.queue.n > 0 || conn.rest) {
+	for conn.broken == nil && (s.queue.N > 0 || conn.rest) {
 		s.takeBatch(conn)
 		s.writeBatch(conn, false)
 	}
@@ -159,7 +160,7 @@ func (s *Socket) takeBatch(conn *connection) {
 	now := s.now()
 	size := 0
 	conn.batch = conn.batch[:0]
-	for c := s.queue.first(); c != nil && len(conn.batch) < int(conn.most); c = s.queue.first() {
+	for c := s.queue.First(); c != nil && len(conn.batch) < int(conn.most); c = s.queue.First() {
 		if size > 0 && size+len(c.payload) > batchBytes {
 			break
 		}
@@ -187,7 +188,7 @@ func (s *Socket) writeBatch(conn *connection, directly bool) {
 	}
 	conn.writing = true
 	n, done, err := conn.write(directly)
-	err = s.told.Load().clean(err) // a push fails with it before the connection is torn down
+	err = s.told.Load().Clean(err) // a push fails with it before the connection is torn down
 	s.lock()
 	conn.writing = false
 	conn.restWritten(err)
@@ -286,7 +287,7 @@ func (s *Socket) untake(out *outgoing) {
 		return
 	}
 	s.pending.remove(c)
-	c.at.unlink()
+	c.at.Unlink()
 	c.ref, c.place = 0, placeQueued
 	if c.kind == callCast {
 		// While a writer has it, nothing else ends a cast: neither its timeout
@@ -343,7 +344,7 @@ func (s *Socket) castWritten(c *call, err error) {
 // writeFailed gives the connection up after a failed write.
 func (conn *connection) writeFailed(err error) {
 	conn.unwritable = true
-	conn.fail(because(errWrite, err))
+	conn.fail(errs.Because(errWrite, err))
 	conn.s.later(conn.cut)
 }
 

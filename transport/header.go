@@ -1,0 +1,35 @@
+package transport
+
+import (
+	"net/http"
+	"strings"
+)
+
+// splitHost takes the Host header out of a header: net/http wants it elsewhere.
+func splitHost(h http.Header) (rest http.Header, host string) {
+	host = h.Get("Host")
+	if host != "" {
+		h = h.Clone()
+		h.Del("Host")
+	}
+	return h, host
+}
+
+// headerSubprotocol has the subprotocols that a WebSocket offers. The auth token
+// travels among them.
+const headerSubprotocol = "Sec-Websocket-Protocol"
+
+// splitSubprotocols takes the subprotocols out of a header: the WebSocket library
+// wants them elsewhere, to check what the server selects.
+func splitSubprotocols(h http.Header) (rest http.Header, subprotocols []string) {
+	values := h.Values(headerSubprotocol)
+	if len(values) == 0 {
+		return h, nil
+	}
+	for name := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		subprotocols = append(subprotocols, strings.TrimSpace(name))
+	}
+	h = h.Clone()
+	h.Del(headerSubprotocol)
+	return h, subprotocols
+}

@@ -1,0 +1,165 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/phxgo/phoenix/internal/dialing"
+	"github.com/phxgo/phoenix/internal/durations"
+	"github.com/phxgo/phoenix/internal/errs"
+)
+
+// LongPollOptions are the options of [LongPoll]. The zero value is usable.
+type LongPollOptions struct {
+	// Path is appended to the path of the endpoint, unless that already ends with
+	// it. If the endpoint ends with "/websocket", Path replaces that. Set it if
+	// the server uses another path (the :path option of the socket's longpoll
+	// transport). Default: "/longpoll".
+	Path string
+	// Timeout is how long a request may make no progress before the connection is
+	// given up. It must be longer than the server's window (window_ms, 10 s by
+	// default), because a poll without messages takes that long. Default: 20 s.
+	// Negative: no limit.
+	Timeout time.Duration
+
+	_ struct{}
+}
+
+const defaultPollTimeout = 20 * time.Second
+
+// LongPoll returns the long-poll transport, for networks that block WebSockets.
+// The server has to enable it (longpoll: true). A nil opts means all defaults.
+//
+// Messages from the server arrive as responses to GET requests, one of which
+// nearly always waits. Messages to the server that are made while a POST request
+// is under way are sent together with the next one. There are no heartbeats,
+// except for one after the machine was suspended. If a request fails, or the
+// server no longer knows the session, the connection is lost (*[PollError]): the
+// socket reconnects and the channels rejoin, as with WebSocket.
+//
+// A frame of more than 7,900,000 bytes fails with ErrMessageTooBig, because the
+// server does not read more. A binary message of the server arrives if all its
+// bytes are UTF-8. On others Phoenix fails with status 500, which ends the
+// session.
+//
+// If the HTTP client has no cookie jar, each session gets its own, so that load
+// balancers with sticky sessions work. If there is no HTTP client, or it has no
+// Transport, each session also has its own connections. The client's Timeout and
+// the socket's WriteTimeout are not used. The client's RoundTripper must not
+// repeat a POST, because the server would handle its messages twice.
+//
+// With GOOS=js the requests go through the Fetch API, which follows no redirect here,
+// and some headers cannot be set: those are an *[InputError].
+func LongPoll(opts *LongPollOptions) Transport {
+	t := longPoll{path: longPollPath, timeout: defaultPollTimeout}
+	if opts != nil {
+		if opts.Path != "" {
+			t.path = "/" + strings.Trim(opts.Path, "/")
+		}
+		t.timeout = durations.OrDefault(opts.Timeout, defaultPollTimeout)
+	}
+	return t
+}
+
+type longPoll struct {
+	path    string
+	timeout time.Duration // 0 for none
+}
+
+const (
+	webSocketPath = "/websocket"
+	longPollPath  = "/longpoll"
+
+	// An auth token travels as it is, on the requests of polls.
+	headerAuthToken = "X-Phoenix-Authtoken" //nolint:gosec // the name of a header
+	// The session's token, which servers from 1.8.10 on take from here, and older
+	// ones from the query.
+	headerPollToken = "X-Phoenix-Longpoll-Token"
+	paramPollToken  = "token"
+)
+
+func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
+	if !IsHeaderValue(req.AuthToken) || strings.Trim(req.AuthToken, " \t") != req.AuthToken {
+		return nil, &InputError{Field: "AuthToken", Reason: "has bytes that an HTTP header cannot carry, in which it travels with long poll"}
+	}
+	dialing.Of(ctx).Awaits("waiting for the server to open a long-poll session")
+	header, host := splitHost(req.Header)
+	c := &pollConn{crew: dialing.Crew(ctx), timeout: t.timeout, header: header, host: host, authToken: req.AuthToken, told: req.tells(ctx)}
+	c.body.limit = req.MaxMessageSize
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	var err error
+	if c.client, c.closeIdle, err = c.newClient(req.HTTPClient); err != nil {
+		return nil, err
+	}
+	if err := c.open(ctx, t.url(req.URL)); err != nil {
+		c.cut()
+		if ctx.Err() != nil && !errors.As(err, new(*HandshakeError)) {
+			err = ctx.Err()
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+// IsHeaderValue reports whether net/http takes s for the value of a header.
+func IsHeaderValue(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func (t longPoll) url(endpoint *url.URL) *url.URL {
+	u := endpointURL(endpoint, t.path, webSocketPath)
+	u.Scheme = errs.HttpScheme(u.Scheme)
+	return u
+}
+
+// endpointURL returns the URL of a transport: that of the endpoint with a path
+// appended, unless it is there, and in place of the other transport's.
+func endpointURL(endpoint *url.URL, path, other string) *url.URL {
+	u := *endpoint
+	if strings.HasSuffix(u.Path, path) {
+		return &u
+	}
+	u.Path = strings.TrimSuffix(u.Path, other)
+	u.RawPath = strings.TrimSuffix(u.RawPath, other)
+	return u.JoinPath(path)
+}
+
+// newClient returns the client of a session, and what ends its idle connections.
+func (c *pollConn) newClient(user *http.Client) (*http.Client, func(), error) {
+	client := &http.Client{}
+	if user != nil {
+		*client = *user
+	}
+	client.Timeout = 0 // a poll takes as long as the server has nothing to tell
+	client.CheckRedirect = keepMethod(client.CheckRedirect)
+	if client.Jar == nil {
+		client.Jar, _ = cookiejar.New(nil) // which never fails
+	}
+	rt, closeIdle, err := c.roundTripper(client.Transport)
+	client.Transport = rt
+	return client, closeIdle, err
+}
+
+// keepMethod makes a policy for redirects that does not let a POST become a GET:
+// that would be another poll, which takes messages away from the session's own.
+func keepMethod(policy func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
+	if policy == nil {
+		policy = sameHostRedirect
+	}
+	return func(req *http.Request, via []*http.Request) error {
+		if req.Method != via[0].Method {
+			return http.ErrUseLastResponse
+		}
+		return policy(req, via)
+	}
+}

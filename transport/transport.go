@@ -1,0 +1,173 @@
+package transport
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/phxgo/phoenix/internal/dialing"
+	"github.com/phxgo/phoenix/internal/errs"
+)
+
+// A Transport opens connections to a Phoenix endpoint. The default is
+// [WebSocket]. Several sockets may use one Transport at the same time.
+type Transport interface {
+	// Dial opens a connection, which must outlive ctx. It should return soon after
+	// ctx is done. The socket does not wait for it, and closes a Conn that comes
+	// too late, but Done waits. If an HTTP response refuses the connection, the
+	// error is a *HandshakeError.
+	Dial(ctx context.Context, req *DialRequest) (Conn, error)
+}
+
+// A DialRequest tells a Transport what to dial. It belongs to the Transport,
+// which may change it.
+type DialRequest struct {
+	// URL is the endpoint given to NewSocket, with the params and the vsn in its
+	// query. Its scheme is ws, wss, http or https.
+	URL *url.URL
+	// Header goes into every HTTP request.
+	Header http.Header
+	// AuthToken is the auth token, which must not be in the URL. "" means none.
+	AuthToken string
+	// HTTPClient is that of the options, or nil.
+	HTTPClient *http.Client
+	// MaxMessageSize is the limit in bytes of a received message. The error for a
+	// larger one wraps ErrMessageTooBig.
+	MaxMessageSize int64
+	// Probe tells whether frames get through on a Conn: it sends a heartbeat and
+	// waits for the reply. When ctx is done it cuts the Conn and returns. If the
+	// last call of Probe during a Dial succeeds, the socket sends no other
+	// heartbeat before it takes the Conn that Dial returns for open. Probe skips
+	// frames that arrive before the reply: a server sends none before the first
+	// join. A Transport that wraps the Conns of a [Fallback] wraps the probed
+	// ones, too. Probe may be nil.
+	Probe func(ctx context.Context, c Conn) error
+	// Idle reports whether the socket waits for no reply at the moment, so that
+	// ending the connection does no harm. It may be nil.
+	Idle func() bool
+	// Logger is that of the options, or nil.
+	Logger *slog.Logger
+}
+
+// String returns the endpoint without its query and user. So do GoString and
+// LogValue: nothing that prints a DialRequest shows a secret.
+func (req DialRequest) String() string {
+	endpoint := ""
+	if req.URL != nil {
+		endpoint = errs.Shorten(errs.Printable(errs.DisplayURL(req.URL)))
+	}
+	return "transport.DialRequest{" + endpoint + "}"
+}
+
+// GoString returns what String does.
+func (req DialRequest) GoString() string { return req.String() }
+
+// LogValue returns what String does.
+func (req DialRequest) LogValue() slog.Value { return slog.StringValue(req.String()) }
+
+// secrets returns what the request tells a server.
+func (req *DialRequest) secrets() *errs.Secrets {
+	return errs.SecretsOf(req.URL, req.Header, req.AuthToken, req.HTTPClient)
+}
+
+// tells returns that too, and lets the socket that dials with ctx take note of it: a
+// Transport of the user's may have added to the request.
+func (req *DialRequest) tells(ctx context.Context) *errs.Secrets {
+	told := req.secrets()
+	dialing.Tell(ctx, told)
+	return told
+}
+
+// log logs a record if there is a logger.
+func (req *DialRequest) log(level slog.Level, msg string, attrs ...slog.Attr) {
+	if req.Logger != nil {
+		req.Logger.LogAttrs(context.Background(), level, msg, attrs...) //nolint:sloglint // msg is a constant of each caller
+	}
+}
+
+// A Frame is one message of a transport. With WebSocket it is a text or binary
+// message.
+type Frame struct {
+	Data   []byte
+	Binary bool
+}
+
+// A Conn carries frames. The socket calls ReadFrame from one goroutine,
+// WriteFrames from one goroutine at a time, and Close from any goroutine.
+//
+// A Conn may implement optional interfaces: [SoftWriter], [BatchLimiter], [Rester],
+// [Heartbeater] and [FrameChecker]. The socket asks only the Conn that Dial
+// returns, never a Conn inside it. So a Conn that wraps another one by embedding
+// the interface Conn sees every frame and has none of the optional methods. It
+// works, but it is slower. Around a Conn of [LongPoll] it also costs heartbeats,
+// and a frame that is too big ends the connection. To avoid that, the wrapper
+// implements the optional methods and forwards them.
+type Conn interface {
+	// ReadFrame blocks until a frame arrives. The bytes of the frame are valid
+	// until the next call. Any error means that the connection is lost. The close
+	// frame of the server is a *CloseError.
+	ReadFrame() (Frame, error)
+	// WriteFrames sends frames in order. The caller may reuse the bytes when it
+	// returns. Any error means that the connection is lost, even an error of the
+	// deadline. Then the frames from number n on have certainly not left, or were
+	// certainly not handled; for the frames before it is unknown. A Conn that
+	// bounds its writes in another way may ignore the deadline.
+	WriteFrames(frames []Frame, deadline time.Time) (n int, err error)
+	// Close ends the connection, and with it ReadFrame and WriteFrames: the socket
+	// opens no other connection before these have returned. With code 0 it cuts
+	// the connection at once. Otherwise it performs a closing handshake with that
+	// code and reason, until ctx is done.
+	Close(ctx context.Context, code int, reason string) error
+}
+
+// closeTime bounds a closing handshake, whatever the ctx.
+const closeTime = 10 * time.Second
+
+// A SoftWriter is a [Conn] to which a push can write on its caller's goroutine,
+// without a hand-over, if nobody else writes. A peer that does not read must not
+// keep the caller.
+type SoftWriter interface {
+	// WriteSoft sends a frame, and waits for the network for about a millisecond at
+	// most. The bytes may be reused when it returns. If done is false, the Conn
+	// keeps what has not left, and the next call, of WriteFrames, perhaps without
+	// frames, goes on with it. Any error means that the connection is lost; left
+	// then says whether any of the frame may have left. WriteSoft and WriteFrames
+	// are never called at the same time.
+	WriteSoft(frame Frame) (done, left bool, err error)
+}
+
+// A BatchLimiter is a [Conn] that gets at most MaxBatch frames at a time. More
+// frames wait in the socket, where they can still be taken back. Without it, or
+// if MaxBatch is not above 0, the socket passes up to 1024 frames. The socket
+// asks once, before the first frame.
+type BatchLimiter interface {
+	MaxBatch() int
+}
+
+// A Heartbeater is a [Conn] that says whether it needs heartbeats. If it returns
+// false, it must notice by itself when the connection is lost. The socket is then
+// open as soon as Dial returns, and sends no heartbeats, except for one after the
+// machine was suspended. A Conn without this method needs heartbeats. The socket
+// asks once, before the first frame. A Conn of [LongPoll] needs none.
+type Heartbeater interface {
+	NeedsHeartbeat() bool
+}
+
+// A FrameChecker is a [Conn] that cannot carry every frame. The socket calls
+// CheckFrame before it writes a frame, perhaps while Close or ReadFrame runs. If
+// it returns an error, the frame is not sent, and only its message fails.
+// CheckFrame must not block, and must not keep the bytes.
+type FrameChecker interface {
+	CheckFrame(f Frame) error
+}
+
+// A Rester is a [Conn] that can give memory back. Rest is called when nothing is in
+// flight and nothing is written, perhaps at the same time as ReadFrame and Close.
+type Rester interface {
+	Rest()
+}
+
+// keepBuffer is the size up to which a buffer is kept for the next message.
+const keepBuffer = 64 << 10

@@ -1,0 +1,269 @@
+//go:build !js
+
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/phxgo/phoenix/internal/crew"
+	"github.com/phxgo/phoenix/internal/dialing"
+)
+
+// compress makes the library's options of ours. To it no threshold means one of
+// its own.
+func (t webSocket) compress(opts *websocket.DialOptions) {
+	switch t.compression {
+	case CompressionOff:
+	case CompressionContextTakeover:
+		opts.CompressionMode = websocket.CompressionContextTakeover
+	case CompressionNoContextTakeover:
+		opts.CompressionMode = websocket.CompressionNoContextTakeover
+	}
+	opts.CompressionThreshold = t.compressFrom
+	if t.compressFrom <= 0 {
+		opts.CompressionThreshold = math.MaxInt
+	}
+}
+
+func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	req.tells(ctx)
+	header, host := splitHost(req.Header)
+	d := &wsDialer{ctx: ctx, crew: dialing.Crew(ctx)}
+	client, closeIdle := d.client(req.HTTPClient)
+	defer closeIdle()
+	// What is under way may be deaf to ctx, as a TLS handshake of net/http's is.
+	stop := context.AfterFunc(ctx, d.giveUp)
+
+	header, subprotocols := splitSubprotocols(header)
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { d.got = info.Conn }}
+	dialOpts := &websocket.DialOptions{
+		HTTPClient:   client,
+		HTTPHeader:   header,
+		Host:         host,
+		Subprotocols: withAuthToken(subprotocols, req.AuthToken),
+	}
+	t.compress(dialOpts)
+	ws, resp, err := websocket.Dial(httptrace.WithClientTrace(ctx, trace), t.url(req.URL), dialOpts)
+	if err != nil {
+		d.giveUp()
+		return nil, t.dialError(ctx, req, resp, err)
+	}
+	if !stop() {
+		_ = d.conn(ws, 0).Close(ctx, 0, "") // it comes too late
+		return nil, ctx.Err()
+	}
+	ws.SetReadLimit(req.MaxMessageSize)
+	return d.conn(ws, req.MaxMessageSize), nil
+}
+
+func (t webSocket) url(endpoint *url.URL) string {
+	return endpointURL(endpoint, t.path, longPollPath).String()
+}
+
+// dialError makes our errors of the library's. What the library says of a
+// failed request holds the URL, and with it the params: they may be secret.
+func (t webSocket) dialError(ctx context.Context, req *DialRequest, resp *http.Response, err error) error {
+	if resp == nil {
+		if ue := (*url.Error)(nil); errors.As(err, &ue) {
+			err = ue.Err // what stands before it says nothing that we do not
+		}
+		err = req.secrets().Clean(err)
+		if he := (*HandshakeError)(nil); errors.As(err, &he) {
+			return he // of a proxy
+		}
+		return dialFailed(ctx, endpointURL(req.URL, t.path, longPollPath), err)
+	}
+	he := refusedBy(resp, endpointURL(req.URL, t.path, longPollPath))
+	he.URL = strings.Replace(he.URL, "http", "ws", 1)
+	if resp.Body != nil {
+		he.Body = readErrorBody(resp.Body)
+		_ = resp.Body.Close()
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		he.Err = err
+	}
+	return req.secrets().Clean(he)
+}
+
+// handshakeBuffer is the size of the buffers of an HTTP transport that makes one
+// request.
+const handshakeBuffer = 2 << 10
+
+// A wsDialer gets beneath the WebSocket library for one dial.
+type wsDialer struct {
+	ctx  context.Context //nolint:containedctx // lives as long as the dial whose ctx it is
+	crew *crew.Crew
+	got  net.Conn // what the HTTP transport used, if it tells
+
+	mu     sync.Mutex
+	conns  []net.Conn // of this dial
+	stream *wsStream  // of the answer that switches protocols
+	over   bool       // the dial was given up
+}
+
+// giveUp ends whatever the dial has begun.
+func (d *wsDialer) giveUp() {
+	d.mu.Lock()
+	d.over = true
+	conns, stream := d.conns, d.stream
+	d.conns = nil
+	d.mu.Unlock()
+	for _, c := range conns {
+		_ = cutNet(c) // nobody uses it
+	}
+	if stream != nil {
+		_ = stream.Close() // as above
+	}
+}
+
+// keep has a connection ended with the dial. It returns false if that is over.
+func (d *wsDialer) keep(c net.Conn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.over {
+		d.conns = append(d.conns, c)
+	}
+	return !d.over
+}
+
+// client returns a client of which every connection is a corkConn, if it can.
+// The transport is a copy for this dial only: http.Transport detaches a dial
+// from the ctx of the request, so that only its own DialContext can be
+// cancelled.
+func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
+	client := &http.Client{}
+	if user != nil {
+		*client = *user
+	}
+	if client.CheckRedirect == nil {
+		client.CheckRedirect = sameHostRedirect
+	}
+	tr := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	if client.Transport != nil {
+		base, ok := client.Transport.(*http.Transport)
+		if !ok {
+			client.Transport = &streamCatcher{client.Transport, d}
+			return client, func() {}
+		}
+		tr = base.Clone()
+	}
+	// One request, of HTTP/1.1: spare the machinery for more.
+	tr.DisableKeepAlives = true
+	tr.ForceAttemptHTTP2, tr.TLSNextProto = false, map[string]func(string, *tls.Conn) http.RoundTripper{}
+	// Its buffers are garbage after the handshake, of the size of the library's
+	// own, among which they would leave holes in the heap.
+	tr.ReadBufferSize, tr.WriteBufferSize = handshakeBuffer, handshakeBuffer
+	tellProxyRefusals(tr)
+	if dialTLS := tr.DialTLSContext; dialTLS != nil {
+		tr.DialTLSContext = d.dial(dialTLS)
+	}
+	switch {
+	case tr.DialContext != nil:
+		tr.DialContext = d.dial(tr.DialContext)
+	case tr.Dial != nil: //nolint:staticcheck // a user's transport may still have it
+		old := tr.Dial //nolint:staticcheck // as above
+		tr.DialContext = d.dial(func(_ context.Context, network, addr string) (net.Conn, error) { return old(network, addr) })
+	default:
+		tr.DialContext = d.dial((&net.Dialer{}).DialContext)
+	}
+	client.Transport = &streamCatcher{tr, d}
+	return client, tr.CloseIdleConnections
+}
+
+// A streamCatcher puts a wsStream in place of the body of the answer that switches
+// protocols.
+type streamCatcher struct {
+	http.RoundTripper
+	d *wsDialer
+}
+
+func (b *streamCatcher) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := b.RoundTripper.RoundTrip(req)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		return resp, err
+	}
+	if body, ok := resp.Body.(io.ReadWriteCloser); ok {
+		stream := &wsStream{ReadWriteCloser: body}
+		b.d.mu.Lock()
+		b.d.stream = stream
+		b.d.mu.Unlock()
+		resp.Body = stream
+	}
+	return resp, nil
+}
+
+// A wsStream is what the WebSocket library reads from and writes to.
+type wsStream struct {
+	io.ReadWriteCloser
+	live atomic.Bool // the library has taken the handshake for good
+	// stall is how long a write may take; 0 if what is beneath sees to that.
+	stall atomic.Int64
+}
+
+// Read reads nothing while the handshake lasts: if it has failed, the library
+// would wait three seconds for a body.
+func (s *wsStream) Read(p []byte) (int, error) {
+	if !s.live.Load() {
+		return 0, io.EOF
+	}
+	n, err := s.ReadWriteCloser.Read(p)
+	if err == io.EOF || err == io.ErrUnexpectedEOF { //nolint:errorlint // as readers return them
+		err = errStreamEnded
+	}
+	return n, err
+}
+
+// errStreamEnded stands for the EOF of the network, which the library takes for the
+// end of the message that it is in.
+var errStreamEnded = errors.New("phoenix: the network has ended")
+
+// Write writes no more than the library's buffer at a time, so that to bound it
+// is to bound a write without progress.
+func (s *wsStream) Write(p []byte) (int, error) {
+	stall := time.Duration(s.stall.Load())
+	if stall == 0 {
+		return s.ReadWriteCloser.Write(p)
+	}
+	timer := time.AfterFunc(stall, func() { _ = s.Close() }) // the write tells
+	n, err := s.ReadWriteCloser.Write(p)
+	if !timer.Stop() && err != nil {
+		err = errWriteTimeout
+	}
+	return n, err
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func (d *wsDialer) dial(next dialFunc) dialFunc {
+	return func(_ context.Context, network, addr string) (net.Conn, error) {
+		if d.crew != nil { // net/http does not wait for a dial that does not heed its ctx
+			defer d.crew.Track()()
+		}
+		c, err := next(d.ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		cork := newCorkConn(c)
+		if !d.keep(cork) {
+			_ = cork.cut() // it comes too late
+			return nil, d.ctx.Err()
+		}
+		return cork, nil
+	}
+}
