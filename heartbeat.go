@@ -112,7 +112,7 @@ func (b *heartbeat) answered() {
 	if b.conn.beats && b.due.index == 0 {
 		b.send() // the interval has passed meanwhile
 	}
-	if s.pending.n == 0 && s.queue.N == 0 {
+	if b.conn.open && s.pending.n == 0 && s.queue.N == 0 {
 		s.rest(b.conn)
 	}
 	s.stats.rtt = rtt

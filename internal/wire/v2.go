@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -25,12 +26,17 @@ const (
 // length is one byte.
 const MaxBinaryField = 255
 
+// frameRoom is room for refs of six digits and for what stands between the members of
+// a frame.
+const frameRoom = 28
+
 // AppendV2 appends the frame of m to dst.
 func AppendV2(dst []byte, m *Outgoing) ([]byte, bool, error) {
 	if m.Binary {
 		dst, err := appendBinaryPush(dst, m)
 		return dst, true, err
 	}
+	dst = slices.Grow(dst, len(m.Topic)+len(m.Event)+len(m.Payload)+frameRoom)
 	dst = append(dst, '[')
 	dst = appendRef(dst, m.JoinRef)
 	dst = append(dst, ',')
