@@ -117,9 +117,9 @@ func IsHeaderValue(s string) bool {
 }
 
 func (t longPoll) url(endpoint *url.URL) *url.URL {
-	u := endpointURL(endpoint, t.path, webSocketPath)
+	u := *endpointURL(endpoint, t.path, webSocketPath)
 	u.Scheme = errs.HttpScheme(u.Scheme)
-	return u
+	return &u
 }
 
 // endpointURL returns the URL of a transport: that of the endpoint with a path

@@ -1,10 +1,11 @@
 package dialing
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net/http/httptrace"
-	"sync/atomic"
+	"sync"
 
 	"github.com/phxgo/phoenix/internal/crew"
 	"github.com/phxgo/phoenix/internal/errs"
@@ -13,8 +14,10 @@ import (
 // A Progress says what an attempt to connect is at, for the error that ends it. A
 // nil one is of nobody's interest.
 type Progress struct {
-	step  atomic.Pointer[string]
-	await atomic.Pointer[string] // what is waited for once the request is out
+	mu    sync.Mutex
+	step  string
+	with  string // whom, if that is known: text of others
+	await string // what is waited for once the request is out
 
 	Crew *crew.Crew               // of the socket
 	Told func(told *errs.Secrets) // notes what the server is told
@@ -33,31 +36,38 @@ func Of(ctx context.Context) *Progress {
 func (p *Progress) Tracked(ctx context.Context) context.Context {
 	ctx = context.WithValue(ctx, progressKey{}, p)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:           func(hostPort string) { p.At("dialing " + errs.Printable(hostPort)) },
-		DNSStart:          func(info httptrace.DNSStartInfo) { p.At("resolving " + errs.Printable(info.Host)) },
-		ConnectStart:      func(_, addr string) { p.At("dialing " + addr) },
+		GetConn:           func(hostPort string) { p.atWith("dialing ", hostPort) },
+		DNSStart:          func(info httptrace.DNSStartInfo) { p.atWith("resolving ", info.Host) },
+		ConnectStart:      func(_, addr string) { p.atWith("dialing ", addr) },
 		TLSHandshakeStart: func() { p.At("the TLS handshake") },
 		TLSHandshakeDone:  func(tls.ConnectionState, error) {},
-		GotConn: func(httptrace.GotConnInfo) {
-			if await := p.await.Load(); await != nil {
-				p.At(*await)
-			} else {
-				p.At("waiting for the server's answer to the handshake")
-			}
-		},
+		GotConn:           func(httptrace.GotConnInfo) { p.sent() },
 	})
 }
 
-func (p *Progress) At(step string) {
+func (p *Progress) At(step string) { p.atWith(step, "") }
+
+func (p *Progress) atWith(step, with string) {
 	if p != nil {
-		p.step.Store(&step)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.step, p.with = step, with
 	}
+}
+
+// sent says that the request goes out.
+func (p *Progress) sent() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.step, p.with = cmp.Or(p.await, "waiting for the server's answer to the handshake"), ""
 }
 
 // Awaits says what is waited for when the request is out.
 func (p *Progress) Awaits(what string) {
 	if p != nil {
-		p.await.Store(&what)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.await = what
 	}
 }
 
@@ -65,10 +75,9 @@ func (p *Progress) String() string {
 	if p == nil {
 		return ""
 	}
-	if step := p.step.Load(); step != nil {
-		return *step
-	}
-	return ""
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.step + errs.Printable(p.with)
 }
 
 // Crew returns the crew of the socket that dials with a ctx, or nil.
