@@ -82,7 +82,10 @@ func (f *tlsFront) transports() map[string]http.RoundTripper {
 	return map[string]http.RoundTripper{
 		"TLS by net/http": &http.Transport{DialContext: f.dial, TLSClientConfig: f.client},
 		"TLS by the user": &http.Transport{DialTLSContext: f.dialTLS},
-		"a RoundTripper":  roundTripper((&http.Transport{DialContext: f.dial, TLSClientConfig: f.client}).RoundTrip),
+		"TLS by the user, without a ctx": &http.Transport{DialTLS: func(network, addr string) (net.Conn, error) { //nolint:staticcheck // somebody may still have it
+			return f.dialTLS(context.Background(), network, addr)
+		}},
+		"a RoundTripper": roundTripper((&http.Transport{DialContext: f.dial, TLSClientConfig: f.client}).RoundTrip),
 	}
 }
 

@@ -125,10 +125,13 @@ func (t longPoll) url(endpoint *url.URL) *url.URL {
 // endpointURL returns the URL of a transport: that of the endpoint with a path
 // appended, unless it is there, and in place of the other transport's.
 func endpointURL(endpoint *url.URL, path, other string) *url.URL {
-	u := *endpoint
-	if strings.HasSuffix(u.Path, path) {
-		return &u
+	switch {
+	case strings.HasSuffix(endpoint.Path, path):
+		return endpoint
+	case !strings.HasSuffix(endpoint.Path, other):
+		return endpoint.JoinPath(path)
 	}
+	u := *endpoint
 	u.Path = strings.TrimSuffix(u.Path, other)
 	u.RawPath = strings.TrimSuffix(u.RawPath, other)
 	return u.JoinPath(path)

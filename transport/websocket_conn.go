@@ -4,7 +4,6 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,20 +17,12 @@ func (d *wsDialer) conn(ws *websocket.Conn, limit int64) Conn {
 	soft := &softWSConn{wsConn{ws: ws, limit: limit, netConn: d.got, stream: d.stream}}
 	c := &soft.wsConn
 	c.stream.live.Store(true)
-	for nc := d.got; nc != nil; {
-		if cork, ok := nc.(*corkConn); ok {
-			c.cork = cork
-			cork.arm()
-			if cork.resumable() {
-				return soft
-			}
-			return c
+	if c.cork = d.used(); c.cork != nil {
+		c.cork.arm()
+		if c.cork.resumable() {
+			return soft
 		}
-		t, ok := nc.(*tls.Conn)
-		if !ok {
-			break
-		}
-		nc = t.NetConn()
+		return c
 	}
 	c.stream.stall.Store(int64(controlWriteTime))
 	return c

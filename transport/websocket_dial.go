@@ -51,7 +51,6 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	stop := context.AfterFunc(ctx, d.giveUp)
 
 	header, subprotocols := splitSubprotocols(header)
-	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { d.got = info.Conn }}
 	dialOpts := &websocket.DialOptions{
 		HTTPClient:   client,
 		HTTPHeader:   header,
@@ -59,7 +58,7 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 		Subprotocols: withAuthToken(subprotocols, req.AuthToken),
 	}
 	t.compress(dialOpts)
-	ws, resp, err := websocket.Dial(httptrace.WithClientTrace(ctx, trace), t.url(req.URL), dialOpts)
+	ws, resp, err := websocket.Dial(d.traced(ctx), t.url(req.URL), dialOpts)
 	if err != nil {
 		d.giveUp()
 		return nil, t.dialError(ctx, req, resp, err)
@@ -109,12 +108,36 @@ const handshakeBuffer = 2 << 10
 type wsDialer struct {
 	ctx  context.Context //nolint:containedctx // lives as long as the dial whose ctx it is
 	crew *crew.Crew
-	got  net.Conn // what the HTTP transport used, if it tells
+	// foreign says that the HTTP client has a transport of which we know nothing, and
+	// got what that has used, if it tells.
+	foreign bool
+	got     net.Conn
 
 	mu     sync.Mutex
-	conns  []net.Conn // of this dial
-	stream *wsStream  // of the answer that switches protocols
-	over   bool       // the dial was given up
+	conns  []*corkConn // of this dial, one for each request, if not foreign
+	stream *wsStream   // of the answer that switches protocols
+	over   bool        // the dial was given up
+}
+
+// traced returns a ctx with which a foreign transport tells what it uses.
+func (d *wsDialer) traced(ctx context.Context) context.Context {
+	if !d.foreign {
+		return ctx
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { d.got = info.Conn },
+	})
+}
+
+// used returns what is beneath the connection, if it is ours: a request is made after
+// the one before it was answered with a redirect.
+func (d *wsDialer) used() *corkConn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.conns) == 0 {
+		return nil
+	}
+	return d.conns[len(d.conns)-1]
 }
 
 // giveUp ends whatever the dial has begun.
@@ -133,7 +156,7 @@ func (d *wsDialer) giveUp() {
 }
 
 // keep has a connection ended with the dial. It returns false if that is over.
-func (d *wsDialer) keep(c net.Conn) bool {
+func (d *wsDialer) keep(c *corkConn) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.over {
@@ -158,6 +181,7 @@ func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
 	if client.Transport != nil {
 		base, ok := client.Transport.(*http.Transport)
 		if !ok {
+			d.foreign = true
 			client.Transport = &streamCatcher{client.Transport, d}
 			return client, func() {}
 		}
@@ -170,15 +194,17 @@ func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
 	// own, among which they would leave holes in the heap.
 	tr.ReadBufferSize, tr.WriteBufferSize = handshakeBuffer, handshakeBuffer
 	tellProxyRefusals(tr)
-	if dialTLS := tr.DialTLSContext; dialTLS != nil {
-		tr.DialTLSContext = d.dial(dialTLS)
+	switch {
+	case tr.DialTLSContext != nil:
+		tr.DialTLSContext = d.dial(tr.DialTLSContext)
+	case tr.DialTLS != nil: //nolint:staticcheck // a user's transport may still have it
+		tr.DialTLSContext = d.dial(withoutContext(tr.DialTLS)) //nolint:staticcheck // as above
 	}
 	switch {
 	case tr.DialContext != nil:
 		tr.DialContext = d.dial(tr.DialContext)
 	case tr.Dial != nil: //nolint:staticcheck // a user's transport may still have it
-		old := tr.Dial //nolint:staticcheck // as above
-		tr.DialContext = d.dial(func(_ context.Context, network, addr string) (net.Conn, error) { return old(network, addr) })
+		tr.DialContext = d.dial(withoutContext(tr.Dial)) //nolint:staticcheck // as above
 	default:
 		tr.DialContext = d.dial((&net.Dialer{}).DialContext)
 	}
@@ -249,6 +275,10 @@ func (s *wsStream) Write(p []byte) (int, error) {
 }
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func withoutContext(dial func(network, addr string) (net.Conn, error)) dialFunc {
+	return func(_ context.Context, network, addr string) (net.Conn, error) { return dial(network, addr) }
+}
 
 func (d *wsDialer) dial(next dialFunc) dialFunc {
 	return func(_ context.Context, network, addr string) (net.Conn, error) {
