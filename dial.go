@@ -3,10 +3,16 @@ package phoenix
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/cenkalti/backoff/v4"
 
 	"github.com/phxgo/phoenix/internal/dialing"
 	"github.com/phxgo/phoenix/internal/errs"
@@ -214,3 +220,97 @@ func (s *Socket) newDialRequest(params url.Values, header http.Header, token str
 		HTTPClient: s.set.HTTPClient, MaxMessageSize: s.set.MaxMessageSize, Logger: s.set.Logger,
 	}
 }
+
+const noScheme = `no scheme: it looks like "wss://example.com/socket"`
+
+func parseEndpoint(endpoint string) (*url.URL, error) {
+	u, err := url.Parse(endpoint)
+	if !strings.Contains(endpoint, "://") && (err != nil || u.Scheme != "") {
+		// "localhost:4000/socket" is a URL with the scheme localhost, and
+		// "127.0.0.1:4000/socket" none at all.
+		return nil, &InputError{Field: "endpoint", Reason: noScheme}
+	}
+	if err != nil {
+		// url.Error repeats the URL, which may hold a token.
+		if ue := (*url.Error)(nil); errors.As(err, &ue) {
+			err = ue.Err
+		}
+		if strings.HasPrefix(err.Error(), "invalid port") {
+			err = errors.New("invalid port") // it may be a part of a password
+		}
+		return nil, &InputError{Field: "endpoint", Reason: "not a URL", Err: err}
+	}
+	switch u.Scheme {
+	case "ws", "wss", "http", "https":
+	case "":
+		return nil, &InputError{Field: "endpoint", Reason: noScheme}
+	default:
+		return nil, &InputError{Field: "endpoint", Reason: fmt.Sprintf("scheme %s is not ws, wss, http or https", errs.QuoteShort(u.Scheme))}
+	}
+	if u.Hostname() == "" {
+		return nil, &InputError{Field: "endpoint", Reason: "no host"}
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, &InputError{Field: "endpoint", Reason: "invalid port"}
+		}
+	}
+	if u.RawQuery != "" && u.Fragment != "" || strings.ContainsAny(u.Fragment, "?=&") {
+		return nil, &InputError{Field: "endpoint", Reason: `a "#" in it begins a fragment, which is never sent: write it as "%23"`}
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = strings.TrimRight(u.RawPath, "/")
+	u.Fragment, u.RawFragment = "", "" // a mere anchor says nothing to a server
+	return u, nil
+}
+
+// url returns the endpoint. NewSocket has seen to it that it can be parsed.
+func (s *Socket) url() *url.URL {
+	u, _ := parseEndpoint(s.endpoint)
+	return u
+}
+
+// newPolicy makes a policy with the user's factory, or the default one, whose
+// delays begin with first.
+func newPolicy(factory func() backoff.BackOff, first time.Duration) backoff.BackOff {
+	if factory != nil {
+		return factory()
+	}
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(first),
+		backoff.WithMaxInterval(maxBackoff),
+		backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(0.5),
+		backoff.WithMaxElapsedTime(0), // its own default gives up after 15 minutes
+	)
+}
+
+// minDelay is the shortest delay: with none at all, a client whose attempts fail
+// at once would do nothing else.
+const minDelay = time.Millisecond
+
+// Steps returns a policy for ReconnectBackoff or RejoinBackoff that waits for
+// each of the delays in turn, and then for the last one again and again. Without
+// any delay it makes no second attempt. It has no jitter. phoenix.js reconnects
+// after 10, 50, 100, 150, 200, 250, 500, 1000, 2000 and then 5000 ms, and rejoins
+// after 1, 2, 5 and then 10 s.
+func Steps(delays ...time.Duration) func() backoff.BackOff {
+	delays = slices.Clone(delays)
+	return func() backoff.BackOff { return &steps{delays: delays} }
+}
+
+type steps struct {
+	delays []time.Duration
+	next   int
+}
+
+func (b *steps) NextBackOff() time.Duration {
+	if len(b.delays) == 0 {
+		return backoff.Stop
+	}
+	d := b.delays[b.next]
+	b.next = min(b.next+1, len(b.delays)-1)
+	return d
+}
+
+func (b *steps) Reset() { b.next = 0 }

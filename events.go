@@ -3,6 +3,7 @@ package phoenix
 import (
 	"context"
 	"iter"
+	"log/slog"
 	"slices"
 
 	"github.com/phxgo/phoenix/internal/queue"
@@ -151,4 +152,200 @@ func (c *Channel) Events(ctx context.Context) iter.Seq[ChannelEvent] {
 		c.watchers = slices.DeleteFunc(c.watchers, func(x *watcher[ChannelEvent]) bool { return x == w })
 		c.unstray()
 	})
+}
+
+// callbacks are the functions given to On, and the calls of them that wait. A
+// channel has them from the first On on, or if it has an OnMissed.
+// They are guarded by the socket's lock.
+type callbacks struct {
+	handlers []*handler
+	queue    queue.Queue[callback]
+	backlog  backlog
+	running  bool // the worker is there
+	dropping bool // a drop was logged, and the queue was not empty since
+	gen      int  // grows when the calls that wait are dropped
+}
+
+type handler struct {
+	event string
+	fn    func(*Message)
+	off   bool
+}
+
+type callback struct {
+	handler *handler
+	msg     *Message
+}
+
+func newCallbacks(opts *ChannelOptions) *callbacks {
+	return &callbacks{queue: queue.Queue[callback]{Limit: orLimits(opts.CallbackLimit, opts.CallbackLimitBytes)}}
+}
+
+// On calls fn for each message of the event, until off is called. All functions
+// of a channel are called one at a time, in the order in which the messages came,
+// on a goroutine of their own. So they may block, push and wait for the reply,
+// leave the channel, or close the socket.
+//
+// When off, Leave or Close is called, calls that still wait are dropped at once.
+// A call that has just begun is not waited for: fn may still run, or even start,
+// after off has returned. Socket.Done waits for it.
+//
+// fn also gets the protocol's own events if you name them: EventError and
+// EventClose when the server sends them, in their place among the messages, and
+// EventReply for each reply. A lost connection and your own Leave send no such
+// event: see [Channel.Events] for those.
+//
+// At most ChannelOptions.CallbackLimit calls and CallbackLimitBytes bytes wait.
+// Beyond that the oldest calls are dropped. ChannelOptions.OnMissed is called in
+// their place, and Stats, Trace and the Logger report them, too.
+func (c *Channel) On(event string, fn func(*Message)) (off func()) {
+	h := &handler{event: event, fn: fn}
+	s := c.socket
+	s.lock()
+	defer s.unlock()
+	if c.callbacks == nil {
+		c.callbacks = newCallbacks(&c.opts)
+	}
+	c.callbacks.handlers = append(c.callbacks.handlers, h)
+	if event == EventReply {
+		s.replyTakers.Add(1)
+	}
+	return func() {
+		s.lock()
+		defer s.unlock()
+		if h.off {
+			return
+		}
+		h.off = true
+		if event == EventReply {
+			s.replyTakers.Add(-1)
+		}
+		// A copy: deliver may be ranging over the old one.
+		c.callbacks.handlers = slices.DeleteFunc(slices.Clone(c.callbacks.handlers), func(x *handler) bool { return x == h })
+	}
+}
+
+// deliver hands a message to whoever wants it, and reports whether anybody did.
+func (c *Channel) deliver(m *Message) (kept bool) {
+	for _, sub := range c.subs {
+		kept = sub.put(m) || kept
+	}
+	for _, f := range c.presences {
+		kept = f.put(m) || kept
+	}
+	if c.callbacks == nil {
+		return kept
+	}
+	for _, h := range c.callbacks.handlers {
+		if h.event == m.Event {
+			kept = c.queueCallback(h, m) || kept
+		}
+	}
+	return kept
+}
+
+// missed tells all who get messages that some may be missing here.
+func (c *Channel) missed(gap *GapError) {
+	for _, sub := range c.subs {
+		sub.putGap(gap)
+	}
+	if c.opts.OnMissed != nil {
+		c.callbacks.queue.Gap(gap, gap.Reply.size())
+		c.work()
+	}
+}
+
+// queueCallback queues a call of a handler, and reports whether the message's memory is
+// used.
+func (c *Channel) queueCallback(h *handler, m *Message) (kept bool) {
+	s, cb, size := c.socket, c.callbacks, m.size()
+	m, kept = cb.backlog.own(s, m, cb.queue.N)
+	if n := cb.queue.PushOver(callback{h, m}, size); n > 0 {
+		s.countDropped(c.topic, n)
+		if !cb.dropping {
+			cb.dropping = true
+			s.log(slog.LevelWarn, "callbacks too slow: messages dropped", slog.String("topic", c.topic))
+		}
+	}
+	s.queued(size, cb.queue.N)
+	c.work()
+	return kept
+}
+
+// work starts the worker if it is not there.
+func (c *Channel) work() {
+	if cb := c.callbacks; !cb.running {
+		cb.running = true
+		c.socket.goSteps(c.step)
+	}
+}
+
+// step makes the next call; it returns false if none is left to be made.
+func (c *Channel) step() bool {
+	s, cb := c.socket, c.callbacks
+	s.mu.Lock()
+	if s.closed {
+		cb.clear()
+	}
+	next, missing, ok := cb.queue.Pop()
+	for ok && !c.wantsCall(next.handler) {
+		next, missing, ok = cb.queue.Pop()
+	}
+	waiting, gen := cb.queue.N, cb.gen
+	if !ok {
+		cb.running, cb.dropping = false, false
+	}
+	s.mu.Unlock()
+	if !ok {
+		return false
+	}
+	info := CallbackInfo{Topic: c.topic, Queued: waiting}
+	call := func() { c.opts.OnMissed(missedError(missing)) }
+	if missing == nil {
+		info.Event = next.msg.Event
+		call = func() { next.handler.fn(next.msg) }
+	}
+	wanted := func() bool { return c.wantsCall(next.handler) && cb.gen == gen && !s.closed }
+	s.callback(info, wanted, call)
+	return true
+}
+
+// wantsCall reports whether a handler is still to be called; nil is OnMissed.
+func (c *Channel) wantsCall(h *handler) bool {
+	if h == nil {
+		return c.opts.OnMissed != nil
+	}
+	return !h.off
+}
+
+// callback calls a function of the user's, traced. The hooks take their time:
+// nobody may want the call any more after the first, which wanted, under the lock,
+// tells.
+func (s *Socket) callback(info CallbackInfo, wanted func() bool, call func()) {
+	tr := s.set.Trace
+	if tr == nil || tr.CallbackStart == nil && tr.CallbackDone == nil {
+		call()
+		return
+	}
+	ctx := context.Background()
+	if tr.CallbackStart != nil {
+		ctx = begun(ctx, tr.CallbackStart(ctx, info))
+	}
+	s.mu.Lock()
+	still := wanted()
+	s.mu.Unlock()
+	if still {
+		call()
+	}
+	if tr.CallbackDone != nil {
+		tr.CallbackDone(ctx, info)
+	}
+}
+
+// clear drops the calls that wait.
+func (cb *callbacks) clear() {
+	if cb != nil {
+		cb.queue.Clear()
+		cb.gen++
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"slices"
 
 	"github.com/phxgo/phoenix/internal/errs"
 	"github.com/phxgo/phoenix/internal/roster"
@@ -265,3 +266,121 @@ func (s PresenceSnapshot[M]) Status() PresenceStatus { return s.status }
 // Synced reports whether the list was that of the server when the snapshot was
 // taken.
 func (s PresenceSnapshot[M]) Synced() bool { return s.status == PresenceSynced }
+
+// The list itself is the work of package roster: how it is decoded, what a state
+// or a diff makes of it, and what has changed between two lists.
+
+// A PresenceEntry is who is present under one key: for example a user, with a
+// meta for each device. Snapshots and changes share entries: treat them as
+// read-only. Its fields are:
+//
+//	Key    string
+//	Metas  []PresenceMeta[M] // in the order in which they came
+//	Fields Payload           // a JSON object with what fetch/2 added, or {}
+//
+// An entry in a list has at least one meta. An entry without metas stands for
+// somebody who is not present.
+type PresenceEntry[M any] = roster.Entry[M, Payload]
+
+// A PresenceMeta is one thing that the server tracks under a key, usually one
+// joined channel. Its fields are:
+//
+//	Ref     string          // the phx_ref, which is unique
+//	PrevRef string          // the phx_ref_prev, which the last update replaced, or ""
+//	Value   M               // the decoded meta
+//	Raw     json.RawMessage // the JSON text of the meta, with its refs
+//	Err     error           // why Raw cannot be decoded into an M; Value is then zero
+//
+// Ref is "" if the server sends none, which is unusual. Metas are then told apart
+// by their text.
+type PresenceMeta[M any] = roster.Meta[M]
+
+// PresenceKind is the kind of a [PresenceChange]. It prints as "join", "leave" or
+// "update".
+type PresenceKind = roster.Kind
+
+// The kinds of changes.
+const (
+	// PresenceJoin: metas came, and none went.
+	PresenceJoin = roster.Join
+	// PresenceLeave: metas went, and none came.
+	PresenceLeave = roster.Leave
+	// PresenceUpdate: metas were replaced, as Presence.update does, or something
+	// else in the entry changed.
+	PresenceUpdate = roster.Update
+)
+
+// A PresenceChange is a change under one key. Treat it as read-only. Its fields
+// are:
+//
+//	Kind          PresenceKind
+//	Key           string
+//	Joined, Left  []PresenceMeta[M] // the metas that came and went
+//	Before, After PresenceEntry[M]  // the entry before and after the change
+//	Resync        bool              // found by comparing the list with a new state
+//
+// An update has metas that came and metas that went. It has neither if only
+// Fields, or the text or order of metas, changed. Before has no Metas if nobody
+// was present under the key, and After has none if nobody is any more. Resync
+// says that no diff told the change: it was found in a state that the server sent
+// after a join or rejoin, and may have happened at any time since the list was
+// last in sync.
+//
+// Its methods CameOnline and WentOffline report whether nobody was present under
+// the key before the change, and whether nobody is after it.
+type PresenceChange[M any] = roster.Change[M, Payload]
+
+// A presenceList is who is present, by key.
+type presenceList[M any] = roster.List[M, Payload]
+
+// A presenceDecoder decodes states and diffs.
+type presenceDecoder[M any] = roster.Decoder[M, Payload]
+
+// OnJoin calls fn for each [PresenceJoin], until off is called: somebody came
+// (CameOnline), or has another meta. fn is not told of joins that happened
+// before.
+//
+// The functions of a presence are called one at a time, in the order in which
+// things happened, on a goroutine of their own. So they may block, push, leave,
+// call methods of the presence and close it. For one state or diff, joins and
+// updates come first, in the order of the keys, then leaves, then OnSync.
+//
+// When off, Close of the presence, Leave, or Close of the socket is called, calls
+// that still wait are dropped, as with [Channel.On]. If the functions are slow,
+// changes are merged, as for a slow loop over Changes.
+func (p *Presence[M]) OnJoin(fn func(PresenceChange[M])) (off func()) {
+	return p.on(&presenceHandler[M]{kind: PresenceJoin, change: fn})
+}
+
+// OnLeave calls fn for each [PresenceLeave], until off is called: somebody went
+// (WentOffline), or has a meta less. The rules of OnJoin apply.
+func (p *Presence[M]) OnLeave(fn func(PresenceChange[M])) (off func()) {
+	return p.on(&presenceHandler[M]{kind: PresenceLeave, change: fn})
+}
+
+// OnUpdate calls fn for each [PresenceUpdate], until off is called. An update is
+// neither a leave nor a join. The rules of OnJoin apply.
+func (p *Presence[M]) OnUpdate(fn func(PresenceChange[M])) (off func()) {
+	return p.on(&presenceHandler[M]{kind: PresenceUpdate, change: fn})
+}
+
+// OnSync calls fn with the list after each state, and after each diff that
+// changed the list, if the list is in sync then. The rules of OnJoin apply.
+func (p *Presence[M]) OnSync(fn func(PresenceSnapshot[M])) (off func()) {
+	return p.on(&presenceHandler[M]{sync: fn})
+}
+
+func (p *Presence[M]) on(h *presenceHandler[M]) (off func()) {
+	s, cb := p.socket, &p.callbacks
+	s.lock()
+	defer s.unlock()
+	cb.handlers = append(slices.Clone(cb.handlers), h)
+	cb.version++
+	return func() {
+		s.lock()
+		defer s.unlock()
+		h.off = true
+		cb.handlers = slices.DeleteFunc(slices.Clone(cb.handlers), func(x *presenceHandler[M]) bool { return x == h })
+		cb.version++
+	}
+}

@@ -10,7 +10,7 @@ import (
 // The types are aliases, of which go doc shows no field: their comments do.
 func TestTheCommentsOfPresencesTellTheirFields(t *testing.T) {
 	t.Parallel()
-	source, err := os.ReadFile("presence_entry.go")
+	source, err := os.ReadFile("presence.go")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,10 @@ package phoenix
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"time"
 
@@ -310,4 +313,59 @@ func wake(w chan struct{}) {
 	case w <- struct{}{}:
 	default:
 	}
+}
+
+func (p *Presence[M]) decoder() *presenceDecoder[M] {
+	codec := &p.socket.set.codec
+	return &presenceDecoder[M]{
+		Unmarshal: codec.unmarshal,
+		Fields:    func(text []byte) Payload { return Payload{data: text, codec: codec} },
+	}
+}
+
+// report reports what was not understood.
+func (p *Presence[M]) report(d *presenceDecoder[M], m *Message, err error) {
+	s := p.socket
+	pe := complaint(d, m, err)
+	if pe == nil && d.Misfits > 0 {
+		s.mu.Lock()
+		if !p.misfit {
+			pe = misfitting(d, m)
+		}
+		p.misfit = true
+		s.mu.Unlock()
+	}
+	if pe == nil {
+		return
+	}
+	if tr := s.set.Trace; tr != nil && tr.ProtocolError != nil {
+		tr.ProtocolError(pe)
+	}
+	s.lock()
+	defer s.unlock()
+	s.reportProtocol(pe)
+}
+
+var errPresenceBinary = errors.New("binary data where a JSON object belongs")
+
+// misfitting returns what is to be reported about metas that are no M.
+func misfitting[M any](d *presenceDecoder[M], m *Message) *ProtocolError {
+	return &ProtocolError{ // without the error, which may quote a meta
+		Topic: m.Topic, Event: m.Event, Size: len(m.Payload.Bytes()),
+		Reason: fmt.Sprintf("%d of its metas do not fit a %v: see PresenceMeta.Err", d.Misfits, reflect.TypeFor[M]()),
+	}
+}
+
+// complaint returns what is to be reported about the payload; nil: nothing.
+func complaint[M any](d *presenceDecoder[M], m *Message, err error) *ProtocolError {
+	pe := &ProtocolError{Topic: m.Topic, Event: m.Event, Size: len(m.Payload.Bytes()), Binary: m.Payload.binary}
+	switch {
+	case err != nil:
+		pe.Reason = err.Error()
+	case d.Skipped > 0:
+		pe.Reason = fmt.Sprintf("%d of its parts skipped; the first: %s", d.Skipped, d.Reason)
+	default:
+		return nil
+	}
+	return pe
 }

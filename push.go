@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/phxgo/phoenix/internal/errs"
 )
@@ -178,77 +177,6 @@ func (c *Channel) admit(ctx context.Context, p *call, event string, enc encoded)
 	return p, nil
 }
 
-// pushable returns why a push cannot even wait.
-func (c *Channel) pushable() error {
-	if err := c.socket.unusable(); err != nil {
-		if c.state == ChannelErrored && err == ErrNotConnected { //nolint:errorlint // as unusable returned it
-			return nil // disconnected for a while: it waits for the next Connect
-		}
-		return err
-	}
-	switch c.state {
-	case ChannelLeaving:
-		return ErrChannelClosed
-	case ChannelClosed:
-		return ErrNotJoined
-	case ChannelJoining, ChannelJoined, ChannelErrored:
-	}
-	return nil
-}
-
-// expire gives a push the channel's timeout.
-func (c *Channel) expire(p *call, now time.Duration) {
-	s, d := c.socket, c.opts.Timeout
-	switch d {
-	case 0:
-	case s.set.Timeout:
-		p.expiry = deadlineAfter(now, d)
-		s.timers.pushes.Push(&p.expiring, p, 0)
-	default:
-		p.deadline = &deadline{fire: func() { s.failCall(p, ErrTimeout) }}
-		s.timers.set(p.deadline, deadlineAfter(now, d))
-	}
-}
-
-// envelopeSize is what a message in the queue counts for besides its payload.
-const envelopeSize = 64
-
-// full reports whether there is no room for a push whose caller does not wait.
-// One whose caller does is in line all the same: it holds nothing beyond what its
-// caller does.
-func (c *Channel) full(size int) bool {
-	if c.state == ChannelJoined {
-		limit := c.socket.set.MaxQueue
-		queue := &c.socket.queue
-		return limit > 0 && queue.N > 0 && queue.Bytes+size+(queue.N+1)*envelopeSize > limit
-	}
-	return !c.room(c.parked.N, c.parked.Bytes, size)
-}
-
-// room reports whether the channel's buffer has room for one more payload.
-func (c *Channel) room(n, bytes, size int) bool {
-	if c.opts.MaxBuffer > 0 && n >= c.opts.MaxBuffer {
-		return false
-	}
-	limit := c.opts.MaxBufferBytes
-	return limit < 0 || n == 0 || bytes+size+(n+1)*envelopeSize <= limit
-}
-
-// buffered returns how many of those that wait for the channel are in its buffer.
-// The others, behind them, wait for room: calls of Push, and what was taken back
-// from the queue when the connection broke.
-func (c *Channel) buffered() int {
-	if c.room(c.parked.N, c.parked.Bytes, 0) {
-		return c.parked.N
-	}
-	n, bytes := 0, 0
-	for p := c.parked.First(); p != nil && c.room(n, bytes, len(p.payload)); p = p.at.After() {
-		n++
-		bytes += len(p.payload)
-	}
-	return n
-}
-
 // PushFor pushes an event and decodes the response of an "ok" reply into a T.
 // Its errors are those of Push, and those of decoding.
 func PushFor[T any](ctx context.Context, c *Channel, event string, payload any) (T, error) {
@@ -261,4 +189,168 @@ func PushFor[T any](ctx context.Context, c *Channel, event string, payload any) 
 		return v, errs.About("reply to "+errs.QuoteShort(event), err)
 	}
 	return v, nil
+}
+
+// Cast sends an event without waiting for a reply. Use it for events that the
+// server answers with :noreply.
+//
+// Cast returns nil once the message is queued. That does not mean that it has
+// arrived, or has even left: only Stats and Trace show a later loss. While the
+// channel is not joined, a cast waits as a push does, for the channel's Timeout
+// at most.
+//
+// An error is always a *PushError with Sent false. It wraps ErrQueueFull if the
+// buffer of the channel or the queue of the socket is full, or any cause that
+// Push would wrap. ctx bounds only the call. Cast does not block, except for
+// about a millisecond if the network is stuck.
+func (c *Channel) Cast(ctx context.Context, event string, payload any) error {
+	enc, err := c.prepare(event, payload)
+	finished := func(*Reply, error) {}
+	if c.socket.tracesPushes() {
+		ctx, finished = c.tracePush(ctx, event, enc, true)
+	}
+	if err == nil {
+		err = c.cast(ctx, event, enc, finished)
+	}
+	if err != nil {
+		err = c.notSent(event, err)
+		finished(nil, err)
+	}
+	return err
+}
+
+func (c *Channel) cast(ctx context.Context, event string, enc encoded, finished func(*Reply, error)) error {
+	s := c.socket
+	p := &call{kind: callCast}
+	p.settled = func() {
+		if p.err != nil {
+			s.stats.castsLost++
+		}
+		if s.tracesPushes() {
+			err := p.err
+			s.tellLater(func() { finished(nil, err) })
+		}
+	}
+	_, err := c.admit(ctx, p, event, enc)
+	return err
+}
+
+// A Push is a push that [Channel.PushAsync] made. Its methods are safe for
+// concurrent use.
+type Push struct {
+	call     call
+	done     chan struct{} // made when somebody asks for it
+	stop     func() bool   // ends the watch of the ctx
+	finished func(*Reply, error)
+}
+
+// PushAsync sends an event and does not wait for the reply: call [Push.Wait] for
+// that. The rules of [Channel.Push] apply, with two differences. ctx bounds the
+// push until it has its outcome, not only the call. And if the buffer of the
+// channel or the queue of the socket is full, the outcome is ErrQueueFull at
+// once. To be slowed down instead, wait for an earlier push, or call Push from as
+// many goroutines as you want pushes in flight.
+//
+// The pushes of one goroutine are sent in order. PushAsync does not block, except
+// for about a millisecond if the network is stuck.
+func (c *Channel) PushAsync(ctx context.Context, event string, payload any) *Push {
+	p := &Push{}
+	p.call = call{kind: callPush, channel: c, event: event, push: p}
+	enc, err := c.prepare(event, payload)
+	if c.socket.tracesPushes() {
+		ctx, p.finished = c.tracePush(ctx, event, enc, false)
+	}
+	if err == nil {
+		_, err = c.admit(ctx, &p.call, event, enc)
+	}
+	switch {
+	case err == nil && ctx.Done() != nil:
+		p.watch(ctx)
+	case err != nil:
+		s := c.socket
+		s.lock()
+		s.settle(&p.call, nil, c.notSent(event, err))
+		s.unlock()
+	}
+	return p
+}
+
+// watch ends the push when ctx does.
+func (p *Push) watch(ctx context.Context) {
+	s := p.call.channel.socket
+	stop := context.AfterFunc(ctx, func() { p.cancel(ctxErr(ctx)) })
+	s.lock()
+	if p.call.place == placeDone {
+		s.later(func() { stop() })
+	} else {
+		p.stop = stop
+	}
+	s.unlock()
+}
+
+// settled is called with the outcome, under the lock.
+func (p *Push) settled() {
+	if p.done != nil {
+		close(p.done)
+	}
+	if p.stop == nil && p.finished == nil {
+		return
+	}
+	s := p.call.channel.socket
+	if p.stop != nil {
+		s.later(func() { p.stop() })
+	}
+	if p.finished != nil {
+		s.tellReply(p.call.reply, func() { p.finished(p.call.reply, p.call.err) })
+	}
+}
+
+// Done returns a channel that is closed when the push has its outcome.
+func (p *Push) Done() <-chan struct{} {
+	s := p.call.channel.socket
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.doneChan()
+}
+
+func (p *Push) doneChan() chan struct{} {
+	if p.done == nil {
+		p.done = make(chan struct{})
+		if p.call.place == placeDone {
+			close(p.done)
+		}
+	}
+	return p.done
+}
+
+// Wait returns the outcome of the push as Push does, when there is one. If ctx
+// ends before, Wait returns the ctx's error; the push goes on.
+func (p *Push) Wait(ctx context.Context) (*Reply, error) {
+	s := p.call.channel.socket
+	s.mu.Lock()
+	if p.call.place == placeDone {
+		s.mu.Unlock()
+		return p.call.reply, p.call.err
+	}
+	done := p.doneChan()
+	s.mu.Unlock()
+	select {
+	case <-done:
+		return p.call.reply, p.call.err
+	case <-ctx.Done():
+		return nil, ctxErr(ctx)
+	}
+}
+
+// Cancel ends the push, unless it has its outcome, with [context.Canceled]. If
+// it was not sent, it will not be.
+func (p *Push) Cancel() { p.cancel(&ctxError{context.Canceled, context.Canceled, ""}) }
+
+func (p *Push) cancel(err error) {
+	s := p.call.channel.socket
+	s.lock()
+	defer s.unlock()
+	if p.call.place != placeDone {
+		s.failCall(&p.call, err)
+	}
 }

@@ -1,7 +1,6 @@
 package phoenix
 
 import (
-	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -10,7 +9,6 @@ import (
 	"github.com/phxgo/phoenix/internal/crew"
 	"github.com/phxgo/phoenix/internal/errs"
 	"github.com/phxgo/phoenix/internal/queue"
-	"github.com/phxgo/phoenix/internal/wire"
 )
 
 // A Socket is a client of one Phoenix endpoint. It keeps a connection and the
@@ -92,46 +90,6 @@ func (s *Socket) unlock() {
 
 // later has f run after the unlock. It is ours, and does not block.
 func (s *Socket) later(f func()) { s.after = append(s.after, f) }
-
-// log has a record logged after the unlock.
-func (s *Socket) log(level slog.Level, msg string, attrs ...slog.Attr) {
-	if s.set.Logger == nil {
-		return
-	}
-	s.tellLater(func() { s.set.Logger.LogAttrs(context.Background(), level, msg, attrs...) }) //nolint:sloglint // msg is a constant of each caller
-}
-
-// debug reports whether frames are logged.
-// The lock is not held.
-func (s *Socket) debug() bool {
-	if s.set.Logger == nil {
-		return false
-	}
-	on := s.set.Logger.Enabled(context.Background(), slog.LevelDebug)
-	s.framesLogged.Store(on)
-	return on
-}
-
-// logIn and logOut log a frame if frames are logged. The lock is not held.
-func (s *Socket) logIn(e *wire.Envelope, f Frame) {
-	if s.debug() {
-		told := s.told.Load() // the server may say anything
-		s.logFrame("frame in", told.Tame(string(e.Topic)), told.Tame(string(e.Event)), told.Tame(string(e.Ref)), len(f.Data))
-	}
-}
-
-func (s *Socket) logOut(out *wire.Outgoing, f Frame) {
-	if s.debug() {
-		s.logFrame("frame out", out.Topic, out.Event, wire.RefString(out.Ref), len(f.Data))
-	}
-}
-
-// logFrame logs a frame, but not its payload. The lock is not held.
-func (s *Socket) logFrame(msg, topic, event, ref string, size int) {
-	s.set.Logger.LogAttrs(context.Background(), slog.LevelDebug, msg, //nolint:sloglint // msg is a constant of each caller
-		slog.String("topic", topic),
-		slog.String("event", event), slog.String("ref", ref), slog.Int("size", size))
-}
 
 // goUser starts a goroutine that runs code of the user's. The lock is held.
 func (s *Socket) goUser(f func()) { s.crew.StartUser(f) }
@@ -220,42 +178,6 @@ func (c *call) timedOut(err error) error {
 func (s *Socket) failAll(l *queue.List[call], err error) {
 	for c := l.First(); c != nil; c = l.First() {
 		s.failCall(c, err)
-	}
-}
-
-// park puts a push where it waits for the channel to be joined.
-func (c *Channel) park(p *call) {
-	p.place = placeParked
-	p.queueLast(&c.parked)
-}
-
-// unpark hands all that waited for the channel to the writer.
-func (c *Channel) unpark() {
-	for p := c.parked.Pop(); p != nil; p = c.parked.Pop() {
-		c.socket.enqueue(p)
-	}
-}
-
-// enqueue hands a call to the writer.
-func (s *Socket) enqueue(c *call) {
-	c.place = placeQueued
-	c.queueLast(&s.queue)
-}
-
-// repark takes the pushes of a channel that the writer has not taken back to
-// where they wait for the channel to be joined again, in front of any others.
-func (s *Socket) repark(only *Channel) {
-	var next *call
-	for c := s.queue.Last(); c != nil; c = next {
-		next = c.at.Before()
-		if only != nil && c.channel != only {
-			continue
-		}
-		if c.kind == callPush || c.kind == callCast {
-			c.at.Unlink()
-			c.place = placeParked
-			c.queueFirst(&c.channel.parked)
-		}
 	}
 }
 

@@ -2,7 +2,12 @@ package phoenix
 
 import (
 	"context"
+	"log/slog"
 	"time"
+
+	"github.com/phxgo/phoenix/internal/crew"
+	"github.com/phxgo/phoenix/internal/queue"
+	"github.com/phxgo/phoenix/internal/wire"
 )
 
 // A Trace is a set of hooks for metrics and spans: functions that the socket
@@ -100,4 +105,276 @@ type CallbackInfo struct {
 	Topic  string
 	Event  string // "" for ChannelOptions.OnMissed
 	Queued int    // how many calls of the channel, or states and diffs, wait behind it
+}
+
+// MultiTrace combines several Traces, so that you can use metrics, spans and a
+// debugger together. Each hook calls those of the traces in order, and skips nil
+// traces and nil hooks.
+//
+// Each Start hook gets the ctx that the one before it returned, and what it
+// starts gets the ctx of the last one. The Done hook of a trace gets the ctx that
+// its own Start hook returned, or would have got if it has none. A Start hook
+// that returns nil counts as one that returns the ctx that it got.
+func MultiTrace(traces ...*Trace) *Trace {
+	m := &multiTrace{}
+	for _, t := range traces {
+		if t != nil {
+			m.traces = append(m.traces, *t)
+		}
+	}
+	return &Trace{
+		ConnectStart: starts(m, func(t *Trace) startHook[ConnectStartInfo] { return t.ConnectStart }),
+		ConnectDone:  dones(m, func(t *Trace) doneHook[ConnectDoneInfo] { return t.ConnectDone }),
+		JoinStart:    starts(m, func(t *Trace) startHook[JoinStartInfo] { return t.JoinStart }),
+		JoinDone:     dones(m, func(t *Trace) doneHook[JoinDoneInfo] { return t.JoinDone }),
+		PushStart:    starts(m, func(t *Trace) startHook[PushStartInfo] { return t.PushStart }),
+		PushDone:     dones(m, func(t *Trace) doneHook[PushDoneInfo] { return t.PushDone }),
+		CallbackStart: starts(m, func(t *Trace) startHook[CallbackInfo] {
+			return t.CallbackStart
+		}),
+		CallbackDone:  dones(m, func(t *Trace) doneHook[CallbackInfo] { return t.CallbackDone }),
+		Disconnected:  each(m, func(t *Trace) func(error) { return t.Disconnected }),
+		Heartbeat:     each(m, func(t *Trace) func(time.Duration) { return t.Heartbeat }),
+		FrameIn:       each(m, func(t *Trace) func(Frame) { return t.FrameIn }),
+		FrameOut:      each(m, func(t *Trace) func(Frame) { return t.FrameOut }),
+		Dropped:       m.dropped(),
+		ProtocolError: each(m, func(t *Trace) func(*ProtocolError) { return t.ProtocolError }),
+	}
+}
+
+// A multiTrace is what a MultiTrace consists of. It is also the key under which a
+// ctx has the ctxs of each of the traces.
+type multiTrace struct{ traces []Trace }
+
+type (
+	startHook[I any] func(context.Context, I) context.Context
+	doneHook[I any]  func(context.Context, I)
+)
+
+// starts makes one Start of many, or nil if there is none.
+func starts[I any](m *multiTrace, of func(*Trace) startHook[I]) func(context.Context, I) context.Context {
+	hooks := make([]startHook[I], len(m.traces))
+	some := false
+	for i := range m.traces {
+		hooks[i] = of(&m.traces[i])
+		some = some || hooks[i] != nil
+	}
+	if !some {
+		return nil
+	}
+	return func(ctx context.Context, info I) context.Context {
+		own := make([]context.Context, len(hooks))
+		for i, hook := range hooks {
+			if hook != nil {
+				ctx = begun(ctx, hook(ctx, info)) //nolint:fatcontext // each hook gets the ctx of the one before
+			}
+			own[i] = ctx
+		}
+		return context.WithValue(ctx, m, own)
+	}
+}
+
+// begun returns the ctx that a Start returned, or the one that it got.
+func begun(got, returned context.Context) context.Context {
+	if returned == nil {
+		return got
+	}
+	return returned
+}
+
+// dones makes one Done of many.
+func dones[I any](m *multiTrace, of func(*Trace) doneHook[I]) func(context.Context, I) {
+	hooks := make([]doneHook[I], len(m.traces))
+	some := false
+	for i := range m.traces {
+		hooks[i] = of(&m.traces[i])
+		some = some || hooks[i] != nil
+	}
+	if !some {
+		return nil
+	}
+	return func(ctx context.Context, info I) {
+		own, _ := ctx.Value(m).([]context.Context)
+		for i, hook := range hooks {
+			switch {
+			case hook == nil:
+			case own == nil:
+				hook(ctx, info)
+			default:
+				hook(own[i], info)
+			}
+		}
+	}
+}
+
+// each makes one function of many.
+func each[A any](m *multiTrace, of func(*Trace) func(A)) func(A) {
+	var hooks []func(A)
+	for i := range m.traces {
+		if hook := of(&m.traces[i]); hook != nil {
+			hooks = append(hooks, hook)
+		}
+	}
+	if hooks == nil {
+		return nil
+	}
+	return func(a A) {
+		for _, hook := range hooks {
+			hook(a)
+		}
+	}
+}
+
+func (m *multiTrace) dropped() func(topic string, n int) {
+	type drop struct {
+		topic string
+		n     int
+	}
+	all := each(m, func(t *Trace) func(drop) {
+		if t.Dropped == nil {
+			return nil
+		}
+		return func(d drop) { t.Dropped(d.topic, d.n) }
+	})
+	if all == nil {
+		return nil
+	}
+	return func(topic string, n int) { all(drop{topic, n}) }
+}
+
+// A teller calls the hooks of a Trace and the Logger, in order, on a goroutine that
+// lives while there is something to tell: they are code of the user's, which may end
+// its goroutine, as t.FailNow does, or keep it. It is guarded by the socket's lock.
+type teller struct {
+	queue queue.Queue[func()]
+	stuck bool // what it runs has been waited for in vain
+}
+
+// A tale is something to tell, and what it keeps in memory.
+type tale struct {
+	f    func()
+	size int
+}
+
+// tellLimit is how much waits while a hook or the Logger blocks. What comes then is
+// not told: SocketStats.Untold counts it, and the log says so in its place.
+const tellLimit = 4096
+
+// tellLater has f run after the unlock, and after all that later has run: it may
+// be code of the user's.
+func (s *Socket) tellLater(f func()) { s.tellReply(nil, f) }
+
+// tellReply does the same for an f that keeps a reply.
+func (s *Socket) tellReply(reply *Reply, f func()) {
+	s.tales = append(s.tales, tale{f, reply.size()})
+}
+
+// startTelling has the goroutine run what tellLater was given. What it returns is
+// closed when all has run; nil: that need not be waited for.
+func (s *Socket) startTelling() <-chan struct{} {
+	if len(s.tales) == 0 {
+		return nil
+	}
+	if s.teller == nil {
+		s.teller = &teller{queue: queue.Queue[func()]{Limit: queue.Limits{Count: tellLimit, Bytes: defaultLimitBytes}}}
+		s.goSteps(s.tellNext)
+	}
+	t := s.teller
+	for _, next := range s.tales {
+		if t.queue.Full(next.size) {
+			t.queue.Drop()
+			s.stats.untold++
+			continue
+		}
+		t.queue.Push(next.f, next.size)
+	}
+	s.tales = nil
+	if t.stuck || t.queue.Full(0) {
+		return nil
+	}
+	told := make(chan struct{})
+	t.queue.Push(func() { close(told) }, 0)
+	return told
+}
+
+// awaitTold waits for what start has returned, but only briefly: the call that the
+// user is told of must end with its ctx. For what runs too long it is only the first
+// that waits. The lock is not held.
+func (s *Socket) awaitTold(told <-chan struct{}) {
+	if _, ok := crew.AtOnce(told); ok {
+		return
+	}
+	s.mu.Lock()
+	if s.teller != nil {
+		s.teller.stuck = true
+	}
+	s.mu.Unlock()
+}
+
+// tellNext runs the next function; false: there is none.
+func (s *Socket) tellNext() bool {
+	s.mu.Lock()
+	s.teller.stuck = false
+	f, missing, ok := s.teller.queue.Pop()
+	if !ok {
+		s.teller = nil
+	}
+	s.mu.Unlock()
+	switch dropped, _ := missing.(queue.Dropped); { //nolint:errorlint // it is one of ours, never wrapped
+	case !ok:
+		return false
+	case dropped > 0:
+		s.logUntold(int(dropped))
+	default:
+		f()
+	}
+	return true
+}
+
+// logUntold logs what was not told. The lock is not held.
+func (s *Socket) logUntold(n int) {
+	if s.set.Logger != nil {
+		s.set.Logger.LogAttrs(context.Background(), slog.LevelWarn,
+			"calls of Trace hooks and log records were not told: a hook, or the logger, was too slow", slog.Int("untold", n))
+	}
+}
+
+// log has a record logged after the unlock.
+func (s *Socket) log(level slog.Level, msg string, attrs ...slog.Attr) {
+	if s.set.Logger == nil {
+		return
+	}
+	s.tellLater(func() { s.set.Logger.LogAttrs(context.Background(), level, msg, attrs...) }) //nolint:sloglint // msg is a constant of each caller
+}
+
+// debug reports whether frames are logged.
+// The lock is not held.
+func (s *Socket) debug() bool {
+	if s.set.Logger == nil {
+		return false
+	}
+	on := s.set.Logger.Enabled(context.Background(), slog.LevelDebug)
+	s.framesLogged.Store(on)
+	return on
+}
+
+// logIn and logOut log a frame if frames are logged. The lock is not held.
+func (s *Socket) logIn(e *wire.Envelope, f Frame) {
+	if s.debug() {
+		told := s.told.Load() // the server may say anything
+		s.logFrame("frame in", told.Tame(string(e.Topic)), told.Tame(string(e.Event)), told.Tame(string(e.Ref)), len(f.Data))
+	}
+}
+
+func (s *Socket) logOut(out *wire.Outgoing, f Frame) {
+	if s.debug() {
+		s.logFrame("frame out", out.Topic, out.Event, wire.RefString(out.Ref), len(f.Data))
+	}
+}
+
+// logFrame logs a frame, but not its payload. The lock is not held.
+func (s *Socket) logFrame(msg, topic, event, ref string, size int) {
+	s.set.Logger.LogAttrs(context.Background(), slog.LevelDebug, msg, //nolint:sloglint // msg is a constant of each caller
+		slog.String("topic", topic),
+		slog.String("event", event), slog.String("ref", ref), slog.Int("size", size))
 }

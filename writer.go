@@ -269,38 +269,6 @@ func (conn *connection) write(directly bool) (n int, done bool, err error) {
 	return n, done, err
 }
 
-// taken finds the push that was taken as out, unless it has its outcome.
-func (s *Socket) taken(out *outgoing) *call {
-	if out.cast != nil {
-		return out.cast
-	}
-	if c := s.pending.get(out.Ref); c != nil && c.kind == callPush {
-		return c
-	}
-	return nil
-}
-
-// untake puts a push that certainly was not sent back into the queue.
-func (s *Socket) untake(out *outgoing) {
-	c := s.taken(out)
-	if c == nil {
-		return
-	}
-	s.pending.remove(c)
-	c.at.Unlink()
-	c.ref, c.place = 0, placeQueued
-	if c.kind == callCast {
-		// While a writer has it, nothing else ends a cast: neither its timeout
-		// nor the end of its channel.
-		if c.channel.state == ChannelClosed {
-			s.failCall(c, ErrChannelClosed)
-			return
-		}
-		c.channel.expire(c, s.now())
-	}
-	c.queueFirst(&s.queue)
-}
-
 // encodeFailed ends what the serializer would not encode: it was not sent.
 func (s *Socket) encodeFailed(conn *connection, out *outgoing, err error) {
 	err = &InputError{Field: "payload", Reason: "cannot be put into a frame", Err: err}

@@ -12,6 +12,7 @@ import (
 	"github.com/phxgo/phoenix/internal/dialing"
 	"github.com/phxgo/phoenix/internal/durations"
 	"github.com/phxgo/phoenix/internal/errs"
+	"github.com/phxgo/phoenix/internal/request"
 )
 
 // LongPollOptions are the options of [LongPoll]. The zero value is usable.
@@ -84,7 +85,7 @@ const (
 )
 
 func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
-	if !IsHeaderValue(req.AuthToken) || strings.Trim(req.AuthToken, " \t") != req.AuthToken {
+	if !request.IsHeaderValue(req.AuthToken) || strings.Trim(req.AuthToken, " \t") != req.AuthToken {
 		return nil, &InputError{Field: "AuthToken", Reason: "has bytes that an HTTP header cannot carry, in which it travels with long poll"}
 	}
 	dialing.Of(ctx).Awaits("waiting for the server to open a long-poll session")
@@ -104,16 +105,6 @@ func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// IsHeaderValue reports whether net/http takes s for the value of a header.
-func IsHeaderValue(s string) bool {
-	for i := range len(s) {
-		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 func (t longPoll) url(endpoint *url.URL) *url.URL {

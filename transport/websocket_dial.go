@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
 	"github.com/phxgo/phoenix/internal/crew"
 	"github.com/phxgo/phoenix/internal/dialing"
 )

@@ -1,4 +1,6 @@
-package phoenix
+// Package request checks what goes into the HTTP requests of a transport: what cannot
+// work, or would be lost, is refused. What it says of that has no value in it.
+package request
 
 import (
 	"net/http"
@@ -9,11 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/phxgo/phoenix/internal/errs"
-	"github.com/phxgo/phoenix/transport"
 )
-
-// This file checks what goes into the HTTP requests: what cannot work, or would
-// be lost, is refused.
 
 // ownHeaders are set by the transports, or by net/http beneath them.
 var ownHeaders = map[string]string{ //nolint:gosec,gochecknoglobals // names; never changed
@@ -26,14 +24,13 @@ var ownHeaders = map[string]string{ //nolint:gosec,gochecknoglobals // names; ne
 	"Idempotency-Key":     "net/http would repeat a POST", "X-Idempotency-Key": "net/http would repeat a POST",
 }
 
-// checkHeader returns a copy of h with canonical names, or an *InputError. The
-// error has no value in it.
-func checkHeader(field string, h http.Header) (http.Header, error) {
+// Header returns a copy of h with canonical names, or why it cannot be sent.
+func Header(h http.Header) (clean http.Header, reason string) {
 	if h == nil {
-		return nil, nil
+		return nil, ""
 	}
-	bad := func(reason string) (http.Header, error) { return nil, &InputError{Field: field, Reason: reason} }
-	clean := make(http.Header, len(h))
+	bad := func(reason string) (http.Header, string) { return nil, reason }
+	clean = make(http.Header, len(h))
 	for name, values := range h {
 		if !isToken(name) {
 			return bad(errs.QuoteShort(name) + " is not the name of a header")
@@ -46,7 +43,7 @@ func checkHeader(field string, h http.Header) (http.Header, error) {
 			return bad(name + " cannot be set by hand: " + hint)
 		}
 		for _, v := range values {
-			if !transport.IsHeaderValue(v) {
+			if !IsHeaderValue(v) {
 				return bad("the value of " + name + " has a control character, such as a line break")
 			}
 		}
@@ -62,7 +59,7 @@ func checkHeader(field string, h http.Header) (http.Header, error) {
 	if host, ok := clean["Host"]; ok && (len(host) != 1 || !isHost(host[0])) {
 		return bad("Host needs one value, a host name with or without a port")
 	}
-	return clean, nil
+	return clean, ""
 }
 
 // isToken reports whether s can be the name of a header.
@@ -82,33 +79,33 @@ func isHost(s string) bool {
 	return err == nil && s != "" && u.Host == s && u.Hostname() != ""
 }
 
-// checkParams refuses params that the server would not understand, or that
-// contradict the serializer. The error has no value in it.
-func checkParams(field string, params url.Values, vsn string) error {
+// Params returns why the server would not understand params, or why they contradict
+// the serializer; "" if they are good.
+func Params(params url.Values, vsn string) (reason string) {
 	for name, values := range params {
 		switch {
 		case name == "":
-			return &InputError{Field: field, Reason: "a param without a name"}
+			return "a param without a name"
 		case !utf8.ValidString(name):
-			return &InputError{Field: field, Reason: "the name of a param is not UTF-8: " + errs.QuoteShort(name)}
+			return "the name of a param is not UTF-8: " + errs.QuoteShort(name)
 		case name == "vsn" && slices.ContainsFunc(values, func(v string) bool { return v != vsn }):
-			return &InputError{Field: field, Reason: "vsn is another than that of the Serializer, " + errs.QuoteShort(vsn) + ": choose the version with SocketOptions.Serializer"}
+			return "vsn is another than that of the Serializer, " + errs.QuoteShort(vsn) + ": choose the version with SocketOptions.Serializer"
 		}
 		for _, v := range values {
 			if !utf8.ValidString(v) {
-				return &InputError{Field: field, Reason: "the value of param " + errs.QuoteShort(name) + " is not UTF-8: encode it, as base64 for one"}
+				return "the value of param " + errs.QuoteShort(name) + " is not UTF-8: encode it, as base64 for one"
 			}
 		}
 	}
-	return nil
+	return ""
 }
 
-// parseQuery parses a query as a Phoenix server does: only "&" separates pairs.
-func parseQuery(query string) (url.Values, error) {
+// Query parses a query as a Phoenix server does: only "&" separates pairs.
+func Query(query string) (values url.Values, reason string) {
 	if query == "" {
-		return nil, nil
+		return nil, ""
 	}
-	values := url.Values{}
+	values = url.Values{}
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair == "" {
 			continue
@@ -117,9 +114,19 @@ func parseQuery(query string) (url.Values, error) {
 		n, err := url.QueryUnescape(name)
 		v, verr := url.QueryUnescape(value)
 		if err != nil || verr != nil {
-			return nil, &InputError{Field: "endpoint", Reason: `a "%" in its query begins no escape: write it as "%25", or use SocketOptions.Params`}
+			return nil, `a "%" in its query begins no escape: write it as "%25", or use SocketOptions.Params`
 		}
 		values.Add(n, v)
 	}
-	return values, nil
+	return values, ""
+}
+
+// IsHeaderValue reports whether net/http takes s for the value of a header.
+func IsHeaderValue(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
 }

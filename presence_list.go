@@ -1,0 +1,383 @@
+package phoenix
+
+import (
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/phxgo/phoenix/internal/queue"
+	"github.com/phxgo/phoenix/internal/roster"
+)
+
+// A presenceStep is how a list became another: by one state or diff, or by several
+// that a consumer was too slow to see one by one. What a consumer has to be told
+// is found by comparing the two.
+type presenceStep[M any] struct {
+	from, to presenceList[M]
+	event    string // that of the last message
+	resync   bool   // a state was among them
+	synced   bool   // the list is in sync after it
+	size     int    // of the messages, in bytes
+	handlers []*presenceHandler[M]
+}
+
+// changes returns what changed, in the order of the keys, those that left last.
+func (st *presenceStep[M]) changes() []PresenceChange[M] {
+	return roster.Changes(st.from, st.to, st.resync)
+}
+
+// add makes one step of two, the second of which follows the first.
+func (st *presenceStep[M]) add(next presenceStep[M]) {
+	st.to, st.event, st.synced = next.to, next.event, next.synced
+	st.resync = st.resync || next.resync
+}
+
+// step decodes and applies the next state or diff.
+func (p *Presence[M]) step() bool {
+	s := p.socket
+	s.mu.Lock()
+	in, ok := p.feed.take()
+	list := p.list
+	s.mu.Unlock()
+	switch {
+	case !ok:
+		return false
+	case in.msg == nil:
+		s.lock()
+		defer s.unlock()
+		p.feed.finish()
+		return true
+	}
+	done := false
+	defer func() {
+		if !done { // the user's code ended the goroutine
+			s.lock()
+			defer s.unlock()
+			switch {
+			case in.state:
+				p.feed.unstate(in)
+			case in.gen == p.feed.gen:
+				p.feed.outdated()
+			}
+		}
+	}()
+	st := presenceStep[M]{from: list, to: list, event: in.msg.Event, resync: in.state, size: in.size}
+	if in.state {
+		if ok = p.applyState(&st, in.msg); ok {
+			for _, early := range in.early {
+				p.applyDiff(&st, early)
+			}
+		}
+	} else {
+		ok = p.applyDiff(&st, in.msg)
+	}
+	done = true
+	s.lock()
+	defer s.unlock()
+	switch {
+	case p.feed.over: // Close was called meanwhile
+	case ok:
+		p.publish(st, in)
+	case in.state:
+		p.feed.unstate(in)
+	}
+	return true
+}
+
+// publish makes the result of a step the list, and tells who wants to know.
+func (p *Presence[M]) publish(st presenceStep[M], in presenceInput) {
+	f := &p.feed
+	if in.state {
+		f.shown = in.gen
+	} else if st.from.Same(st.to) {
+		return // nothing new
+	}
+	p.list = st.to
+	st.synced = f.status() == PresenceSynced
+	if !st.from.Same(st.to) {
+		for _, w := range p.streams {
+			w.put(st)
+		}
+	}
+	if !f.hushed {
+		p.callbacks.put(p, st)
+	}
+	f.wake()
+}
+
+// applyState applies a state, if it is one.
+func (p *Presence[M]) applyState(st *presenceStep[M], m *Message) bool {
+	d := p.decoder()
+	state, err := d.State(m.Payload.Bytes())
+	if m.Payload.binary {
+		err = errPresenceBinary
+	}
+	if err == nil {
+		st.to = roster.WithState(st.to, state)
+	}
+	p.report(d, m, err)
+	return err == nil
+}
+
+// applyDiff applies a diff, if it is one.
+func (p *Presence[M]) applyDiff(st *presenceStep[M], m *Message) bool {
+	d := p.decoder()
+	joins, leaves, err := d.Diff(m.Payload.Bytes())
+	if m.Payload.binary {
+		err = errPresenceBinary
+	}
+	if err == nil {
+		st.to = roster.WithDiff(st.to, joins, leaves)
+	}
+	p.report(d, m, err)
+	return err == nil
+}
+
+// A presenceStream holds the steps that a loop over Changes has not seen.
+type presenceStream[M any] struct {
+	queue stepQueue[M]
+	ended bool
+	awake chan struct{} // one slot
+}
+
+// A stepQueue holds the steps that a consumer has not seen.
+type stepQueue[M any] struct{ queue.Queue[presenceStep[M]] }
+
+// maxPresenceSteps bounds the steps that wait for a consumer, and
+// defaultLimitBytes what their messages count.
+const maxPresenceSteps = 256
+
+func newStepQueue[M any]() stepQueue[M] {
+	return stepQueue[M]{queue.Queue[presenceStep[M]]{Limit: queue.Limits{Count: maxPresenceSteps, Bytes: defaultLimitBytes}}}
+}
+
+// put adds a step. If there is no room for it, and it may be merged, it becomes
+// part of the last one.
+func (q *stepQueue[M]) put(st presenceStep[M], merge bool) {
+	if merge && q.Full(st.size) {
+		q.Items.At(q.Items.N - 1).Value.add(st)
+		return
+	}
+	q.Push(st, st.size)
+}
+
+func (w *presenceStream[M]) put(st presenceStep[M]) {
+	w.queue.put(st, true)
+	wake(w.awake)
+}
+
+func (w *presenceStream[M]) end() {
+	w.ended = true
+	wake(w.awake)
+}
+
+// finish is called when nothing more will come.
+func (p *Presence[M]) finish() {
+	for _, w := range slices.Clone(p.streams) {
+		w.end()
+	}
+	p.streams = nil
+}
+
+// Changes returns an iterator over the changes of the list. It watches from the
+// moment you call it, and begins with a join for each key that is already
+// present. So applying every change reproduces the list. The loop ends with ctx
+// or with the presence. You can range over the iterator once.
+//
+// A loop may be slow: what it has not seen yet is merged. It then gets one change
+// for a key instead of several, and none for somebody who came and went
+// meanwhile.
+func (p *Presence[M]) Changes(ctx context.Context) iter.Seq[PresenceChange[M]] {
+	s := p.socket
+	w := &presenceStream[M]{queue: newStepQueue[M](), awake: make(chan struct{}, 1)}
+	s.lock()
+	if p.list.Len() > 0 {
+		w.put(presenceStep[M]{from: p.list.Emptied(), to: p.list, resync: true})
+	}
+	if p.feed.over {
+		w.end()
+	} else {
+		p.streams = append(p.streams, w)
+	}
+	s.unlock()
+	remove := func() {
+		s.lock()
+		defer s.unlock()
+		w.end()
+		p.streams = slices.DeleteFunc(p.streams, func(x *presenceStream[M]) bool { return x == w })
+	}
+	stop := context.AfterFunc(ctx, remove)
+	return func(yield func(PresenceChange[M]) bool) {
+		defer stop()
+		defer remove()
+		for ctx.Err() == nil {
+			st, ok := p.next(ctx, w)
+			if !ok {
+				return
+			}
+			for _, c := range st.changes() {
+				if ctx.Err() != nil || !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// ChangeChan returns a Go channel, for a select, which delivers what a loop over
+// Changes would get. It is closed when ctx is done, after the end of the
+// presence, or when the socket is closed and nobody has received for a second. A
+// goroutine serves it until then. If you stop receiving before, end ctx.
+func (p *Presence[M]) ChangeChan(ctx context.Context) <-chan PresenceChange[M] {
+	return chanOf(ctx, p.socket, p.Changes(ctx))
+}
+
+// next waits for a step; false: there will be none.
+func (p *Presence[M]) next(ctx context.Context, w *presenceStream[M]) (st presenceStep[M], ok bool) {
+	for {
+		p.socket.mu.Lock()
+		st, _, ok = w.queue.Pop()
+		ended := w.ended
+		p.socket.mu.Unlock()
+		if ok || ended {
+			return st, ok
+		}
+		select {
+		case <-w.awake:
+		case <-ctx.Done():
+			return st, false
+		}
+	}
+}
+
+// Snapshots returns an iterator over the list each time that it, or its status,
+// changes. It begins with the current list. It ends with ctx, or after a snapshot
+// that is closed. A slow loop misses some snapshots, but never the latest.
+func (p *Presence[M]) Snapshots(ctx context.Context) iter.Seq[PresenceSnapshot[M]] {
+	return func(yield func(PresenceSnapshot[M]) bool) {
+		s := p.socket
+		changed, unwatch := p.watch()
+		defer unwatch()
+		var last PresenceSnapshot[M]
+		for first := true; ctx.Err() == nil; first = false {
+			s.mu.Lock()
+			snap, over := PresenceSnapshot[M]{p.list, p.feed.status()}, p.feed.over
+			s.mu.Unlock()
+			settled := over || snap.status != PresenceClosed // else more may be ready
+			if settled && (first || snap.status != last.status || !snap.list.Same(last.list)) {
+				if last = snap; !yield(snap) {
+					return
+				}
+			}
+			if over {
+				return
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// presenceCallbacks are the functions given to OnJoin and the like, and the steps
+// that they have to be told of. They are guarded by the socket's lock.
+type presenceCallbacks[M any] struct {
+	handlers []*presenceHandler[M] // a new list with each change
+	version  int                   // of handlers
+	queue    stepQueue[M]
+	last     int // the version of handlers that the last step has
+	running  bool
+	gen      int             // grows when the calls that wait are dropped
+	turn     presenceTurn[M] // the worker's own
+}
+
+// A presenceHandler is a function that was given to OnJoin and the like.
+type presenceHandler[M any] struct {
+	kind   PresenceKind // 0: OnSync
+	change func(PresenceChange[M])
+	sync   func(PresenceSnapshot[M])
+	off    bool
+}
+
+// A presenceTurn is the step that is told at the moment.
+type presenceTurn[M any] struct {
+	presenceStep[M]
+	changes []PresenceChange[M] // not yet told; the first one perhaps to some
+	next    int                 // of the handlers
+	gen     int
+}
+
+// put has a step told to the handlers there are now.
+func (cb *presenceCallbacks[M]) put(p *Presence[M], st presenceStep[M]) {
+	if len(cb.handlers) == 0 {
+		return
+	}
+	merge := cb.last == cb.version
+	st.handlers, cb.last = cb.handlers, cb.version
+	cb.queue.put(st, merge)
+	if !cb.running {
+		cb.running = true
+		p.socket.goSteps(p.call)
+	}
+}
+
+// call calls the next handler; it returns false if there is none to be called.
+func (p *Presence[M]) call() bool {
+	s, cb := p.socket, &p.callbacks
+	turn := &cb.turn
+	h, fn := turn.pop()
+	for h == nil {
+		s.mu.Lock()
+		st, _, ok := cb.queue.Pop()
+		*turn = presenceTurn[M]{presenceStep: st, gen: cb.gen}
+		cb.running = ok
+		s.mu.Unlock()
+		if !ok {
+			return false
+		}
+		turn.changes = st.changes()
+		h, fn = turn.pop()
+	}
+	gen := turn.gen
+	wanted := func() bool { return !h.off && cb.gen == gen }
+	s.mu.Lock()
+	ok, waiting := wanted(), cb.queue.N
+	s.mu.Unlock()
+	if ok {
+		info := CallbackInfo{Topic: p.feed.channel.topic, Event: turn.event, Queued: waiting}
+		s.callback(info, wanted, fn)
+	}
+	return true
+}
+
+// pop returns the next handler of the turn, and the call of it.
+func (t *presenceTurn[M]) pop() (*presenceHandler[M], func()) {
+	for len(t.changes) > 0 {
+		for t.next < len(t.handlers) {
+			h, c := t.handlers[t.next], t.changes[0]
+			t.next++
+			if h.kind == c.Kind {
+				return h, func() { h.change(c) }
+			}
+		}
+		t.changes, t.next = t.changes[1:], 0
+	}
+	for t.synced && t.next < len(t.handlers) {
+		h := t.handlers[t.next]
+		t.next++
+		if h.sync != nil {
+			snap := PresenceSnapshot[M]{t.to, PresenceSynced}
+			return h, func() { h.sync(snap) }
+		}
+	}
+	return nil, nil
+}
+
+// hush drops the calls that wait.
+func (p *Presence[M]) hush() {
+	cb := &p.callbacks
+	cb.queue.Clear()
+	cb.gen++
+}
