@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/transport"
 )
 
 type (
@@ -282,7 +283,7 @@ func cannot(ctx context.Context, k *kit) error {
 	k.config.Endpoint = endpoint
 	// It is the environment's business, and nothing to refuse.
 	_, cerr := k.connect(ctx, options{Transport: phoenix.WebSocket(&phoenix.WebSocketOptions{
-		Compression: phoenix.CompressionContextTakeover, CompressFrom: 1,
+		Compression: transport.CompressionContextTakeover, CompressFrom: 1,
 	})})
 	return errors.Join(err, cerr)
 }
