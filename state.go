@@ -28,7 +28,6 @@ type Socket struct {
 	state    SocketState
 	closed   bool // Close was called
 	draining bool // Shutdown was called
-	freeN    uint8
 	// replyTakers are the subscriptions and functions that get replies, for the
 	// reader.
 	replyTakers atomic.Int32
@@ -43,8 +42,7 @@ type Socket struct {
 	joinTurn time.Duration // from when JoinRate allows the next join its turn
 	joinSend time.Duration // and to be sent
 	free     queue.List[call]
-	after    []func() // to be run after the unlock: first what is ours
-	tales    []tale   // and then what may be code of the user's
+	effects  *effects // of the critical section that is under way; most have none
 	teller   *teller  // nil if there is nothing to tell
 	watchers []*watcher[SocketEvent]
 	strays   map[*Channel]struct{} // not registered, but perhaps with somebody who waits for something
@@ -76,11 +74,17 @@ func (s *Socket) unlock() {
 	s.wakeWriter()
 	s.armTimer()
 	s.checkDrained()
-	after := s.after
-	s.after = nil
-	told := s.startTelling()
+	e := s.effects
+	s.effects = nil
+	var told <-chan struct{}
+	if e != nil {
+		told = s.startTelling(e.tales)
+	}
 	s.mu.Unlock()
-	for _, f := range after {
+	if e == nil {
+		return
+	}
+	for _, f := range e.after {
 		f()
 	}
 	if told != nil {
@@ -88,8 +92,24 @@ func (s *Socket) unlock() {
 	}
 }
 
+// effects are what is to be run after the unlock.
+type effects struct {
+	after []func() // first what is ours
+	tales []tale   // and then what may be code of the user's
+}
+
+func (s *Socket) effect() *effects {
+	if s.effects == nil {
+		s.effects = &effects{}
+	}
+	return s.effects
+}
+
 // later has f run after the unlock. It is ours, and does not block.
-func (s *Socket) later(f func()) { s.after = append(s.after, f) }
+func (s *Socket) later(f func()) {
+	e := s.effect()
+	e.after = append(e.after, f)
+}
 
 // goUser starts a goroutine that runs code of the user's. The lock is held.
 func (s *Socket) goUser(f func()) { s.crew.StartUser(f) }

@@ -266,13 +266,14 @@ func (s *Socket) tellLater(f func()) { s.tellReply(nil, f) }
 
 // tellReply does the same for an f that keeps a reply.
 func (s *Socket) tellReply(reply *Reply, f func()) {
-	s.tales = append(s.tales, tale{f, reply.size()})
+	e := s.effect()
+	e.tales = append(e.tales, tale{f, reply.size()})
 }
 
 // startTelling has the goroutine run what tellLater was given. What it returns is
 // closed when all has run; nil: that need not be waited for.
-func (s *Socket) startTelling() <-chan struct{} {
-	if len(s.tales) == 0 {
+func (s *Socket) startTelling(tales []tale) <-chan struct{} {
+	if len(tales) == 0 {
 		return nil
 	}
 	if s.teller == nil {
@@ -280,7 +281,7 @@ func (s *Socket) startTelling() <-chan struct{} {
 		s.goSteps(s.tellNext)
 	}
 	t := s.teller
-	for _, next := range s.tales {
+	for _, next := range tales {
 		if t.queue.Full(next.size) {
 			t.queue.Drop()
 			s.stats.untold++
@@ -288,7 +289,6 @@ func (s *Socket) startTelling() <-chan struct{} {
 		}
 		t.queue.Push(next.f, next.size)
 	}
-	s.tales = nil
 	if t.stuck || t.queue.Full(0) {
 		return nil
 	}

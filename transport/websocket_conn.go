@@ -14,18 +14,18 @@ import (
 )
 
 func (d *wsDialer) conn(ws *websocket.Conn, limit int64) Conn {
-	soft := &softWSConn{wsConn{ws: ws, limit: limit, netConn: d.got, stream: d.stream}}
-	c := &soft.wsConn
-	c.stream.live.Store(true)
-	if c.cork = d.used(); c.cork != nil {
-		c.cork.arm()
-		if c.cork.resumable() {
-			return soft
-		}
-		return c
+	d.stream.live.Store(true)
+	corked := d.used()
+	if corked == nil {
+		d.stream.stall.Store(int64(controlWriteTime))
+		return &wsConn{ws: ws, limit: limit, stream: d.stream, netConn: d.got}
 	}
-	c.stream.stall.Store(int64(controlWriteTime))
-	return c
+	corked.cork.arm()
+	corked.soft.wsConn = wsConn{ws: ws, limit: limit, stream: d.stream, cork: &corked.cork}
+	if corked.cork.resumable() {
+		return &corked.soft
+	}
+	return &corked.soft.wsConn
 }
 
 // minReadBuffer holds the replies and events of a quiet connection.

@@ -115,9 +115,9 @@ type wsDialer struct {
 	got     net.Conn
 
 	mu     sync.Mutex
-	conns  []*corkConn // of this dial, one for each request, if not foreign
-	stream *wsStream   // of the answer that switches protocols
-	over   bool        // the dial was given up
+	conns  []*corkedConn // of this dial, one for each request, if not foreign
+	stream *wsStream     // of the answer that switches protocols
+	over   bool          // the dial was given up
 }
 
 // traced returns a ctx with which a foreign transport tells what it uses.
@@ -132,7 +132,7 @@ func (d *wsDialer) traced(ctx context.Context) context.Context {
 
 // used returns what is beneath the connection, if it is ours: a request is made after
 // the one before it was answered with a redirect.
-func (d *wsDialer) used() *corkConn {
+func (d *wsDialer) used() *corkedConn {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.conns) == 0 {
@@ -149,7 +149,7 @@ func (d *wsDialer) giveUp() {
 	d.conns = nil
 	d.mu.Unlock()
 	for _, c := range conns {
-		_ = cutNet(c) // nobody uses it
+		_ = cutNet(&c.cork) // nobody uses it
 	}
 	if stream != nil {
 		_ = stream.Close() // as above
@@ -157,7 +157,7 @@ func (d *wsDialer) giveUp() {
 }
 
 // keep has a connection ended with the dial. It returns false if that is over.
-func (d *wsDialer) keep(c *corkConn) bool {
+func (d *wsDialer) keep(c *corkedConn) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.over {
@@ -275,6 +275,13 @@ func (s *wsStream) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// A corkedConn is a connection of the network and the one that it becomes. They live
+// and die together, and leave fewer holes in the heap in one piece.
+type corkedConn struct {
+	cork corkConn
+	soft softWSConn
+}
+
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 func withoutContext(dial func(network, addr string) (net.Conn, error)) dialFunc {
@@ -290,11 +297,11 @@ func (d *wsDialer) dial(next dialFunc) dialFunc {
 		if err != nil {
 			return nil, err
 		}
-		cork := newCorkConn(c)
-		if !d.keep(cork) {
-			_ = cork.cut() // it comes too late
+		corked := &corkedConn{cork: corkConn{Conn: c}}
+		if !d.keep(corked) {
+			_ = corked.cork.cut() // it comes too late
 			return nil, d.ctx.Err()
 		}
-		return cork, nil
+		return &corked.cork, nil
 	}
 }
