@@ -117,6 +117,25 @@ func TestAReconnectOfManyChannelsLogsAFewLines(t *testing.T) {
 }
 
 // Close is what the program wants, and no trouble, however many channels end.
+func TestGivingUpIsLoggedAsAFailure(t *testing.T) {
+	overBoth(t, nil, func(t *testing.T, h *harness) {
+		log := &logRecorder{level: slog.LevelWarn}
+		h.srv.RefuseNext(1, 403, nil, "")
+		s := h.socket(&phoenix.SocketOptions{Logger: slog.New(log)})
+		if err := s.Connect(t.Context()); err == nil {
+			t.Error("Connect succeeded")
+		}
+		synctest.Wait()
+		if lines := log.list(); len(lines) != 1 || !strings.HasPrefix(lines[0], "WARN socket state=disconnected err=") {
+			t.Errorf("the log says %q, want one warning", lines)
+		}
+		s.Close()
+		if lines := log.list(); len(lines) != 1 {
+			t.Errorf("Close is logged as a failure: %q", lines)
+		}
+	})
+}
+
 func TestCloseLogsOneLineAndNoWarning(t *testing.T) {
 	overBoth(t, nil, func(t *testing.T, h *harness) {
 		log := &logRecorder{level: slog.LevelInfo}

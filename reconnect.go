@@ -3,6 +3,7 @@ package phoenix
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -369,8 +370,12 @@ func (s *Socket) endRun(r *runner, cause error, giveUp bool) {
 		close(s.drained)
 		s.drained = nil
 	}
+	level := slog.LevelInfo
+	if giveUp {
+		level = slog.LevelWarn
+	}
 	if !s.closed {
-		s.setState(SocketEvent{State: SocketDisconnected, Err: cause})
+		s.setStateAt(level, SocketEvent{State: SocketDisconnected, Err: cause})
 	}
 	r.answer(cause)
 }

@@ -270,13 +270,15 @@ type SocketEvent struct {
 }
 
 // setState changes the state and tells who watches.
-func (s *Socket) setState(ev SocketEvent) {
+func (s *Socket) setState(ev SocketEvent) { s.setStateAt(slog.LevelInfo, ev) }
+
+// setStateAt does the same, and logs it at a level.
+func (s *Socket) setStateAt(level slog.Level, ev SocketEvent) {
 	s.state = ev.State
 	s.emit(ev)
 	if s.set.Logger == nil {
 		return
 	}
-	level := slog.LevelInfo
 	attrs := []slog.Attr{slog.String("state", ev.State.String())}
 	if ev.Err != nil {
 		attrs = append(attrs, slog.Any("err", ev.Err))
