@@ -50,7 +50,7 @@ func (w *watcher[T]) next(ctx context.Context) (ev T, ok bool) {
 	for {
 		w.socket.mu.Lock()
 		ev, missing, ok := w.queue.Pop()
-		if dropped, _ := missing.(queue.Dropped); dropped > 0 { //nolint:errorlint // it is one of ours, never wrapped
+		if dropped, _ := missing.(queue.DroppedError); dropped > 0 { //nolint:errorlint // it is one of ours, never wrapped
 			ev, _, ok = w.queue.Pop() // the one for which others were dropped
 			w.missed(&ev, int(dropped))
 		}

@@ -133,7 +133,7 @@ func (v1) readFrame(f Frame) (wire.Envelope, error) {
 
 // inputError makes an *InputError of what is wrong with a message to be sent.
 func inputError(err error) error {
-	if m, ok := err.(*wire.Misfit); ok { //nolint:errorlint // never wrapped
+	if m, ok := err.(*wire.MisfitError); ok { //nolint:errorlint // never wrapped
 		return &InputError{Field: m.Field, Reason: m.Reason, Err: m.Err}
 	}
 	return err

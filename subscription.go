@@ -194,7 +194,7 @@ func (sub *Subscription) Next(ctx context.Context) (*Message, error) {
 
 // missedError returns what a user is told of messages that are missing in a queue.
 func missedError(missing error) error {
-	if n, ok := missing.(queue.Dropped); ok { //nolint:errorlint // it is one of ours, never wrapped
+	if n, ok := missing.(queue.DroppedError); ok { //nolint:errorlint // it is one of ours, never wrapped
 		return &DroppedError{N: int(n)}
 	}
 	return missing
@@ -215,7 +215,7 @@ func (sub *Subscription) untake(m *Message, missing error) {
 		size = gap.Reply.size()
 	}
 	if d, ok := missing.(*DroppedError); ok { //nolint:errorlint // as above
-		missing = queue.Dropped(d.N)
+		missing = queue.DroppedError(d.N)
 	}
 	sub.queue.Unpop(m, size, missing)
 	sub.signal()

@@ -320,7 +320,7 @@ func (s *Socket) tellNext() bool {
 		s.teller = nil
 	}
 	s.mu.Unlock()
-	switch dropped, _ := missing.(queue.Dropped); { //nolint:errorlint // it is one of ours, never wrapped
+	switch dropped, _ := missing.(queue.DroppedError); { //nolint:errorlint // it is one of ours, never wrapped
 	case !ok:
 		return false
 	case dropped > 0:

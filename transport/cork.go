@@ -34,8 +34,8 @@ const (
 	// firstAhead and readAhead are the sizes of the buffer that a connection
 	// gets while more comes in than libraryRead, the size of the library's
 	// reads, and calmReads is after how many smaller ones it is taken back.
-	readAhead   = 64 << 10
 	firstAhead  = 16 << 10
+	readAhead   = 64 << 10
 	calmReads   = 4
 	libraryRead = 4096
 )

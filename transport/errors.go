@@ -14,7 +14,7 @@ import (
 // ErrMessageTooBig says that a message is larger than MaxMessageSize.
 var ErrMessageTooBig = errors.New("phoenix: message too big")
 
-// A transportRedactor is an error that may repeat what a server was told. Redacted returns a
+// A Redactor is an error that may repeat what a server was told. Redacted returns a
 // copy of it in which redact has gone over each text that came from the server, and
 // clean over the error's cause; or the error itself if that changes nothing. The
 // error types of this package are Redactors, and so may be those of a Transport of
@@ -27,7 +27,7 @@ type Redactor interface {
 // An InputError reports an argument or an option that cannot be used. Nothing
 // was sent and nothing was changed.
 type InputError struct {
-	Field  string // the argument or option, such as "endpoint" or "SocketOptions.Timeout"
+	Field  string // the argument or option, such as "DialRequest.URL" or "AuthToken"
 	Reason string
 	Err    error // the cause, if there is one
 }
@@ -120,7 +120,7 @@ func (e *HandshakeError) Redacted(redact func([]string) []string, clean func(err
 // A CloseError is the close frame with which the server ended a WebSocket. A
 // Phoenix server sends these codes: 1000 (idle timeout on Cowboy), 1001 (a
 // disconnect broadcast), 1002 (idle timeout on Bandit), 1009 (frame too big),
-// 1011 (it crashed on a frame), 1012 (restart). The socket reconnects after each
+// 1011 (it crashed on a frame), 1012 (restart). A client connects again after each
 // of them.
 type CloseError struct {
 	Code   int
@@ -185,8 +185,7 @@ func (e *PollError) Redacted(redact func([]string) []string, clean func(error) e
 
 // IsFinal reports whether a failure to connect is unlikely to go away: an HTTP
 // status below 500 other than 408, 425 and 429, a certificate that cannot be
-// verified, or an *InputError. Without SocketOptions.RetryIf, such a failure ends
-// a first Connect.
+// verified, or an *InputError.
 func IsFinal(err error) bool {
 	if cert := (*tls.CertificateVerificationError)(nil); errors.As(err, &cert) {
 		return true

@@ -27,8 +27,7 @@ const (
 type FallbackOptions struct {
 	// Threshold is how long the primary transport may take to open a connection
 	// and to get a first frame back. It is at most half of the time that the
-	// attempt has left (SocketOptions.Timeout). Default: 2.5 s. Negative: only
-	// that half.
+	// ctx of the attempt has left. Default: 2.5 s. Negative: only that half.
 	Threshold time.Duration
 	// Memory is how long the secondary transport is used after the primary one has
 	// failed, before the primary is tried again. Default: 10 minutes. Negative:
@@ -58,10 +57,10 @@ type FallbackOptions struct {
 // background, and again after each Memory (at most every 5 s), with the params
 // and tokens of the current connection. Once primary works, the fallback ends the
 // secondary connection as soon as nothing was sent or received for 5 s and no
-// reply is awaited, or after another Memory. The socket then reconnects at once,
-// as after any lost connection.
+// reply is awaited, or after another Memory. ReadFrame and WriteFrames then return
+// [ErrPrimaryWorks], after which a client dials again at once, as a Socket does.
 //
-// All sockets that use the same value share what it has learned about the
+// All clients that use the same value share what it has learned about the
 // network. Make one for each server.
 func Fallback(primary, secondary Transport, opts *FallbackOptions) Transport {
 	if primary == nil {
@@ -91,6 +90,9 @@ type fallback struct {
 }
 
 func (f *fallback) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
+	if err := req.check(); err != nil {
+		return nil, err
+	}
 	var failed error
 	avoided := f.avoiding()
 	if !avoided {
@@ -105,7 +107,7 @@ func (f *fallback) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	}
 	c, err := f.secondary.Dial(ctx, req.clone())
 	if err == nil {
-		if failed != nil { // if both fail, the socket logs it
+		if failed != nil { // if both fail, the error says so
 			req.log(slog.LevelWarn, "using the secondary transport", slog.Any("err", req.secrets().Clean(failed)))
 		}
 		return f.secondaryConn(ctx, c, req, f.remember()), nil
@@ -215,7 +217,7 @@ func (f *fallback) broke(opened time.Time, err error) {
 		f.shortLives = 0
 	case innocent:
 	case opened.Before(f.lastShort):
-		// Another socket's connection, over the same network, which broke before:
+		// Another client's connection, over the same network, which broke before:
 		// what ended that has ended this one too.
 	default:
 		f.lastShort = now

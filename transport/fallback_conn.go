@@ -97,7 +97,8 @@ func (c *softPrimaryConn) WriteSoft(frame Frame) (done, left bool, err error) {
 	return done, left, err
 }
 
-// ErrPrimaryWorks ends a secondary connection.
+// ErrPrimaryWorks ends a secondary connection of a [Fallback], whose primary
+// transport works: dial again.
 var ErrPrimaryWorks = errors.New("phoenix: the primary transport works: changing over to it")
 
 // A secondaryConn looks out for the primary transport to work.
@@ -199,7 +200,7 @@ func (c *secondaryConn) lookOut(ctx context.Context, req *DialRequest, retry tim
 		}
 	}
 	c.over.Store(true)
-	_ = c.Conn.Close(ctx, closeCodeNormal, "") // ReadFrame and WriteFrames tell the socket
+	_ = c.Conn.Close(ctx, closeCodeNormal, "") // ReadFrame and WriteFrames return ErrPrimaryWorks
 }
 
 // untilQuiet returns how long nothing must happen on the connection for it to be

@@ -19,8 +19,8 @@ import (
 type LongPollOptions struct {
 	// Path is appended to the path of the endpoint, unless that already ends with
 	// it. If the endpoint ends with "/websocket", Path replaces that. Set it if
-	// the server uses another path (the :path option of the socket's longpoll
-	// transport). Default: "/longpoll".
+	// the server uses another path (the :path option of its longpoll transport).
+	// Default: "/longpoll".
 	Path string
 	// Timeout is how long a request may make no progress before the connection is
 	// given up. It must be longer than the server's window (window_ms, 10 s by
@@ -38,10 +38,10 @@ const defaultPollTimeout = 20 * time.Second
 //
 // Messages from the server arrive as responses to GET requests, one of which
 // nearly always waits. Messages to the server that are made while a POST request
-// is under way are sent together with the next one. There are no heartbeats,
-// except for one after the machine was suspended. If a request fails, or the
-// server no longer knows the session, the connection is lost (*[PollError]): the
-// socket reconnects and the channels rejoin, as with WebSocket.
+// is under way are sent together with the next one. The polls show that
+// the connection lives: it needs no heartbeats, except for one after the machine was
+// suspended. If a request fails, or the server no longer knows the session, the
+// connection is lost (*[PollError]), as when a WebSocket breaks.
 //
 // A frame of more than 7,900,000 bytes fails with ErrMessageTooBig, because the
 // server does not read more. A binary message of the server arrives if all its
@@ -51,7 +51,7 @@ const defaultPollTimeout = 20 * time.Second
 // If the HTTP client has no cookie jar, each session gets its own, so that load
 // balancers with sticky sessions work. If there is no HTTP client, or it has no
 // Transport, each session also has its own connections. The client's Timeout and
-// the socket's WriteTimeout are not used. The client's RoundTripper must not
+// the deadline of WriteFrames are not used. The client's RoundTripper must not
 // repeat a POST, because the server would handle its messages twice.
 //
 // With GOOS=js the requests go through the Fetch API, which follows no redirect here,
@@ -76,22 +76,25 @@ const (
 	webSocketPath = "/websocket"
 	longPollPath  = "/longpoll"
 
-	// An auth token travels as it is, on the requests of polls.
+	// headerAuthToken has the auth token as it is, on the requests of polls.
 	headerAuthToken = "X-Phoenix-Authtoken" //nolint:gosec // the name of a header
-	// The session's token, which servers from 1.8.10 on take from here, and older
-	// ones from the query.
+	// headerPollToken has the session's token, which servers from 1.8.10 on take
+	// from here, and older ones from the query.
 	headerPollToken = "X-Phoenix-Longpoll-Token"
 	paramPollToken  = "token"
 )
 
 func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
+	if err := req.check(); err != nil {
+		return nil, err
+	}
 	if !request.IsHeaderValue(req.AuthToken) || strings.Trim(req.AuthToken, " \t") != req.AuthToken {
 		return nil, &InputError{Field: "AuthToken", Reason: "has bytes that an HTTP header cannot carry, in which it travels with long poll"}
 	}
 	dialing.Of(ctx).Awaits("waiting for the server to open a long-poll session")
 	header, host := splitHost(req.Header)
 	c := &pollConn{crew: dialing.Crew(ctx), timeout: t.timeout, header: header, host: host, authToken: req.AuthToken, told: req.tells(ctx)}
-	c.body.limit = req.MaxMessageSize
+	c.body.limit = req.readLimit()
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	var err error
 	if c.client, c.closeIdle, err = c.newClient(req.HTTPClient); err != nil {
@@ -109,7 +112,7 @@ func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 
 func (t longPoll) url(endpoint *url.URL) *url.URL {
 	u := *endpointURL(endpoint, t.path, webSocketPath)
-	u.Scheme = errs.HttpScheme(u.Scheme)
+	u.Scheme = errs.HTTPScheme(u.Scheme)
 	return &u
 }
 

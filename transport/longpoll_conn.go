@@ -19,7 +19,7 @@ import (
 // polled; what writes has one POST request at a time, because two could
 // overtake each other.
 type pollConn struct {
-	crew      *crew.Crew // the socket's, or nil
+	crew      *crew.Crew // of whoever dials, or nil
 	client    *http.Client
 	closeIdle func()
 	timeout   time.Duration // 0 for none

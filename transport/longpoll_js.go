@@ -24,7 +24,7 @@ func (c *pollConn) roundTripper(user http.RoundTripper) (http.RoundTripper, func
 			return user, none, nil
 		}
 		return nil, none, &InputError{
-			Field:  "SocketOptions.Transport",
+			Field:  "Transport",
 			Reason: `net/http does not use the Fetch API in a Node that was started as "node": start it by its full path, such as /usr/bin/node, or give the HTTPClient a Transport`,
 		}
 	}
@@ -48,7 +48,7 @@ func canFetch() bool {
 }
 
 func forbidden(header string) error {
-	return &InputError{Field: "SocketOptions.Header", Reason: "a browser does not let a program set the header " + header}
+	return &InputError{Field: "Header", Reason: "a browser does not let a program set the header " + header}
 }
 
 // isForbiddenToFetch reports whether the Fetch API drops a header without a word.

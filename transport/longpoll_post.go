@@ -33,8 +33,8 @@ const (
 	typeSingle = "application/json"
 )
 
-// MaxBatch is how many frames the socket's writer should take at a time: those
-// that it has not taken have certainly not left.
+// MaxBatch is how many frames a writer should take at a time: those that it has not
+// taken have certainly not left.
 func (c *pollConn) MaxBatch() int { return maxPostLines }
 
 var errEmptyFrame = errors.New("phoenix: an empty frame, on which the server would drop the session")

@@ -14,7 +14,7 @@ import (
 type WebSocketOptions struct {
 	// Path is appended to the path of the endpoint, unless that already ends with
 	// it. If the endpoint ends with "/longpoll", Path replaces that. Set it if the
-	// server uses another path (the :path option of the socket's websocket
+	// server uses another path (the :path option of its websocket
 	// transport). Default: "/websocket".
 	Path string
 

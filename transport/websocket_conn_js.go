@@ -27,7 +27,7 @@ const (
 
 	readyOpen = 1
 
-	// What a close event says if no close frame has come.
+	// codeAbnormal and codeTLS are what a close event says if no close frame has come.
 	codeAbnormal = 1006
 	codeTLS      = 1015
 )

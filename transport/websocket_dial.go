@@ -3,6 +3,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -40,7 +41,7 @@ func (t webSocket) compress(opts *websocket.DialOptions) {
 }
 
 func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
-	if err := t.check(); err != nil {
+	if err := cmp.Or(req.check(), t.check()); err != nil {
 		return nil, err
 	}
 	req.tells(ctx)
@@ -68,8 +69,8 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 		_ = d.conn(ws, 0).Close(ctx, 0, "") // it comes too late
 		return nil, ctx.Err()
 	}
-	ws.SetReadLimit(req.MaxMessageSize)
-	return d.conn(ws, req.MaxMessageSize), nil
+	ws.SetReadLimit(req.readLimit())
+	return d.conn(ws, req.readLimit()), nil
 }
 
 func (t webSocket) url(endpoint *url.URL) string {

@@ -23,7 +23,10 @@ import (
 // Dial opens a WebSocket of the JavaScript environment. Why the server refused one
 // a browser does not tell.
 func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
-	if err := cmp.Or(t.check(), checkForBrowser(req)); err != nil {
+	if err := cmp.Or(req.check(), t.check()); err != nil {
+		return nil, err
+	}
+	if err := checkForBrowser(req); err != nil {
 		return nil, err
 	}
 	told := req.tells(ctx)
@@ -31,7 +34,7 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	u.Scheme = strings.Replace(u.Scheme, "http", "ws", 1) // older browsers know no other
 	dialing.Of(ctx).At("waiting for the WebSocket to open")
 	_, offered := splitSubprotocols(req.Header)
-	c, err := openJSConn(u.String(), withAuthToken(offered, req.AuthToken), req.MaxMessageSize)
+	c, err := openJSConn(u.String(), withAuthToken(offered, req.AuthToken), req.readLimit())
 	if err != nil {
 		return nil, err
 	}
@@ -57,12 +60,12 @@ func checkForBrowser(req *DialRequest) error {
 	const cannot = "the WebSocket of a browser cannot "
 	for name := range req.Header {
 		if name != headerSubprotocol {
-			return &InputError{Field: "SocketOptions.Header", Reason: cannot + "send the header " + name + ": use Params or AuthToken"}
+			return &InputError{Field: "Header", Reason: cannot + "send the header " + name + ": use Params or AuthToken"}
 		}
 	}
 	switch {
 	case req.HTTPClient != nil:
-		return &InputError{Field: "SocketOptions.HTTPClient", Reason: cannot + "use one: TLS, proxies and cookies are the browser's business"}
+		return &InputError{Field: "HTTPClient", Reason: cannot + "use one: TLS, proxies and cookies are the browser's business"}
 	case req.URL.User != nil:
 		return &InputError{Field: "endpoint", Reason: cannot + "send its user and password: use Params or AuthToken"}
 	}
@@ -77,7 +80,7 @@ func openJSConn(url string, subprotocols []string, limit int64) (*jsConn, error)
 	class := js.Global().Get("WebSocket")
 	if class.Type() != js.TypeFunction {
 		return nil, &InputError{
-			Field:  "SocketOptions.Transport",
+			Field:  "Transport",
 			Reason: "this JavaScript environment has no WebSocket: in Node before 22 set globalThis.WebSocket to that of the npm package ws, or use LongPoll",
 		}
 	}

@@ -14,7 +14,7 @@ type Crew struct {
 	mu      sync.Mutex
 	Ours    int32
 	users   int32
-	Closing signal // end was called
+	Closing signal // End was called
 	Idle    signal // ours have ended after that
 	Done    signal // all have
 }
@@ -85,6 +85,7 @@ func (c *Crew) run(n *int32, f func()) {
 	}()
 }
 
+// Add counts delta goroutines more in n, which is one of the counts of c.
 func (c *Crew) Add(n *int32, delta int32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -45,6 +45,7 @@ func (p *Progress) Tracked(ctx context.Context) context.Context {
 	})
 }
 
+// At says what the attempt is at now.
 func (p *Progress) At(step string) { p.atWith(step, "") }
 
 func (p *Progress) atWith(step, with string) {

@@ -10,10 +10,15 @@ import (
 // ErrTimeout says that time ran out. It also matches context.DeadlineExceeded.
 var ErrTimeout error = TimeoutError{}
 
+// A TimeoutError is [ErrTimeout].
 type TimeoutError struct{}
 
-func (TimeoutError) Error() string        { return "phoenix: timed out" }
-func (TimeoutError) Timeout() bool        { return true }
+func (TimeoutError) Error() string { return "phoenix: timed out" }
+
+// Timeout returns true, as for a net.Error.
+func (TimeoutError) Timeout() bool { return true }
+
+// Is reports that context.DeadlineExceeded is matched too.
 func (TimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // ErrGoexit says that code of the user's ended the goroutine it ran on.

@@ -14,9 +14,10 @@ import (
 )
 
 // This file keeps secrets out of errors and logs. A server, a proxy or a library
-// may repeat in its text what it was sent; secrets knows what that was.
+// may repeat in its text what it was sent; a Secrets knows what that was.
 
 const (
+	// Redacted stands in the place of a secret.
 	Redacted = "[redacted]"
 	// minSecret is the length in bytes from which on a value is looked for by
 	// itself. "1", "en" and "id" would tear holes into every text; with its name,
@@ -102,6 +103,7 @@ func (s *Secrets) hasAll(o *Secrets) bool {
 	return true
 }
 
+// Add adds values. Empty ones and those that s knows are skipped.
 func (s *Secrets) Add(values ...string) {
 	for _, v := range values {
 		if v != "" && len(s.values) < maxSecrets && !s.has(v) {
@@ -126,6 +128,7 @@ func (s *Secrets) addQuery(query string) {
 	}
 }
 
+// AddUser adds the name and the password of a URL, which may have neither.
 func (s *Secrets) AddUser(u *url.Userinfo) {
 	if u == nil {
 		return
@@ -183,7 +186,7 @@ func (s *Secrets) WithJoin(params []byte) *Secrets {
 // addClient adds the cookies of an HTTP client, and what its proxy is told.
 func (s *Secrets) addClient(c *http.Client, endpoint *url.URL) {
 	u := *endpoint
-	u.Scheme = HttpScheme(u.Scheme)
+	u.Scheme = HTTPScheme(u.Scheme)
 	if c.Jar != nil {
 		for _, cookie := range c.Jar.Cookies(&u) {
 			s.Add(cookie.Value)

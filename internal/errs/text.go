@@ -24,8 +24,8 @@ func DisplayURL(u *url.URL) string {
 	return d.String()
 }
 
-// HttpScheme returns the scheme with which net/http speaks to an endpoint.
-func HttpScheme(scheme string) string {
+// HTTPScheme returns the scheme with which net/http speaks to an endpoint.
+func HTTPScheme(scheme string) string {
 	switch scheme {
 	case "ws":
 		return "http"

@@ -45,12 +45,16 @@ func (l *List[T]) from(next *Link[T]) **Link[T] {
 	return &next.prev
 }
 
-// First and last return elements, or nil.
+// First returns the first element, or nil.
 func (l *List[T]) First() *T { return l.head.element() }
-func (l *List[T]) Last() *T  { return l.tail.element() }
 
-// After and before return the elements beside one, or nil.
-func (e *Link[T]) After() *T  { return e.next.element() }
+// Last returns the last element, or nil.
+func (l *List[T]) Last() *T { return l.tail.element() }
+
+// After returns the element behind one, or nil.
+func (e *Link[T]) After() *T { return e.next.element() }
+
+// Before returns the element in front of one, or nil.
 func (e *Link[T]) Before() *T { return e.prev.element() }
 
 func (e *Link[T]) element() *T {

@@ -19,10 +19,10 @@ type Limits struct {
 	Bytes int
 }
 
-// A Dropped stands in the place of as many values, which were dropped.
-type Dropped int
+// A DroppedError stands in the place of as many values, which were dropped.
+type DroppedError int
 
-func (n Dropped) Error() string { return strconv.Itoa(int(n)) + " dropped" }
+func (n DroppedError) Error() string { return strconv.Itoa(int(n)) + " dropped" }
 
 // A queued is a value, or a mark.
 type queued[T any] struct {
@@ -102,8 +102,8 @@ func (q *Queue[T]) join(m *mark, next mark) {
 	}
 }
 
-// Pop takes the next value, or, in its place, what is missing there: a Dropped,
-// or the error of a gap.
+// Pop takes the next value, or, in its place, what is missing there: a
+// DroppedError, or the error of a gap.
 func (q *Queue[T]) Pop() (v T, missing error, ok bool) { //nolint:revive // the error is a value
 	if q.front.empty() {
 		next, ok := q.Items.Pop()
@@ -118,7 +118,7 @@ func (q *Queue[T]) Pop() (v T, missing error, ok bool) { //nolint:revive // the 
 	}
 	if n := q.front.dropped; n > 0 {
 		q.front.dropped = 0
-		return v, Dropped(n), true
+		return v, DroppedError(n), true
 	}
 	missing = q.front.gap
 	q.Bytes -= q.front.size
@@ -126,11 +126,11 @@ func (q *Queue[T]) Pop() (v T, missing error, ok bool) { //nolint:revive // the 
 	return v, missing, true
 }
 
-// Unpop puts back what pop returned last.
+// Unpop puts back what Pop returned last.
 func (q *Queue[T]) Unpop(v T, size int, missing error) {
 	if missing != nil {
 		m := mark{gap: missing, size: size}
-		if n, ok := missing.(Dropped); ok { //nolint:errorlint // it is one of ours, never wrapped
+		if n, ok := missing.(DroppedError); ok { //nolint:errorlint // it is one of ours, never wrapped
 			m = mark{dropped: int(n)}
 		}
 		q.Bytes += m.size

@@ -76,10 +76,10 @@ func TestRingGivesTheMemoryOfABurstBack(t *testing.T) {
 	}
 }
 
-// A gapAt is a gap behind as many values.
-type gapAt int
+// A gapError is a gap behind as many values.
+type gapError int
 
-func (gapAt) Error() string { return "a gap" }
+func (gapError) Error() string { return "a gap" }
 
 // Whatever is queued, dropped, marked, taken and put back: each value comes out
 // once and in order, or is counted as dropped in its place, and a gap in between
@@ -90,22 +90,22 @@ func TestAQueueAccountsForEachValueInItsPlace(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		q := Queue[int]{Limit: Limits{Count: 1 + rnd.IntN(5), Bytes: 1 + rnd.IntN(50)}}
 		size := func(v int) int { return 1 + v%17 }
-		gap := func(v int) error { return gapAt(v) }
+		gap := func(v int) error { return gapError(v) }
 		pushed, next, lastGap := 0, 0, -1
 		take := func() {
 			v, missing, ok := q.Pop()
 			if ok && rnd.IntN(3) == 0 {
 				n := size(v)
-				if _, isGap := missing.(gapAt); isGap { //nolint:errorlint // made above
+				if _, isGap := missing.(gapError); isGap { //nolint:errorlint // made above
 					n = 3
 				}
 				q.Unpop(v, n, missing)
 				v, missing, ok = q.Pop()
 			}
 			switch e := missing.(type) { //nolint:errorlint // made here
-			case Dropped:
+			case DroppedError:
 				next += int(e)
-			case gapAt:
+			case gapError:
 				lastGap = int(e)
 			default:
 				if ok && v != next {

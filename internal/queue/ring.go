@@ -20,7 +20,7 @@ func (r *Ring[T]) Push(v T) {
 	*r.At(r.N - 1) = v
 }
 
-// PushFront makes v the next one to be popped.
+// pushFront makes v the next one to be popped.
 func (r *Ring[T]) pushFront(v T) {
 	r.grow()
 	r.head = (r.head + len(r.slots) - 1) & (len(r.slots) - 1)

@@ -17,20 +17,20 @@ func CheckJSON(data []byte) ([]byte, error) {
 		// The library's own scanner says where it goes wrong.
 		var v any
 		err := json.Unmarshal(data, &v)
-		return nil, &Misfit{Field: "payload", Reason: "not valid JSON", Err: err}
+		return nil, &MisfitError{Field: "payload", Reason: "not valid JSON", Err: err}
 	}
 	if !utf8.Valid(data) {
-		return nil, &Misfit{Field: "payload", Reason: "JSON text is not valid UTF-8"}
+		return nil, &MisfitError{Field: "payload", Reason: "JSON text is not valid UTF-8"}
 	}
 	if facts.unfit != "" {
-		return nil, &Misfit{Field: "payload", Reason: "Phoenix does not accept " + facts.unfit}
+		return nil, &MisfitError{Field: "payload", Reason: "Phoenix does not accept " + facts.unfit}
 	}
 	if !facts.multiline {
 		return data, nil
 	}
 	var buf bytes.Buffer
 	if err := json.Compact(&buf, data); err != nil {
-		return nil, &Misfit{Field: "payload", Reason: "not valid JSON", Err: err}
+		return nil, &MisfitError{Field: "payload", Reason: "not valid JSON", Err: err}
 	}
 	return buf.Bytes(), nil
 }

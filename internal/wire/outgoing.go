@@ -13,14 +13,14 @@ type Outgoing struct {
 	Binary  bool
 }
 
-// A Misfit says which part of a message cannot be sent, and why.
-type Misfit struct {
+// A MisfitError says which part of a message cannot be sent, and why.
+type MisfitError struct {
 	Field  string // "topic", "event", "payload", …
 	Reason string
 	Err    error // the cause, if there is one
 }
 
-func (m *Misfit) Error() string {
+func (m *MisfitError) Error() string {
 	msg := "bad " + m.Field + ": " + m.Reason
 	if m.Err != nil {
 		msg += ": " + m.Err.Error()
@@ -29,7 +29,7 @@ func (m *Misfit) Error() string {
 }
 
 // Unwrap returns the cause.
-func (m *Misfit) Unwrap() error { return m.Err }
+func (m *MisfitError) Unwrap() error { return m.Err }
 
 // RefString returns a ref as text, and "" for 0.
 func RefString(ref uint64) string {

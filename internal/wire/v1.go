@@ -9,7 +9,8 @@ import (
 // This file has protocol 1.0.0: JSON objects with the keys topic, event, payload,
 // ref and join_ref (lib/phoenix/socket/serializers/v1_json_serializer.ex).
 
-var ErrNoBinary = &Misfit{Field: "payload", Reason: "protocol 1.0.0 has no binary messages: use V2, or text such as base64"}
+// ErrNoBinary refuses binary data, which protocol 1.0.0 cannot carry.
+var ErrNoBinary = &MisfitError{Field: "payload", Reason: "protocol 1.0.0 has no binary messages: use V2, or text such as base64"}
 
 // AppendV1 appends the frame of m to dst.
 func AppendV1(dst []byte, m *Outgoing) ([]byte, error) {

@@ -66,6 +66,7 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
+// AppendReply appends the payload of a phx_reply to dst: the inverse of SplitReply.
 func AppendReply(dst, status, response []byte) []byte {
 	dst = append(dst, replyPrefix...)
 	dst = append(dst, response...)
@@ -93,12 +94,13 @@ func appendBinaryPush(dst []byte, m *Outgoing) ([]byte, error) {
 	return append(dst, m.Payload...), nil
 }
 
+// CheckBinary makes sure that topic and event fit into the header of a binary frame.
 func CheckBinary(topic, event string) error {
 	if len(topic) > MaxBinaryField {
-		return &Misfit{Field: "topic", Reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(topic), MaxBinaryField)}
+		return &MisfitError{Field: "topic", Reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(topic), MaxBinaryField)}
 	}
 	if len(event) > MaxBinaryField {
-		return &Misfit{Field: "event", Reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(event), MaxBinaryField)}
+		return &MisfitError{Field: "event", Reason: fmt.Sprintf("%d bytes, a binary frame has room for %d", len(event), MaxBinaryField)}
 	}
 	return nil
 }

@@ -274,8 +274,8 @@ func (k *kit) wantInputError(ctx context.Context, field string, opts options) er
 func cannot(ctx context.Context, k *kit) error {
 	endpoint := k.config.Endpoint
 	err := errors.Join(
-		k.wantInputError(ctx, "SocketOptions.Header", options{Header: http.Header{"X-Key": {"secret"}}}),
-		k.wantInputError(ctx, "SocketOptions.HTTPClient", options{HTTPClient: &http.Client{}}),
+		k.wantInputError(ctx, "Header", options{Header: http.Header{"X-Key": {"secret"}}}),
+		k.wantInputError(ctx, "HTTPClient", options{HTTPClient: &http.Client{}}),
 		k.wantInputError(ctx, "AuthToken", options{AuthToken: func(context.Context) (string, error) { return "a secret?", nil }}),
 	)
 	k.config.Endpoint = strings.Replace(endpoint, "://", "://ann:secret@", 1)
@@ -290,7 +290,7 @@ func cannot(ctx context.Context, k *kit) error {
 
 func cannotFetch(ctx context.Context, k *kit) error {
 	for _, name := range []string{"Cookie", "Host", "Origin", "Sec-Fetch-Site"} {
-		if err := k.wantInputError(ctx, "SocketOptions.Header", options{Header: http.Header{name: {"secret"}}}); err != nil {
+		if err := k.wantInputError(ctx, "Header", options{Header: http.Header{name: {"secret"}}}); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
