@@ -5,7 +5,7 @@
 // through a Socket of package phoenix, which keeps heartbeats and reconnects. Use it
 // alone to speak the protocol by hand, or to write a [Transport] of your own:
 //
-//	conn, err := transport.WebSocket(nil).Dial(ctx, &transport.DialRequest{URL: endpoint, MaxMessageSize: 1 << 20})
+//	conn, err := transport.WebSocket(nil).Dial(ctx, &transport.DialRequest{URL: endpoint})
 //
 // The endpoint is that of the socket on the server, such as
 // ws://localhost:4000/socket, with the params and the vsn in its query. What travels
