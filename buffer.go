@@ -2,6 +2,9 @@ package phoenix
 
 import "time"
 
+// This file is where a push waits until it is written: in the buffer of its channel
+// while that is not joined, and else in the queue of the socket.
+
 // envelopeSize is what a message in the queue counts for besides its payload.
 const envelopeSize = 64
 

@@ -10,6 +10,9 @@ import (
 	"github.com/phxgo/phoenix/transport"
 )
 
+// This file is what awaits an answer: pushes, joins, leaves and heartbeats that are in
+// flight, found by their ref, and their deadlines.
+
 type callKind uint8
 
 const (
