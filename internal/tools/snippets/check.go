@@ -28,6 +28,7 @@ func known() map[string]string {
 		"phoenix":     modulePath,
 		"phoenixtest": modulePath + "/phoenixtest",
 		"token":       modulePath + "/token",
+		"transport":   modulePath + "/transport",
 		"backoff":     "github.com/cenkalti/backoff/v4",
 
 		"atomic":   "sync/atomic",
