@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+
+	"github.com/phxgo/phoenix/internal/wire"
 )
 
 // A pollBody reads the answer to a request of a long poll, such as
@@ -17,7 +20,7 @@ type pollBody struct {
 	limit int64 // of a message; negative for none
 
 	r        io.Reader
-	buf      []byte // buf[pos:end] was read and not yet looked at
+	buf      []byte // buf[pos:end] was read and is still to be used
 	pos, end int
 	total    int64 // bytes read so far
 	where    bodyState
@@ -43,13 +46,15 @@ const (
 
 const (
 	bodyBuffer = 4 << 10
+	// minBodyRead is the least room to read into.
+	minBodyRead = 512
 	// maxBodyToken bounds the session's token, which travels in a URL and is of
 	// some two hundred bytes.
-	maxBodyToken = 4 << 10
-	// maxBodyName bounds what is kept of a key.
-	maxBodyName   = 64
+	maxBodyToken  = 4 << 10
 	maxBodyNumber = 400
-	// maxBodyDepth bounds the nesting under a key that is skipped.
+	// maxBodyValue and maxBodyDepth bound all keys, and all values other than the
+	// messages. These are small, so each is scanned again when more of it comes.
+	maxBodyValue = 16 << 10
 	maxBodyDepth = 100
 	// maxBodyRest bounds the white space that is waited for behind the answer.
 	maxBodyRest = 4 << 10
@@ -63,7 +68,7 @@ var (
 
 // reset begins with a new answer.
 func (b *pollBody) reset(r io.Reader) {
-	if b.buf == nil {
+	if len(b.buf) != bodyBuffer { // none yet, or one that has grown
 		b.buf = make([]byte, bodyBuffer)
 	}
 	*b = pollBody{limit: b.limit, r: r, buf: b.buf, msg: b.msg[:0]}
@@ -125,17 +130,34 @@ func (b *pollBody) next() ([]byte, error) {
 	}
 }
 
+// message reads a message behind its quote. Bytes that are not UTF-8 stay as they
+// are, as in a WebSocket's text frames.
 func (b *pollBody) message() ([]byte, error) {
 	if cap(b.msg) > keepBuffer {
 		b.msg = nil
 	}
-	var err error
-	if b.msg, err = b.text(b.msg[:0], b.limit); err != nil {
-		return nil, err
+	b.msg = b.msg[:0]
+	for {
+		var n int
+		var err error
+		b.msg, n, err = wire.AppendText(b.msg, b.buf[b.pos:b.end])
+		b.pos += n
+		switch {
+		case b.limit >= 0 && int64(len(b.msg)) > b.limit:
+			return nil, fmt.Errorf("%w: received more than %d bytes (MaxMessageSize)", ErrMessageTooBig, b.limit)
+		case err == nil:
+			b.where = bodyAfterItem
+			b.messages++
+			return b.msg, nil
+		case errors.Is(err, wire.ErrCut):
+			err = b.fill()
+		default:
+			err = fmt.Errorf("%w: a bad message", errBodySyntax)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	b.where = bodyAfterItem
-	b.messages++
-	return b.msg, nil
 }
 
 // pair reads a key, and its value unless that is the messages.
@@ -150,49 +172,83 @@ func (b *pollBody) pair() error {
 	case c != '"':
 		return b.unexpected(c)
 	}
-	name, err := b.short(maxBodyName)
+	key, err := b.value()
 	if err != nil {
 		return err
 	}
+	name := wire.Unquote(key)
 	if err := b.expect(':'); err != nil {
 		return err
 	}
+	c, err = b.nonSpace()
+	if err != nil {
+		return err
+	}
 	b.where = bodyAfterValue
-	switch name {
-	case "messages":
-		if c, err = b.nonSpace(); err != nil {
-			return err
-		}
+	if name == "messages" {
 		if c != '[' {
 			return fmt.Errorf("%w: messages is not an array", errBodyMeant)
 		}
 		b.where = bodyFirstItem
 		return nil
-	case "status":
-		return b.number(&b.status)
-	case "token":
-		return b.readToken()
 	}
-	return b.skip(maxBodyDepth)
-}
-
-func (b *pollBody) readToken() error {
-	c, err := b.nonSpace()
+	value, err := b.value()
 	if err != nil {
 		return err
 	}
-	if c == 'n' { // of a server that was given none
-		return b.word("null")
+	switch {
+	case len(value) > maxBodyNumber && wire.IsNumber(value):
+		return fmt.Errorf("%w: a number of more than %d characters", errBodyMeant, maxBodyNumber)
+	case name == "status" && !wire.IsNumber(value):
+		return fmt.Errorf("%w: status is not a number", errBodySyntax)
+	case name == "status":
+		if b.status, err = strconv.Atoi(string(value)); err != nil {
+			return fmt.Errorf("%w: status is not a whole number", errBodyMeant)
+		}
+	case name == "token":
+		return b.setToken(value)
 	}
-	if c != '"' {
+	return nil
+}
+
+func (b *pollBody) setToken(value []byte) error {
+	b.token = ""
+	if string(value) == "null" { // of a server that was given none
+		return nil
+	}
+	if value[0] != '"' {
 		return fmt.Errorf("%w: token is not a string", errBodyMeant)
 	}
-	token, err := b.short(maxBodyToken + 1)
-	if err == nil && len(token) > maxBodyToken {
-		err = fmt.Errorf("%w: token of more than %d bytes", errBodyMeant, maxBodyToken)
+	token := wire.Unquote(value)
+	if len(token) > maxBodyToken {
+		return fmt.Errorf("%w: token of more than %d bytes", errBodyMeant, maxBodyToken)
 	}
 	b.token = token
-	return err
+	return nil
+}
+
+// value reads the value whose first byte was read just now. It is valid until more
+// is read.
+func (b *pollBody) value() ([]byte, error) {
+	b.pos--
+	for {
+		text := b.buf[b.pos:min(b.end, b.pos+maxBodyValue)]
+		n, err := wire.Length(text, maxBodyDepth)
+		switch {
+		case err == nil:
+			b.pos += n
+			return text[:n], nil
+		case errors.Is(err, wire.ErrTooDeep):
+			return nil, fmt.Errorf("%w: nested too deeply", errBodyMeant)
+		case !errors.Is(err, wire.ErrCut):
+			return nil, fmt.Errorf("%w: a bad value", errBodySyntax)
+		case len(text) == maxBodyValue:
+			return nil, fmt.Errorf("%w: a value of more than %d bytes", errBodyMeant, maxBodyValue)
+		}
+		if err := b.fill(); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // finish makes sure that nothing follows, and reads to the end, without which
@@ -213,13 +269,19 @@ func (b *pollBody) finish() error {
 	return fmt.Errorf("%w: something follows it", errBodySyntax)
 }
 
-// fill reads on. The end of the body is an error: what reads it to its end
-// knows better.
+// fill reads on, and keeps what was not yet looked at. The end of the body is an
+// error: what reads it to its end knows better.
 func (b *pollBody) fill() error {
+	if len(b.buf)-b.end < minBodyRead {
+		b.pos, b.end = 0, copy(b.buf, b.buf[b.pos:b.end])
+		if len(b.buf)-b.end < minBodyRead {
+			b.buf = append(b.buf, make([]byte, len(b.buf))...)
+		}
+	}
 	for range 100 {
-		n, err := b.r.Read(b.buf)
+		n, err := b.r.Read(b.buf[b.end:])
 		if n > 0 {
-			b.pos, b.end = 0, n
+			b.end += n
 			b.total += int64(n)
 			return nil
 		}
@@ -280,20 +342,6 @@ func (b *pollBody) separator(end byte, more, done bodyState) error {
 		b.where = done
 	default:
 		return b.unexpected(c)
-	}
-	return nil
-}
-
-// word reads true, false or null behind its first letter.
-func (b *pollBody) word(word string) error {
-	for i := 1; i < len(word); i++ {
-		c, err := b.byte()
-		if err != nil {
-			return err
-		}
-		if c != word[i] {
-			return b.unexpected(c)
-		}
 	}
 	return nil
 }

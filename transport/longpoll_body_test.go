@@ -305,3 +305,21 @@ func referenceBody(data []byte) (res bodyResult, fits bool) {
 	}
 	return res, true
 }
+
+// What is not a message is small: a key, or a value under a key that is skipped, is
+// held in memory as a whole.
+func TestPollBodyHasALimitForWhatIsNotAMessage(t *testing.T) {
+	for _, test := range []struct {
+		size int
+		want error
+	}{{maxBodyValue, nil}, {maxBodyValue + 1, errBodyMeant}, {10 * maxBodyValue, errBodyMeant}} {
+		long := `"` + strings.Repeat("x", test.size-2) + `"`
+		for _, body := range []string{`{` + long + `:1,"status":1}`, `{"more":` + long + `,"status":1}`} {
+			for _, size := range []int{100, 1 << 20} {
+				if got := readBody([]byte(body), -1, size); !errors.Is(got.err, test.want) || test.want == nil && got.status != 1 {
+					t.Errorf("%.10s with %d bytes, in pieces of %d: %+v", body, test.size, size, got.err)
+				}
+			}
+		}
+	}
+}

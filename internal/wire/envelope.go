@@ -117,19 +117,15 @@ func (e *Envelope) CheckPayload() error {
 	return nil
 }
 
-// scalarText returns the text of a JSON string, number or boolean, and nil for
-// null.
+// scalarText returns the text of a valid JSON string, number or boolean, and nil
+// for null.
 func scalarText(raw json.RawMessage) ([]byte, error) {
 	raw = bytes.TrimSpace(raw)
 	switch {
 	case len(raw) == 0 || string(raw) == "null":
 		return nil, nil
 	case raw[0] == '"':
-		var s string
-		if err := json.Unmarshal(raw, &s); err != nil {
-			return nil, err
-		}
-		return []byte(s), nil
+		return []byte(Unquote(raw)), nil
 	case raw[0] == '{':
 		return nil, errors.New("want a string, got an object") // which is not quoted: it may hold anything
 	case raw[0] == '[':

@@ -2,8 +2,10 @@ package wire
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/bits"
 	"strconv"
+	"unicode/utf16"
 )
 
 // maxDepth bounds the nesting that Scan accepts; encoding/json has the
@@ -29,13 +31,38 @@ func Scan(data []byte) Facts {
 	return Facts{Valid: s.pos == len(data), multiline: s.multiline, unfit: s.unfit}
 }
 
+var (
+	ErrSyntax  = errors.New("malformed JSON")
+	ErrCut     = errors.New("JSON that ends too early")
+	ErrTooDeep = errors.New("JSON that is nested too deeply")
+)
+
+// Length returns the length of the value at the start of a text that comes in
+// pieces. With [ErrCut] it wants to be called again when there is more of the text.
+// The value may be nested as deeply as depth says.
+func Length(data []byte, depth int) (int, error) {
+	s := scanner{data: data}
+	n := s.behindValue(0, maxDepth-depth)
+	switch {
+	case s.tooDeep:
+		return 0, ErrTooDeep
+	case ^n == len(data), n == len(data) && IsNumber(data):
+		return 0, ErrCut
+	case n < 0:
+		return 0, ErrSyntax
+	}
+	return n, nil
+}
+
 // A scanner goes through a text from pos on. Its methods that have a position
 // for a result return where the thing that they are named after ends, or ^i if
-// the text is malformed at i: that is faster than to move pos each time.
+// the text is malformed at i: that is faster than to move pos each time. Only of
+// a text that may go on well, i is the end.
 type scanner struct {
 	data      []byte
 	pos       int
 	multiline bool
+	tooDeep   bool
 	unfit     string
 }
 
@@ -96,15 +123,20 @@ func (s *scanner) behindValue(i, depth int) int {
 }
 
 func (s *scanner) behindWord(i int, word string) int {
-	if len(s.data)-i < len(word) || string(s.data[i:i+len(word)]) != word {
+	n := min(len(word), len(s.data)-i)
+	switch {
+	case string(s.data[i:i+n]) != word[:n]:
 		return ^i
+	case n < len(word):
+		return ^len(s.data)
 	}
-	return i + len(word)
+	return i + n
 }
 
 func (s *scanner) behindObject(i, depth int) int {
 	b := s.data
 	if depth >= maxDepth {
+		s.tooDeep = true
 		return ^i
 	}
 	i = s.behindSpace(i + 1)
@@ -141,6 +173,7 @@ func (s *scanner) behindObject(i, depth int) int {
 func (s *scanner) behindArray(i, depth int) int {
 	b := s.data
 	if depth >= maxDepth {
+		s.tooDeep = true
 		return ^i
 	}
 	i = s.behindSpace(i + 1)
@@ -171,16 +204,23 @@ func (s *scanner) behindString(start int) int {
 		case '"':
 			return i + 1
 		case '\\':
-			n := s.escape(s.data[i:])
-			if n == 0 {
+			r, n := escape(s.data[i:])
+			switch {
+			case n == cut:
+				return ^len(s.data)
+			case n == 0:
 				return ^start
+			case utf16.IsSurrogate(r):
+				// Half a character is a legal escape, but no text: Phoenix's decoder
+				// refuses it.
+				s.unfit = "an unpaired surrogate (\\ud800 to \\udfff) in a string"
 			}
 			i += n
 		default: // a control character
 			return ^start
 		}
 	}
-	return ^start
+	return ^len(s.data)
 }
 
 // plainUntil returns the position, from i on, of the first byte that means
@@ -207,54 +247,6 @@ func plainUntil(b []byte, i int) int {
 		}
 	}
 	return i
-}
-
-// escape returns the length of the escape sequence at the start of b, or 0.
-func (s *scanner) escape(b []byte) int {
-	if len(b) < 2 {
-		return 0
-	}
-	switch b[1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return 2
-	case 'u':
-		unit, ok := CodeUnit(b)
-		switch {
-		case !ok:
-			return 0
-		case unit < 0xd800 || unit > 0xdfff:
-			return 6
-		}
-		// Half a character is a legal escape, but no text: Phoenix's decoder
-		// refuses it.
-		if low, ok := CodeUnit(b[6:]); ok && unit < 0xdc00 && 0xdc00 <= low && low <= 0xdfff {
-			return 12
-		}
-		s.unfit = "an unpaired surrogate (\\ud800 to \\udfff) in a string"
-		return 6
-	}
-	return 0
-}
-
-// CodeUnit returns the value of the escape sequence \uXXXX at the start of b.
-func CodeUnit(b []byte) (unit rune, ok bool) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
-	}
-	for _, c := range b[2:6] {
-		unit <<= 4
-		switch {
-		case '0' <= c && c <= '9':
-			unit |= rune(c - '0')
-		case 'a' <= c && c <= 'f':
-			unit |= rune(c-'a') + 10
-		case 'A' <= c && c <= 'F':
-			unit |= rune(c-'A') + 10
-		default:
-			return 0, false
-		}
-	}
-	return unit, true
 }
 
 const (
@@ -313,7 +305,7 @@ func (s *scanner) behindNumber(start int) int {
 // are none.
 func behindDigits(b []byte, i int) int {
 	start := i
-	for i < len(b) && '0' <= b[i] && b[i] <= '9' {
+	for i < len(b) && isDigit(b[i]) {
 		i++
 	}
 	if i == start {
@@ -321,3 +313,8 @@ func behindDigits(b []byte, i int) int {
 	}
 	return i
 }
+
+// IsNumber reports whether a value is a number.
+func IsNumber(value []byte) bool { return isDigit(value[len(value)-1]) }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

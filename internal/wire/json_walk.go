@@ -2,9 +2,7 @@ package wire
 
 import (
 	"bytes"
-	"encoding/json"
 	"iter"
-	"unicode/utf8"
 )
 
 // This file takes JSON texts apart without decoding what is in them. The texts
@@ -69,23 +67,4 @@ func KindOf(text []byte) byte {
 		return 0
 	}
 	return text[0]
-}
-
-// IsName reports whether a key, in quotes, is that of a name without any
-// character that JSON would have to escape.
-func IsName(key []byte, name string) bool {
-	if bytes.IndexByte(key, '\\') < 0 {
-		return string(key[1:len(key)-1]) == name
-	}
-	return Unquote(key) == name
-}
-
-// Unquote returns the string that a JSON text is.
-func Unquote(text []byte) string {
-	if inner := text[1 : len(text)-1]; bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
-		return string(inner)
-	}
-	var s string
-	_ = json.Unmarshal(text, &s) // the text is valid
-	return s
 }
