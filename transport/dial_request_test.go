@@ -77,8 +77,7 @@ func TestADialRequestNeedsNothingButItsURL(t *testing.T) {
 	}
 }
 
-// If no long poll and no WebSocket needs a Probe or an Idle, a Fallback may: it has
-// to get on without them, there and back.
+// Only a Fallback calls Probe and Idle. It works without them, there and back.
 func TestAFallbackWithoutAProbeReturnsToAPrimaryThatOpens(t *testing.T) {
 	t.Parallel()
 	phoenixtest.Bubble(t, nil, func(t *testing.T, srv *phoenixtest.Server) {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A treapVersion is a SortedMap and what is in it.
-type treapVersion struct {
+// A mapVersion is a SortedMap and what is in it.
+type mapVersion struct {
 	SortedMap SortedMap[int]
 	model     map[string]*int
 }
@@ -19,8 +19,8 @@ func TestTreapIsAMapWhoseVersionsNeverChange(t *testing.T) {
 	t.Parallel()
 	for _, keys := range []int{1, 3, 40, 3000} {
 		rnd := rand.New(rand.NewPCG(1, uint64(keys)))
-		now := treapVersion{NewSortedMap[int](), map[string]*int{}}
-		versions := []treapVersion{now}
+		now := mapVersion{NewSortedMap[int](), map[string]*int{}}
+		versions := []mapVersion{now}
 		for i := range 2000 {
 			now.model = maps.Clone(now.model)
 			key := strconv.Itoa(rnd.IntN(keys))
@@ -45,7 +45,7 @@ func TestTreapIsAMapWhoseVersionsNeverChange(t *testing.T) {
 	}
 }
 
-func (v treapVersion) check(t *testing.T) {
+func (v mapVersion) check(t *testing.T) {
 	t.Helper()
 	if v.SortedMap.n != len(v.model) {
 		t.Fatalf("%d keys, want %d", v.SortedMap.n, len(v.model))
@@ -88,7 +88,7 @@ func checkHeap(t *testing.T, n *node[int]) {
 	}
 }
 
-func checkCompare(t *testing.T, a, b treapVersion) {
+func checkCompare(t *testing.T, a, b mapVersion) {
 	t.Helper()
 	want := map[string][2]*int{}
 	for key := range a.model {
@@ -132,7 +132,7 @@ func TestTreapHasOneShape(t *testing.T) {
 		return tr.Without("extra")
 	}
 	if a, b := shape(build().root), shape(build().root); a != b {
-		t.Errorf("two treaps with the same keys:\n%s\n%s", a, b)
+		t.Errorf("two maps with the same keys:\n%s\n%s", a, b)
 	}
 }
 
