@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -52,7 +53,7 @@ type pollConn struct {
 const minPoll = 100 * time.Millisecond
 
 // errPollClosed is what the end of a session by us does to its requests.
-var errPollClosed = errors.New("phoenix: long-poll session closed")
+var errPollClosed = fmt.Errorf("phoenix: long-poll session closed: %w", net.ErrClosed)
 
 // NeedsHeartbeat returns false: the polls show whether the session lives.
 func (c *pollConn) NeedsHeartbeat() bool { return false }

@@ -144,13 +144,14 @@ type Conn interface {
 	// WriteFrames sends frames in order. The caller may reuse the bytes when it
 	// returns. Any error means that the connection is lost, even an error of the
 	// deadline. Then the frames from number n on have certainly not left, or were
-	// certainly not handled; for the frames before it is unknown. A Conn that
-	// bounds its writes in another way may ignore the deadline.
+	// certainly not handled; for the frames before it is unknown. The zero deadline
+	// means none. A Conn that bounds its writes in another way may ignore it.
 	WriteFrames(frames []Frame, deadline time.Time) (n int, err error)
 	// Close ends the connection, and with it ReadFrame and WriteFrames: these return
 	// soon, and a client opens no other connection before. With code 0 it cuts the
 	// connection at once. Otherwise it performs a closing handshake with that code
-	// and reason, until ctx is done.
+	// and reason, until ctx is done. What a Conn of this package then returns wraps
+	// net.ErrClosed, or is the close frame with which the server answers.
 	Close(ctx context.Context, code int, reason string) error
 }
 

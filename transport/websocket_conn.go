@@ -78,8 +78,16 @@ func (c *wsConn) readError(err error) error {
 	if errors.Is(err, errStreamEnded) || errors.Is(err, io.EOF) {
 		return fmt.Errorf("connection ended without a close frame: %w", io.ErrUnexpectedEOF)
 	}
-	if oe := (*net.OpError)(nil); errors.As(err, &oe) {
+	if oe := (*net.OpError)(nil); errors.As(err, &oe) && !errors.Is(err, net.ErrClosed) {
 		return oe // what the library was at tells a user nothing
+	}
+	return closedError(err)
+}
+
+// closedError leaves out what the library was at when Close ended it.
+func closedError(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("phoenix: WebSocket closed: %w", net.ErrClosed)
 	}
 	return err
 }
@@ -113,7 +121,7 @@ func (c *wsConn) WriteFrames(frames []Frame, deadline time.Time) (int, error) {
 	for n < taken && c.starts[n] < flushed {
 		n++
 	}
-	return n, err
+	return n, closedError(err)
 }
 
 // collect writes frames into the cork and notes where each of them starts.
@@ -154,7 +162,7 @@ func (c *wsConn) writeEach(frames []Frame, deadline time.Time) (int, error) {
 			if errors.Is(err, errWriteTimeout) {
 				err = errWriteTimeout
 			}
-			return i + 1, err
+			return i + 1, closedError(err)
 		}
 	}
 	return len(frames), nil
