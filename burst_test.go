@@ -185,8 +185,8 @@ func TestWhatWaitsForConsumersIsBoundedInBytes(t *testing.T) {
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		h.room().Push("state", phoenixtest.JSON("{}"))
-		h.room().Push("state", phoenixtest.JSON(`{"u1":{"metas":[{"wait":"obstacle","phx_ref":"1"}]}}`))
+		roomOf(h).Push("state", phoenixtest.JSON("{}"))
+		roomOf(h).Push("state", phoenixtest.JSON(`{"u1":{"metas":[{"wait":"obstacle","phx_ref":"1"}]}}`))
 		synctest.Wait()
 		var before, after runtime.MemStats
 		runtime.GC()

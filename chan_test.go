@@ -19,7 +19,7 @@ func TestAChanThatNobodyReadsEndsWithTheSocket(t *testing.T) {
 				messages, slow, taps := subs[0].Chan(ctx), subs[1].Chan(ctx), s.Subscribe(nil).Chan(ctx)
 				events, states, changes := s.EventChan(ctx), c.EventChan(ctx), p.ChangeChan(ctx)
 				h.say("a", "b")
-				h.state(onlyU1)
+				sendState(h, onlyU1)
 				if end == "Close" {
 					_ = s.Close()
 				} else if err := s.Shutdown(t.Context()); err != nil {

@@ -13,34 +13,6 @@ import (
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-// closed reports whether a channel is closed.
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
-// wantClosed closes a socket and checks that it is quick about it.
-func (h *harness) wantClosed(s *phoenix.Socket) {
-	h.t.Helper()
-	before := h.now()
-	if err := s.Close(); err != nil {
-		h.t.Error(err)
-	}
-	h.at(before)
-	synctest.Wait()
-	if !closed(s.Done()) {
-		h.t.Error("Done is not closed")
-	}
-	wantSocketState(h.t, s, phoenix.SocketClosed)
-	if st := s.Stats(); st.InFlight != 0 || st.Queued != 0 || st.Parked != 0 || st.Channels != 0 {
-		h.t.Errorf("stats are %+v", st)
-	}
-}
-
 func TestCloseEndsAConnectAtOnce(t *testing.T) {
 	for name, fault := range map[string]func(*phoenixtest.Server){
 		"dial":    func(s *phoenixtest.Server) { s.HangDials(true) },

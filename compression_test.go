@@ -45,25 +45,6 @@ func (m *meter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// compressed joins a channel with options of the transport, over a meter.
-func (h *harness) compressed(opts phoenix.WebSocketOptions) (c *phoenix.Channel, in, out *atomic.Int64) {
-	h.t.Helper()
-	in, out = new(atomic.Int64), new(atomic.Int64)
-	s := h.connected(&phoenix.SocketOptions{
-		Transport: phoenix.WebSocket(&opts),
-		HTTPClient: &http.Client{Transport: &http.Transport{
-			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				nc, err := h.srv.DialContext(ctx, network, addr)
-				return &meter{nc, in, out}, err
-			},
-		}},
-	})
-	c = h.joined(s, "room:1", nil)
-	in.Store(0)
-	out.Store(0)
-	return c, in, out
-}
-
 // randomPayload returns text or binary data that compresses well or not at all.
 func randomPayload(r *rand.Rand, size int) any {
 	b := make([]byte, size)
@@ -93,7 +74,7 @@ func TestCompressedMessagesArriveAsTheyWereSent(t *testing.T) {
 		for _, from := range []int{0, 1, 600} {
 			t.Run(fmt.Sprint(name, from), func(t *testing.T) {
 				inBubble(t, &phoenixtest.Options{Compress: true, FrameLog: -1}, func(t *testing.T, h *harness) {
-					c, _, _ := h.compressed(phoenix.WebSocketOptions{Compression: mode, CompressFrom: from})
+					c, _, _ := compressedSocket(h, phoenix.WebSocketOptions{Compression: mode, CompressFrom: from})
 					sub := c.Subscribe(&phoenix.SubscribeOptions{Events: []string{"up", "down"}})
 					r := rand.New(rand.NewPCG(1, 2))
 					var sent []any
@@ -149,7 +130,7 @@ func TestCompressionMakesLargeMessagesSmall(t *testing.T) {
 	for name, mode := range compressions {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, &phoenixtest.Options{Compress: true}, func(t *testing.T, h *harness) {
-				c, in, out := h.compressed(phoenix.WebSocketOptions{Compression: mode, CompressFrom: 512})
+				c, in, out := compressedSocket(h, phoenix.WebSocketOptions{Compression: mode, CompressFrom: 512})
 				state := presenceState(200 << 10)
 				stats := c.Socket().Stats()
 				if _, err := c.Push(t.Context(), "echo", state); err != nil {
@@ -174,7 +155,7 @@ func TestMessagesToTheServerAreCompressedOnlyFromCompressFromOn(t *testing.T) {
 	t.Parallel()
 	for _, from := range []int{-1, 0, 5000} {
 		inBubbles := func(t *testing.T, h *harness) {
-			c, in, out := h.compressed(phoenix.WebSocketOptions{Compression: transport.CompressionContextTakeover, CompressFrom: from})
+			c, in, out := compressedSocket(h, phoenix.WebSocketOptions{Compression: transport.CompressionContextTakeover, CompressFrom: from})
 			if _, err := c.Push(t.Context(), "echo", strings.Repeat("a", 4000)); err != nil {
 				t.Fatal(err)
 			}
@@ -196,7 +177,7 @@ func TestWithoutAServerThatCompressesNothingIsCompressed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, &phoenixtest.Options{Compress: test.server}, func(t *testing.T, h *harness) {
-				c, in, out := h.compressed(phoenix.WebSocketOptions{Compression: test.mode, CompressFrom: 1})
+				c, in, out := compressedSocket(h, phoenix.WebSocketOptions{Compression: test.mode, CompressFrom: 1})
 				want := strings.Repeat("a", 10_000)
 				reply, err := c.Push(t.Context(), "echo", want)
 				if err != nil || !samePayload(want, reply.Response) {
@@ -350,4 +331,23 @@ func TestAMessageThatIsCutShortIsNotDelivered(t *testing.T) {
 			})
 		})
 	}
+}
+
+// compressedSocket joins a channel with options of the transport, over a meter.
+func compressedSocket(h *harness, opts phoenix.WebSocketOptions) (c *phoenix.Channel, in, out *atomic.Int64) {
+	h.t.Helper()
+	in, out = new(atomic.Int64), new(atomic.Int64)
+	s := h.connected(&phoenix.SocketOptions{
+		Transport: phoenix.WebSocket(&opts),
+		HTTPClient: &http.Client{Transport: &http.Transport{
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				nc, err := h.srv.DialContext(ctx, network, addr)
+				return &meter{nc, in, out}, err
+			},
+		}},
+	})
+	c = h.joined(s, "room:1", nil)
+	in.Store(0)
+	out.Store(0)
+	return c, in, out
 }

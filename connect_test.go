@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,70 +13,6 @@ import (
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
-
-// attemptsIn returns a Trace that records when attempts to connect begin.
-func (h *harness) attemptsIn(times *recorder[time.Duration]) *phoenix.Trace {
-	return &phoenix.Trace{
-		ConnectStart: func(ctx context.Context, _ phoenix.ConnectStartInfo) context.Context {
-			times.add(h.now())
-			return ctx
-		},
-	}
-}
-
-// until sleeps until d after the start of the test, and until all is quiet.
-func (h *harness) until(d time.Duration) {
-	time.Sleep(d - h.now())
-	synctest.Wait()
-}
-
-// conn returns the one connection that is open.
-func (h *harness) conn() *phoenixtest.Conn {
-	h.t.Helper()
-	synctest.Wait()
-	conns := h.srv.Conns()
-	if len(conns) != 1 && !h.polls || len(conns) == 0 {
-		h.t.Fatalf("%d connections are open at %v, want 1", len(conns), h.now())
-	}
-	return conns[len(conns)-1]
-}
-
-func wantSocketState(t *testing.T, s *phoenix.Socket, want phoenix.SocketState) {
-	t.Helper()
-	if got := s.State(); got != want {
-		t.Errorf("state is %v, want %v", got, want)
-	}
-}
-
-func wantTimes(t *testing.T, got []time.Duration, want ...time.Duration) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Errorf("times are %v, want %v", got, want)
-	}
-}
-
-// wantIs checks that err matches all of the targets.
-func wantIs(t *testing.T, err error, targets ...error) {
-	t.Helper()
-	for _, target := range targets {
-		if !errors.Is(err, target) {
-			t.Errorf("error is %v, which does not match %v", err, target)
-		}
-	}
-}
-
-// wantStatus checks that err is a refusal with the given HTTP status.
-func wantStatus(t *testing.T, err error, status int) *phoenix.HandshakeError {
-	t.Helper()
-	var he *phoenix.HandshakeError
-	if !errors.As(err, &he) {
-		t.Fatalf("error is %v, want a HandshakeError", err)
-	}
-	if he.StatusCode != status {
-		t.Errorf("status is %d, want %d", he.StatusCode, status)
-	}
-	return he
-}
 
 func TestConnectReturnsAfterTheFirstHeartbeatWasAnswered(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {

@@ -16,16 +16,6 @@ import (
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-// connecting returns options of a server that records whom it lets in.
-func connecting(seen *recorder[phoenixtest.ConnectInfo]) *phoenixtest.Options {
-	return &phoenixtest.Options{AuthToken: true, Connect: func(i *phoenixtest.ConnectInfo) error {
-		seen.add(phoenixtest.ConnectInfo{
-			Params: i.Params, Header: i.Header.Clone(), AuthToken: i.AuthToken, Vsn: i.Vsn,
-		})
-		return nil
-	}}
-}
-
 func TestParamsHeaderAndEndpointQueryArrive(t *testing.T) {
 	overEach(t, func(t *testing.T, in bubble) {
 		var seen recorder[phoenixtest.ConnectInfo]

@@ -13,27 +13,6 @@ import (
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-func (h *harness) disconnect(s *phoenix.Socket) {
-	h.t.Helper()
-	before := h.now()
-	if err := s.Disconnect(h.t.Context()); err != nil {
-		h.t.Errorf("Disconnect: %v", err)
-	}
-	h.at(before)
-	wantSocketState(h.t, s, phoenix.SocketDisconnected)
-}
-
-// lastClose returns the end of a connection as the server saw it.
-func (h *harness) lastClose() phoenixtest.Frame {
-	synctest.Wait()
-	for _, f := range slices.Backward(h.srv.Frames()) {
-		if f.Kind == phoenixtest.ConnClosed {
-			return f
-		}
-	}
-	return phoenixtest.Frame{}
-}
-
 func TestDisconnectTakesLeaveOfTheServerAndStaysAway(t *testing.T) {
 	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)

@@ -15,55 +15,6 @@ import (
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-// withFallback makes a socket that falls back from WebSocket to long polling.
-func (h *harness) withFallback(opts *phoenix.SocketOptions) *phoenix.Socket {
-	h.t.Helper()
-	var o phoenix.SocketOptions
-	if opts != nil {
-		o = *opts
-	}
-	o.Transport = phoenix.Fallback(phoenix.WebSocket(nil), phoenix.LongPoll(nil), nil)
-	return h.socket(&o)
-}
-
-// transports returns what the connections of the server so far were made over,
-// in order: "w" or "l" for each.
-func (h *harness) transports() string {
-	var all strings.Builder
-	for _, f := range h.srv.Frames() {
-		if f.Kind != phoenixtest.ConnOpened {
-			continue
-		}
-		if strings.Contains(f.Note, "/longpoll") {
-			all.WriteString("l")
-		} else {
-			all.WriteString("w")
-		}
-	}
-	return all.String()
-}
-
-func (h *harness) wantTransports(want string) {
-	h.t.Helper()
-	synctest.Wait()
-	if got := h.transports(); got != want {
-		h.t.Errorf("at %v the connections were over %q, want %q", h.now(), got, want)
-	}
-}
-
-// wantOpenOver checks what the newest connection is over. The server notices
-// only later that a long-poll session is no longer polled.
-func (h *harness) wantOpenOver(want string) {
-	h.t.Helper()
-	synctest.Wait()
-	conns := h.srv.Conns()
-	if len(conns) == 0 {
-		h.t.Errorf("at %v there is no connection", h.now())
-	} else if got := conns[len(conns)-1].Transport(); got != want {
-		h.t.Errorf("at %v the connection is over %s, want %s", h.now(), got, want)
-	}
-}
-
 func TestFallbackPrefersThePrimary(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		s := h.withFallback(nil)

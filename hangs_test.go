@@ -1,10 +1,7 @@
 package phoenix_test
 
 import (
-	"bufio"
 	"context"
-	"crypto/sha1"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -16,11 +13,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
-	"github.com/phxgo/phoenix/internal/memnet"
 )
-
-// A peer is what answers a connection, until gone is closed.
-type peer func(c net.Conn, gone <-chan struct{})
 
 // hostilePeers are those that keep a client waiting for ever.
 var hostilePeers = map[string]peer{
@@ -59,46 +52,6 @@ func trickle(c net.Conn, gone <-chan struct{}, head, more string) {
 			_, err = c.Write([]byte(more))
 		}
 	}
-}
-
-func readRequest(c net.Conn) *http.Request {
-	r, err := http.ReadRequest(bufio.NewReader(c))
-	if err != nil {
-		return &http.Request{Header: http.Header{}}
-	}
-	return r
-}
-
-// switching is the answer that accepts a WebSocket.
-func switching(r *http.Request) string {
-	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	return fmt.Sprintf("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-		base64.StdEncoding.EncodeToString(sum[:]))
-}
-
-// listen serves p until the end of the test, and returns what dials it.
-func (p peer) listen(t *testing.T) *http.Transport {
-	t.Helper()
-	l := memnet.Listen("hostile", 300)
-	gone := make(chan struct{})
-	t.Cleanup(func() {
-		close(gone)
-		_ = l.Close()
-		synctest.Wait()
-	})
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				p(c, gone)
-			}()
-		}
-	}()
-	return &http.Transport{DialContext: l.DialContext}
 }
 
 // within is how much later than its ctx or than Close anything may end.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,27 +13,6 @@ import (
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-// heartbeats returns when the server received a heartbeat.
-func (h *harness) heartbeats() []time.Duration {
-	var times []time.Duration
-	for _, f := range h.srv.Frames() {
-		if f.Kind == phoenixtest.FrameReceived && strings.Contains(string(f.Data), `"heartbeat"`) {
-			times = append(times, f.Time.Sub(h.start))
-		}
-	}
-	return times
-}
-
-// lossAt waits for the loss of the connection and returns its time and cause.
-func (h *harness) lossAt(s *phoenix.Socket) (time.Duration, error) {
-	for ev := range s.Events(h.t.Context()) {
-		if ev.State == phoenix.SocketWaiting {
-			return h.now(), ev.Err
-		}
-	}
-	return 0, nil
-}
-
 func wantLoss(t *testing.T, h *harness, s *phoenix.Socket, want time.Duration) {
 	t.Helper()
 	at, err := h.lossAt(s)
@@ -42,19 +20,6 @@ func wantLoss(t *testing.T, h *harness, s *phoenix.Socket, want time.Duration) {
 		t.Errorf("the connection was given up at %v, want %v", at, want)
 	}
 	wantIs(t, err, phoenix.ErrHeartbeatTimeout)
-}
-
-// slowChannel is a channel whose join takes the time that its topic ends with.
-func slowChannel() phoenixtest.Channel {
-	return phoenixtest.Channel{Join: func(c *phoenixtest.Context, _ phoenixtest.Payload) phoenixtest.Reply {
-		parts := strings.Split(c.Topic(), ":")
-		d, err := time.ParseDuration(parts[len(parts)-1])
-		if err != nil {
-			return phoenixtest.Error(nil)
-		}
-		c.Sleep(d)
-		return phoenixtest.OK(nil)
-	}}
 }
 
 func TestHeartbeatsComeEveryIntervalWhateverTheTraffic(t *testing.T) {

@@ -92,10 +92,6 @@ func TestEndpointsThatCanBeUsed(t *testing.T) {
 	}
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 type nameless struct{ phoenix.Serializer }
 
 func (nameless) Version() string { return "" }

@@ -88,20 +88,6 @@ func TestAJoinOnWhichTheServerCrashesIsGivenUpAndHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-// joinsWithABinaryReply begins a join of which the reply is binary, and twelve
-// others behind it.
-func (h *harness) joinsWithABinaryReply(s *phoenix.Socket, timeout time.Duration) (bad <-chan outcome, good []<-chan outcome) {
-	h.t.Helper()
-	h.srv.Handle("binary:*", phoenixtest.Channel{Join: func(*phoenixtest.Context, phoenixtest.Payload) phoenixtest.Reply {
-		return phoenixtest.OK(phoenixtest.Binary{1, 2, 3})
-	}})
-	bad = h.goJoin(h.t.Context(), h.channel(s, "binary:1", &phoenix.ChannelOptions{Timeout: timeout}))
-	for i := range 12 {
-		good = append(good, h.goJoin(h.t.Context(), h.channel(s, fmt.Sprintf("room:%d", i), nil)))
-	}
-	return bad, good
-}
-
 // A window as long as Timeout, or longer, lets the join time out: the others are
 // joined after the reconnect.
 func TestAJoinThatCrashesALongPollTimesOutWithinTheWindow(t *testing.T) {

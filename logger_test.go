@@ -13,26 +13,6 @@ import (
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-// A logRecorder keeps records as text: level, message, attributes.
-type logRecorder struct {
-	recorder[string]
-	level slog.Level
-}
-
-func (r *logRecorder) Enabled(_ context.Context, l slog.Level) bool { return l >= r.level }
-func (r *logRecorder) WithAttrs([]slog.Attr) slog.Handler           { return r }
-func (r *logRecorder) WithGroup(string) slog.Handler                { return r }
-func (r *logRecorder) Handle(_ context.Context, rec slog.Record) error {
-	var b strings.Builder
-	fmt.Fprint(&b, rec.Level, " ", rec.Message)
-	rec.Attrs(func(a slog.Attr) bool {
-		fmt.Fprint(&b, " ", a)
-		return true
-	})
-	r.add(b.String())
-	return nil
-}
-
 func TestTheLogTellsStatesAndFailures(t *testing.T) {
 	overBoth(t, nil, func(t *testing.T, h *harness) {
 		log := &logRecorder{}

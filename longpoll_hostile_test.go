@@ -15,13 +15,6 @@ import (
 	"github.com/phxgo/phoenix"
 )
 
-// over makes a client of which every request goes through f, which is given what
-// really makes it.
-func (h *harness) over(f func(next http.RoundTripper, r *http.Request) (*http.Response, error)) *http.Client {
-	next := h.srv.HTTPClient().Transport
-	return &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) { return f(next, r) })}
-}
-
 // Nothing obliges a RoundTripper to say in its answer what the request was.
 func TestLongPollOverARoundTripperThatDoesNotNameTheRequest(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {

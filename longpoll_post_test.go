@@ -282,14 +282,6 @@ func TestAPostThatFoundNoConnectionHasNotLeft(t *testing.T) {
 	})
 }
 
-// dialPollLater opens a session while dials hang.
-func (h *harness) dialPollLater() phoenix.Conn {
-	h.srv.HangDials(false)
-	c := h.dialPoll(nil, h.srv.HTTPClient())
-	h.srv.HangDials(true)
-	return c
-}
-
 func TestPushesOfAGoneSessionAreSentAgain(t *testing.T) {
 	polled(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)

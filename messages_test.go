@@ -150,15 +150,6 @@ func TestSocketMessagesSeesRepliesAndHeartbeats(t *testing.T) {
 	})
 }
 
-// asSent returns data in the form in which the transport can carry it both ways:
-// as binary data, or with long poll as a JSON string.
-func (h *harness) asSent(data []byte) []byte {
-	if h.polls {
-		return fmt.Appendf(nil, `"%x"`, data)
-	}
-	return data
-}
-
 func TestMessagesThatAreKeptAreNotOverwritten(t *testing.T) {
 	overBoth(t, &phoenixtest.Options{FrameLog: -1}, func(t *testing.T, h *harness) {
 		s, _, subs := subscribed(t, h, &phoenix.SubscribeOptions{Limit: -1})
@@ -451,7 +442,7 @@ func TestAChanThatNobodyReadsHoldsNothingUp(t *testing.T) {
 		defer cancel()
 		messages, events, states, changes := subs[0].Chan(ctx), s.EventChan(ctx), c.EventChan(ctx), p.ChangeChan(ctx)
 		h.say("a", "b")
-		h.state(onlyU1)
+		sendState(h, onlyU1)
 		s.Close()
 		<-s.Done()
 		h.at(0)

@@ -228,11 +228,11 @@ func TestNoCallbackBeginsOnceLeaveWasCalled(t *testing.T) {
 		}
 		c.On("a", func(*phoenix.Message) { slow("On") })
 		p.OnJoin(func(change) { slow("OnJoin") })
-		h.state(threeUsers)
+		sendState(h, threeUsers)
 		for range 20 {
 			h.srv.Broadcast("room:1", "a", nil)
 		}
-		h.diff(secondU1, nobody)
+		sendDiff(h, secondU1, nobody)
 		h.srv.Delay(time.Second, time.Second)
 		left := h.goLeave(t.Context(), c)
 		h.srv.Broadcast("room:1", "a", nil) // on its way to a channel that is left

@@ -15,7 +15,7 @@ import (
 
 func TestPresenceCallbacksRunInOrderOneAtATime(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, _ := h.present(nil)
+		p, _ := presentIn(h, nil)
 		var calls recorder[string]
 		busy := false
 		add := func(who string) {
@@ -31,8 +31,8 @@ func TestPresenceCallbacksRunInOrderOneAtATime(t *testing.T) {
 		p.OnJoin(func(c change) { add("A " + c.Key) })
 		p.OnJoin(func(c change) { add("B " + c.Key) })
 		p.OnLeave(func(c change) { add("C " + c.Key) })
-		h.state(onlyU1)
-		h.diff(onlyU2, onlyU1)
+		sendState(h, onlyU1)
+		sendDiff(h, onlyU2, onlyU1)
 		wantList(t, p, phoenix.PresenceSynced, "u2[2]") // it does not wait for callbacks
 		p.OnLeave(func(c change) { t.Errorf("told that %s left before it was given", c.Key) })
 		h.sleepUntil(time.Minute)
@@ -50,7 +50,7 @@ func TestNoPresenceCallbackBeginsAfterItsEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, nil, func(t *testing.T, h *harness) {
 				for _, inside := range []bool{true, false} {
-					p, c := h.present(nil)
+					p, c := presentIn(h, nil)
 					release := make(chan struct{})
 					calls := 0
 					var off func()
@@ -61,8 +61,8 @@ func TestNoPresenceCallbackBeginsAfterItsEnd(t *testing.T) {
 						}
 						<-release
 					})
-					h.state(threeUsers)
-					h.diff(secondU1, nobody)
+					sendState(h, threeUsers)
+					sendDiff(h, secondU1, nobody)
 					if !inside {
 						end(p, c, off)
 					}
@@ -81,7 +81,7 @@ func TestNoPresenceCallbackBeginsAfterItsEnd(t *testing.T) {
 // A callback may use everything, and wait for it.
 func TestAPresenceCallbackMayDoAnything(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, c := h.present(nil)
+		p, c := presentIn(h, nil)
 		done := make(chan struct{})
 		p.OnJoin(func(ch change) {
 			if ch.Key != "u1" {
@@ -112,7 +112,7 @@ func TestAPresenceCallbackMayDoAnything(t *testing.T) {
 				t.Errorf("Close: %v", err)
 			}
 		})
-		h.state(threeUsers)
+		sendState(h, threeUsers)
 		<-done
 		<-c.Socket().Done()
 	})
@@ -120,7 +120,7 @@ func TestAPresenceCallbackMayDoAnything(t *testing.T) {
 
 func TestAPresenceCallbackThatEndsItsGoroutineDoesNotEndTheOthers(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, _ := h.present(nil)
+		p, _ := presentIn(h, nil)
 		var calls recorder[string]
 		p.OnJoin(func(c change) {
 			calls.add("A " + c.Key)
@@ -129,8 +129,8 @@ func TestAPresenceCallbackThatEndsItsGoroutineDoesNotEndTheOthers(t *testing.T) 
 			}
 		})
 		p.OnJoin(func(c change) { calls.add("B " + c.Key) })
-		h.state(threeUsers)
-		h.diff(secondU1, nobody)
+		sendState(h, threeUsers)
+		sendDiff(h, secondU1, nobody)
 		wantStrings(t, "calls", calls.list(), "A u1", "B u1", "A u2", "B u2", "A u3", "B u3", "A u1", "B u1")
 	})
 }
@@ -138,7 +138,7 @@ func TestAPresenceCallbackThatEndsItsGoroutineDoesNotEndTheOthers(t *testing.T) 
 // Consumers that are slow get what happened meanwhile as one change for each key.
 func TestPresenceMergesWhatAConsumerIsTooSlowFor(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, c := h.present(nil)
+		p, c := presentIn(h, nil)
 		changes := p.Changes(t.Context())
 		release := make(chan struct{})
 		var calls recorder[string]
@@ -150,17 +150,17 @@ func TestPresenceMergesWhatAConsumerIsTooSlowFor(t *testing.T) {
 		p.OnLeave(slow)
 		p.OnUpdate(slow)
 		p.OnSync(func(s snapshot) { calls.add("sync " + listed(s.All())) })
-		h.state(onlyU1)
+		sendState(h, onlyU1)
 		const steps = 256 // that a consumer may lag behind
 		for range steps / 2 {
-			h.diff(onlyU2, nobody)
-			h.diff(nobody, onlyU2)
+			sendDiff(h, onlyU2, nobody)
+			sendDiff(h, nobody, onlyU2)
 		}
 		// What comes from here on becomes one step with the last of those.
-		h.diff(nobody, onlyU1)
-		h.rejoin(c)
-		h.state(`{"u3":{"metas":[{"phx_ref":"3"}]}}`)
-		h.diff(`{"u3":{"metas":[{"phx_ref":"3.2"}]}}`, `{"u3":{"metas":[{"phx_ref":"3"}]}}`)
+		sendDiff(h, nobody, onlyU1)
+		rejoinOf(h, c)
+		sendState(h, `{"u3":{"metas":[{"phx_ref":"3"}]}}`)
+		sendDiff(h, `{"u3":{"metas":[{"phx_ref":"3.2"}]}}`, `{"u3":{"metas":[{"phx_ref":"3"}]}}`)
 		wantList(t, p, phoenix.PresenceSynced, "u3[3.2]")
 		close(release)
 		synctest.Wait()
@@ -215,10 +215,10 @@ func TestPresenceCallbacksAreTraced(t *testing.T) {
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		h.state(onlyU1)
-		h.diff(onlyU2, nobody)
-		h.diff(`{"u3":{"metas":[{"phx_ref":"3"}]}}`, nobody)
-		h.diff(`{"u4":{"metas":[{"phx_ref":"4"}]}}`, nobody)
+		sendState(h, onlyU1)
+		sendDiff(h, onlyU2, nobody)
+		sendDiff(h, `{"u3":{"metas":[{"phx_ref":"3"}]}}`, nobody)
+		sendDiff(h, `{"u4":{"metas":[{"phx_ref":"4"}]}}`, nobody)
 		h.sleepUntil(time.Minute)
 		wantStrings(t, "trace", calls.list(),
 			"start room:1 presence_state 0", "join u1", "done presence_state",
@@ -229,7 +229,7 @@ func TestPresenceCallbacksAreTraced(t *testing.T) {
 
 func TestPresenceSnapshotsAreTheLatest(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, c := h.present(nil)
+		p, c := presentIn(h, nil)
 		var seen recorder[string]
 		release := make(chan struct{})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -242,14 +242,14 @@ func TestPresenceSnapshotsAreTheLatest(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		h.state(onlyU1)
-		h.diff(onlyU2, nobody)
+		sendState(h, onlyU1)
+		sendDiff(h, onlyU2, nobody)
 		close(release)
 		synctest.Wait()
-		h.diff(nobody, onlyU2)
-		h.diff(nobody, onlyU2) // changes nothing
-		h.rejoin(c)
-		h.state(onlyU1)
+		sendDiff(h, nobody, onlyU2)
+		sendDiff(h, nobody, onlyU2) // changes nothing
+		rejoinOf(h, c)
+		sendState(h, onlyU1)
 		wantStrings(t, "snapshots", seen.list(), "awaiting ", "synced u1[1] u2[2]", "synced u1[1]", "stale u1[1]", "synced u1[1]")
 		cancel()
 		<-done
@@ -263,11 +263,11 @@ func TestPresenceSnapshotsAreTheLatest(t *testing.T) {
 
 func TestPresenceChangesBeginWithTheListAndEndWithTheirCtx(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, _ := h.present(nil)
-		h.state(threeUsers)
+		p, _ := presentIn(h, nil)
+		sendState(h, threeUsers)
 		ctx, cancel := context.WithCancel(t.Context())
 		changes := p.Changes(ctx)
-		h.diff(nobody, onlyU1)
+		sendDiff(h, nobody, onlyU1)
 		var got []string
 		for c := range changes {
 			got = append(got, told(c))

@@ -16,7 +16,7 @@ type User struct {
 }
 
 // examplePresence is a channel of Bob's, not yet joined, of a topic in which Ann is
-// present, and a function with which she sets her status ("" is to go).
+// presentIn, and a function with which she sets her status ("" is to go).
 func examplePresence(ctx context.Context) (room *phoenix.Channel, ann func(status string), done func()) {
 	server, bobs := exampleServer()
 	server.Handle("lobby", phoenixtest.Channel{

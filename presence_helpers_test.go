@@ -54,19 +54,6 @@ func told(c change) string {
 	return text
 }
 
-// watchChanges records what Changes tells, and "end" in the end.
-func (h *harness) watchChanges(p presence) *recorder[string] {
-	rec := &recorder[string]{}
-	changes := p.Changes(h.t.Context())
-	go func() {
-		for c := range changes {
-			rec.add(told(c))
-		}
-		rec.add("end")
-	}()
-	return rec
-}
-
 // watchCallbacks records what the callbacks are told.
 func watchCallbacks(p presence) *recorder[string] {
 	rec := &recorder[string]{}
@@ -75,53 +62,6 @@ func watchCallbacks(p presence) *recorder[string] {
 	p.OnUpdate(func(c change) { rec.add(told(c)) })
 	p.OnSync(func(s snapshot) { rec.add("sync " + listed(s.All())) })
 	return rec
-}
-
-// present joins room:1 with a presence that was made before.
-func (h *harness) present(opts *phoenix.PresenceOptions) (presence, *phoenix.Channel) {
-	h.t.Helper()
-	c := h.channel(h.connected(nil), "room:1", nil)
-	p := phoenix.NewPresence[person](c, opts)
-	if _, err := c.Join(h.t.Context()); err != nil {
-		h.t.Fatal(err)
-	}
-	return p, c
-}
-
-// room returns the server's side of room:1, of the connection that is open.
-func (h *harness) room() *phoenixtest.Context {
-	h.t.Helper()
-	synctest.Wait()
-	for _, conn := range h.srv.Conns() {
-		if room, ok := conn.Channel("room:1"); ok {
-			return room
-		}
-	}
-	h.t.Fatal("nobody has joined room:1")
-	return nil
-}
-
-// state has the server push a state, as an application does.
-func (h *harness) state(state string) {
-	h.t.Helper()
-	h.room().Push("presence_state", phoenixtest.JSON(state))
-	synctest.Wait()
-}
-
-// diff has the server broadcast a diff.
-func (h *harness) diff(joins, leaves string) {
-	h.t.Helper()
-	h.srv.Broadcast("room:1", "presence_diff", phoenixtest.JSON(`{"joins":`+joins+`,"leaves":`+leaves+`}`))
-	synctest.Wait()
-}
-
-// rejoin has the room crash, and waits until it is joined again.
-func (h *harness) rejoin(c *phoenix.Channel) {
-	h.t.Helper()
-	h.room().Exit(phoenixtest.Crash())
-	wantChannel(h.t, c, phoenix.ChannelErrored)
-	h.sleepUntil(h.now() + rejoinDelay)
-	wantChannel(h.t, c, phoenix.ChannelJoined)
 }
 
 func wantList(t *testing.T, p presence, status phoenix.PresenceStatus, want string) {
@@ -134,4 +74,70 @@ func wantList(t *testing.T, p presence, status phoenix.PresenceStatus, want stri
 	if snap.Status() != p.Status() || snap.Synced() != p.Synced() || snap.Synced() != (status == phoenix.PresenceSynced) {
 		t.Errorf("the status of the snapshot is %v, that of the presence %v", snap.Status(), p.Status())
 	}
+}
+
+// presentIn joins room:1 with a presence that was made before.
+func presentIn(h *harness, opts *phoenix.PresenceOptions) (presence, *phoenix.Channel) {
+	h.t.Helper()
+	c := h.channel(h.connected(nil), "room:1", nil)
+	p := phoenix.NewPresence[person](c, opts)
+	if _, err := c.Join(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+	return p, c
+}
+
+// roomOf returns the server's side of room:1, of the connection that is open.
+func roomOf(h *harness) *phoenixtest.Context {
+	h.t.Helper()
+	synctest.Wait()
+	for _, conn := range h.srv.Conns() {
+		if room, ok := conn.Channel("room:1"); ok {
+			return room
+		}
+	}
+	h.t.Fatal("nobody has joined room:1")
+	return nil
+}
+
+// sendState has the server push a state, as an application does.
+func sendState(h *harness, state string) {
+	h.t.Helper()
+	roomOf(h).Push("presence_state", phoenixtest.JSON(state))
+	synctest.Wait()
+}
+
+// sendDiff has the server broadcast a diff.
+func sendDiff(h *harness, joins, leaves string) {
+	h.t.Helper()
+	h.srv.Broadcast("room:1", "presence_diff", phoenixtest.JSON(`{"joins":`+joins+`,"leaves":`+leaves+`}`))
+	synctest.Wait()
+}
+
+// rejoinOf has the room crash, and waits until it is joined again.
+func rejoinOf(h *harness, c *phoenix.Channel) {
+	h.t.Helper()
+	roomOf(h).Exit(phoenixtest.Crash())
+	wantChannel(h.t, c, phoenix.ChannelErrored)
+	h.sleepUntil(h.now() + rejoinDelay)
+	wantChannel(h.t, c, phoenix.ChannelJoined)
+}
+
+// changesOf records what Changes tells, and "end" in the end.
+func changesOf(h *harness, p presence) *recorder[string] {
+	rec := &recorder[string]{}
+	changes := p.Changes(h.t.Context())
+	go func() {
+		for c := range changes {
+			rec.add(told(c))
+		}
+		rec.add("end")
+	}()
+	return rec
+}
+
+func changesToEnd(h *harness, p presence) []string {
+	rec := changesOf(h, p)
+	synctest.Wait()
+	return rec.list()
 }

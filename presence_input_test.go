@@ -68,9 +68,9 @@ func TestPresenceSkipsWhatIsMalformed(t *testing.T) {
 				if _, err := c.Join(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				h.state(onlyU1)
+				sendState(h, onlyU1)
 				events := s.Events(t.Context())
-				h.room().Push(tc.event, phoenixtest.JSON(tc.text))
+				roomOf(h).Push(tc.event, phoenixtest.JSON(tc.text))
 				wantList(t, p, phoenix.PresenceSynced, tc.list)
 				all := traced.list()
 				if tc.reason == "" {
@@ -94,7 +94,7 @@ func TestPresenceSkipsWhatIsMalformed(t *testing.T) {
 					}
 				}
 				// It goes on.
-				h.state(onlyU2)
+				sendState(h, onlyU2)
 				wantList(t, p, phoenix.PresenceSynced, "u2[2]")
 			})
 		})
@@ -103,11 +103,11 @@ func TestPresenceSkipsWhatIsMalformed(t *testing.T) {
 
 func TestPresenceSkipsBinaryMessages(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, c := h.present(nil)
+		p, c := presentIn(h, nil)
 		h.srv.Broadcast("room:1", "presence_diff", phoenixtest.Binary(`{"joins":{},"leaves":{}}`))
-		h.room().Push("presence_state", phoenixtest.Binary(`{}`))
+		roomOf(h).Push("presence_state", phoenixtest.Binary(`{}`))
 		wantList(t, p, phoenix.PresenceAwaiting, "")
-		h.state(onlyU1)
+		sendState(h, onlyU1)
 		wantList(t, p, phoenix.PresenceSynced, "u1[1]")
 		if n := c.Socket().Stats().ProtocolErrors; n != 2 {
 			t.Errorf("%d protocol errors, want 2", n)
@@ -119,11 +119,11 @@ func TestPresenceSkipsBinaryMessages(t *testing.T) {
 // no JSON.
 func TestPresenceSkipsWhatIsNoJSON(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, c := h.present(nil)
-		h.state(onlyU1)
+		p, c := presentIn(h, nil)
+		sendState(h, onlyU1)
 		for _, payload := range []string{`{"joins":{"u2":{"metas":[{"phx_ref":"2"}]}},"leaves":{}`, `{"joins":{},"leaves":{},}`} {
 			frame := `[null,null,"room:1","presence_diff",` + payload + `]`
-			if err := h.room().Conn().SendRaw(phoenixtest.OpText, []byte(frame)); err != nil {
+			if err := roomOf(h).Conn().SendRaw(phoenixtest.OpText, []byte(frame)); err != nil {
 				t.Fatal(err)
 			}
 			wantList(t, p, phoenix.PresenceSynced, "u1[1]")
@@ -143,33 +143,33 @@ func TestPresenceDiffsOutliveAStateThatIsNone(t *testing.T) {
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		h.diff(onlyU1, nobody)
-		h.state(`[]`)
-		h.diff(onlyU2, nobody)
+		sendDiff(h, onlyU1, nobody)
+		sendState(h, `[]`)
+		sendDiff(h, onlyU2, nobody)
 		wantList(t, p, phoenix.PresenceAwaiting, "")
-		h.state(`{"u9":{"metas":[{"phx_ref":"9"}]}}`)
+		sendState(h, `{"u9":{"metas":[{"phx_ref":"9"}]}}`)
 		wantList(t, p, phoenix.PresenceSynced, "u1[1] u2[2] u9[9]")
 
 		// The same, where more is there already before it is found out. A meta of
 		// the state before keeps the decoder busy meanwhile.
 		for _, next := range []string{"", nobody} {
-			h.rejoin(c)
+			rejoinOf(h, c)
 			o.release = make(chan struct{})
-			h.diff(onlyU1, nobody)
-			h.state(`{"u9":{"metas":[{"phx_ref":"9","x":"obstacle"}]}}`)
-			h.room().Exit(phoenixtest.Crash())
+			sendDiff(h, onlyU1, nobody)
+			sendState(h, `{"u9":{"metas":[{"phx_ref":"9","x":"obstacle"}]}}`)
+			roomOf(h).Exit(phoenixtest.Crash())
 			h.sleepUntil(h.now() + rejoinDelay)
-			h.diff(`{"u8":{"metas":[{"phx_ref":"8"}]}}`, nobody)
-			h.state(`[]`)
-			h.diff(onlyU2, nobody)
+			sendDiff(h, `{"u8":{"metas":[{"phx_ref":"8"}]}}`, nobody)
+			sendState(h, `[]`)
+			sendDiff(h, onlyU2, nobody)
 			if next != "" {
-				h.state(next)
-				h.diff(`{"u7":{"metas":[{"phx_ref":"7"}]}}`, nobody)
+				sendState(h, next)
+				sendDiff(h, `{"u7":{"metas":[{"phx_ref":"7"}]}}`, nobody)
 			}
 			close(o.release)
 			if next == "" {
 				wantList(t, p, phoenix.PresenceStale, "u1[1] u9[9]")
-				h.state(nobody)
+				sendState(h, nobody)
 				wantList(t, p, phoenix.PresenceSynced, "u2[2] u8[8]")
 			} else {
 				wantList(t, p, phoenix.PresenceSynced, "u2[2] u7[7] u8[8]")
@@ -193,21 +193,21 @@ func TestPresenceDropsDiffsWhoseStateIsNoneWithTheirJoin(t *testing.T) {
 				if _, err := c.Join(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				h.state(`{"u9":{"metas":[{"phx_ref":"9","x":"obstacle"}]}}`)
-				h.rejoin(c)
-				h.state(bad)
-				h.diff(onlyU2, nobody)
-				h.rejoin(c)
-				h.diff(secondU1, nobody)
+				sendState(h, `{"u9":{"metas":[{"phx_ref":"9","x":"obstacle"}]}}`)
+				rejoinOf(h, c)
+				sendState(h, bad)
+				sendDiff(h, onlyU2, nobody)
+				rejoinOf(h, c)
+				sendDiff(h, secondU1, nobody)
 				close(o.release)
 				wantList(t, p, phoenix.PresenceStale, "u9[9]")
-				h.state(onlyU1)
+				sendState(h, onlyU1)
 				wantList(t, p, phoenix.PresenceSynced, "u1[1 1.2]")
-				h.rejoin(c)
-				h.state(bad)
-				h.diff(onlyU2, nobody)
+				rejoinOf(h, c)
+				sendState(h, bad)
+				sendDiff(h, onlyU2, nobody)
 				wantList(t, p, phoenix.PresenceStale, "u1[1 1.2]") // this join may yet have one
-				h.state(nobody)
+				sendState(h, nobody)
 				wantList(t, p, phoenix.PresenceSynced, "u2[2]")
 			})
 		})
@@ -231,7 +231,7 @@ func TestPresenceKeepsMetasThatDoNotFit(t *testing.T) {
 			t.Fatal(err)
 		}
 		const misfit = `{"id":"secret","phx_ref":"2","phx_ref_prev":"1"}`
-		h.state(`{"u1":{"metas":[{"id":1,"phx_ref":"1"},` + misfit + `]}}`)
+		sendState(h, `{"u1":{"metas":[{"id":1,"phx_ref":"1"},`+misfit+`]}}`)
 		wantList(t, p, phoenix.PresenceSynced, "u1[1 2]")
 		u1, _ := p.Get("u1")
 		good, bad := u1.Metas[0], u1.Metas[1]
@@ -243,7 +243,7 @@ func TestPresenceKeepsMetasThatDoNotFit(t *testing.T) {
 			!strings.HasPrefix(bad.Err.Error(), "phoenix: decode a meta into a phoenix_test.person: ") {
 			t.Errorf("the bad meta is %+v", bad)
 		}
-		h.diff(`{"u2":{"metas":[{"id":[],"phx_ref":"3"}]}}`, `{"u1":{"metas":[`+misfit+`]}}`)
+		sendDiff(h, `{"u2":{"metas":[{"id":[],"phx_ref":"3"}]}}`, `{"u1":{"metas":[`+misfit+`]}}`)
 		wantList(t, p, phoenix.PresenceSynced, "u1[1] u2[3]")
 		all := traced.list() // once
 		if len(all) != 1 || all[0].Error() != `phoenix: bad "presence_state" of 90 bytes on "room:1": 1 of its metas do not fit a phoenix_test.person: see PresenceMeta.Err` {
@@ -279,7 +279,7 @@ func TestPresenceKeepsTheFieldsOfFetch(t *testing.T) {
 		state := func(name, refs string) string {
 			return `{"u1":{"user":{"name":"` + name + `"},"metas":[` + refs + `],"n":1}}`
 		}
-		h.state(state("Ann", `{"phx_ref":"1"}`))
+		sendState(h, state("Ann", `{"phx_ref":"1"}`))
 		u1, _ := p.Get("u1")
 		var fields struct{ User struct{ Name string } }
 		if err := u1.Fields.Decode(&fields); err != nil || fields.User.Name != "Ann" || u1.Fields.String() != `{"user":{"name":"Ann"},"n":1}` {
@@ -288,15 +288,15 @@ func TestPresenceKeepsTheFieldsOfFetch(t *testing.T) {
 		if used != 1 {
 			t.Errorf("the socket's Unmarshal was called %d times for the fields", used)
 		}
-		h.state(state("Ann", `{"phx_ref":"1"}`))
-		h.state(state("Anna", `{"phx_ref":"1"}`))                               // drifted
-		h.diff(state("Annabel", `{"phx_ref":"1"},{"phx_ref":"2"}`), nobody)     // refreshed with a join
-		h.diff(state("Annabella", `{"phx_ref":"2"}`), nobody)                   // and without
-		h.diff(state("Annabella", ``), nobody)                                  // and without metas
-		h.diff(nobody, `{"u1":{"metas":[{"phx_ref":"1"}],"user":{"name":""}}}`) // which is none
+		sendState(h, state("Ann", `{"phx_ref":"1"}`))
+		sendState(h, state("Anna", `{"phx_ref":"1"}`))                               // drifted
+		sendDiff(h, state("Annabel", `{"phx_ref":"1"},{"phx_ref":"2"}`), nobody)     // refreshed with a join
+		sendDiff(h, state("Annabella", `{"phx_ref":"2"}`), nobody)                   // and without
+		sendDiff(h, state("Annabella", ``), nobody)                                  // and without metas
+		sendDiff(h, nobody, `{"u1":{"metas":[{"phx_ref":"1"}],"user":{"name":""}}}`) // which is none
 		wantList(t, p, phoenix.PresenceSynced, `u1[2]{"user":{"name":"Annabella"},"n":1}`)
-		h.rejoin(c)
-		h.state(`{"u1":{"metas":[{"phx_ref":"2"}]}}`)
+		rejoinOf(h, c)
+		sendState(h, `{"u1":{"metas":[{"phx_ref":"2"}]}}`)
 		wantList(t, p, phoenix.PresenceSynced, `u1[2]`)
 		var changes []string
 		for _, call := range calls.list() {
@@ -314,7 +314,7 @@ func TestPresenceKeepsTheFieldsOfFetch(t *testing.T) {
 // Metas without a ref, which no Phoenix sends, are told apart by their text.
 func TestPresenceOfMetasWithoutRefs(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, _ := h.present(nil)
+		p, _ := presentIn(h, nil)
 		ids := func() (ids []string) {
 			synctest.Wait()
 			u1, _ := p.Get("u1")
@@ -323,10 +323,10 @@ func TestPresenceOfMetasWithoutRefs(t *testing.T) {
 			}
 			return ids
 		}
-		h.state(`{"u1":{"metas":[{"id":1},{"id":2,"phx_ref":null}]}}`)
-		h.diff(`{"u1":{"metas":[{"id":3},{"id":1}]}}`, nobody)
+		sendState(h, `{"u1":{"metas":[{"id":1},{"id":2,"phx_ref":null}]}}`)
+		sendDiff(h, `{"u1":{"metas":[{"id":3},{"id":1}]}}`, nobody)
 		wantStrings(t, "ids", ids(), "1", "2", "3")
-		h.diff(nobody, `{"u1":{"metas":[{"id":1},{"id":4}]}}`)
+		sendDiff(h, nobody, `{"u1":{"metas":[{"id":1},{"id":4}]}}`)
 		wantStrings(t, "ids", ids(), "2", "3")
 	})
 }
@@ -334,7 +334,7 @@ func TestPresenceOfMetasWithoutRefs(t *testing.T) {
 // A change tells whether somebody came, or went altogether.
 func TestPresenceChangesTellWhoCameOnlineAndWhoWentOffline(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, _ := h.present(nil)
+		p, _ := presentIn(h, nil)
 		var calls recorder[string]
 		record := func(c change) {
 			what := c.Kind.String()
@@ -349,11 +349,11 @@ func TestPresenceChangesTellWhoCameOnlineAndWhoWentOffline(t *testing.T) {
 		p.OnJoin(record)
 		p.OnUpdate(record)
 		p.OnLeave(record)
-		h.state(onlyU1)
-		h.diff(secondU1, nobody)
-		h.diff(`{"u1":{"metas":[{"phx_ref":"1.3"}]}}`, secondU1)
-		h.diff(nobody, onlyU1)
-		h.diff(nobody, `{"u1":{"metas":[{"phx_ref":"1.3"}]}}`)
+		sendState(h, onlyU1)
+		sendDiff(h, secondU1, nobody)
+		sendDiff(h, `{"u1":{"metas":[{"phx_ref":"1.3"}]}}`, secondU1)
+		sendDiff(h, nobody, onlyU1)
+		sendDiff(h, nobody, `{"u1":{"metas":[{"phx_ref":"1.3"}]}}`)
 		wantStrings(t, "calls", calls.list(), "join online", "join", "update", "leave", "leave offline")
 	})
 }

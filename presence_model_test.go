@@ -217,7 +217,7 @@ func TestPresenceAgainstAModel(t *testing.T) {
 
 func runPresenceModel(t *testing.T, h *harness, rnd *rand.Rand) {
 	t.Helper()
-	p, c := h.present(nil)
+	p, c := presentIn(h, nil)
 	w := &presenceWriter{rnd: rnd, keys: 1 + rnd.IntN(12), many: rnd.IntN(8) == 0}
 	m := &presenceModel{list: modelState{}}
 	fast, slow, called := &presenceReplay{modelState{}}, &presenceReplay{modelState{}}, &presenceReplay{modelState{}}
@@ -237,15 +237,15 @@ func runPresenceModel(t *testing.T, h *harness, rnd *rand.Rand) {
 			t.Errorf("on sync the list is %s, the changes give %s", text(got), text(called.list))
 		}
 	})
-	room := h.room()
+	room := roomOf(h)
 	var again []func()
 	for range 60 {
 		do := w.next(m, room)
 		switch n := rnd.IntN(100); {
 		case n < 5:
-			h.rejoin(c)
+			rejoinOf(h, c)
 			m.rejoin()
-			room, again = h.room(), nil
+			room, again = roomOf(h), nil
 			continue
 		case n < 15 && len(again) > 0:
 			do = again[rnd.IntN(len(again))] // what came before comes once more

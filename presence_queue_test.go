@@ -22,24 +22,11 @@ func numbered(n int) phoenixtest.Payload {
 	return phoenixtest.JSON(fmt.Sprintf(`{"joins":{"k%d":{"metas":[{"id":%d,"phx_ref":"%d"}]}},"leaves":{}}`, n, n, n))
 }
 
-// logged makes a socket that logs warnings and traces drops.
-func (h *harness) logged(unmarshal func([]byte, any) error) (*phoenix.Socket, *bytes.Buffer, *recorder[string]) {
-	h.t.Helper()
-	var log bytes.Buffer
-	dropped := &recorder[string]{}
-	s := h.connected(&phoenix.SocketOptions{
-		Unmarshal: unmarshal,
-		Logger:    slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Trace:     &phoenix.Trace{Dropped: func(topic string, n int) { dropped.add(fmt.Sprintf("%s %d", topic, n)) }},
-	})
-	return s, &log, dropped
-}
-
 // Without a state there is nothing to apply diffs to. That is told once, after ten
 // seconds, and the latest diffs are kept for the state.
 func TestPresenceDiffsThatWaitForAStateAreBounded(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		s, log, dropped := h.logged(nil)
+		s, log, dropped := wantLogged(h, nil)
 		c := h.joined(s, "room:1", nil)
 		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPending: 3})
 		for n := range 5 {
@@ -62,12 +49,12 @@ func TestPresenceDiffsThatWaitForAStateAreBounded(t *testing.T) {
 		log.Reset()
 		wantList(t, p, phoenix.PresenceAwaiting, "")
 		h.sleepUntil(time.Hour)
-		h.diff(`{"k5":{"metas":[{"phx_ref":"5"}]}}`, `{"k3":{"metas":[{"phx_ref":"3"}]}}`)
+		sendDiff(h, `{"k5":{"metas":[{"phx_ref":"5"}]}}`, `{"k3":{"metas":[{"phx_ref":"3"}]}}`)
 		h.sleepUntil(2 * time.Hour)
 		if log.Len() > 0 {
 			t.Errorf("logged again: %s", log)
 		}
-		h.state(`{"k1":{"metas":[{"phx_ref":"1"}]}}`)
+		sendState(h, `{"k1":{"metas":[{"phx_ref":"1"}]}}`)
 		wantList(t, p, phoenix.PresenceSynced, "k1[1] k4[4] k5[5]")
 	})
 }
@@ -76,17 +63,17 @@ func TestPresenceDiffsThatWaitForAStateAreBounded(t *testing.T) {
 // ends.
 func TestPresenceDiffsThatDoNotWaitForLongAreNoWarning(t *testing.T) {
 	for name, end := range map[string]func(*harness, presence, *phoenix.Channel){
-		"state":  func(h *harness, _ presence, _ *phoenix.Channel) { h.state(nobody) },
+		"state":  func(h *harness, _ presence, _ *phoenix.Channel) { sendState(h, nobody) },
 		"outage": func(h *harness, _ presence, _ *phoenix.Channel) { h.srv.Down() },
 		"Leave":  func(_ *harness, _ presence, c *phoenix.Channel) { c.Leave(context.Background()) },
 		"Close":  func(_ *harness, p presence, _ *phoenix.Channel) { p.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, nil, func(t *testing.T, h *harness) {
-				s, log, _ := h.logged(nil)
+				s, log, _ := wantLogged(h, nil)
 				c := h.joined(s, "room:1", nil)
 				p := phoenix.NewPresence[person](c, nil)
-				h.diff(onlyU1, nobody)
+				sendDiff(h, onlyU1, nobody)
 				h.sleepUntil(9 * time.Second)
 				end(h, p, c)
 				h.sleepUntil(time.Minute)
@@ -118,14 +105,14 @@ func (o *obstacle) unmarshal(data []byte, v any) error {
 func TestPresenceThatIsOverrunIsStale(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		o := &obstacle{make(chan struct{})}
-		s, log, dropped := h.logged(o.unmarshal)
+		s, log, dropped := wantLogged(h, o.unmarshal)
 		c := h.channel(s, "room:1", nil)
 		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPending: 3})
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		h.state(onlyU1)
-		h.diff(`{"u2":{"metas":[{"wait":"obstacle","phx_ref":"2"}]}}`, nobody)
+		sendState(h, onlyU1)
+		sendDiff(h, `{"u2":{"metas":[{"wait":"obstacle","phx_ref":"2"}]}}`, nobody)
 		for n := range 3 {
 			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
 		}
@@ -143,16 +130,16 @@ func TestPresenceThatIsOverrunIsStale(t *testing.T) {
 		h.srv.Broadcast("room:1", "presence_diff", numbered(4)) // waits for the next state
 		close(o.release)
 		wantList(t, p, phoenix.PresenceStale, "u1[1] u2[2]")
-		h.state(onlyU2)
+		sendState(h, onlyU2)
 		wantList(t, p, phoenix.PresenceSynced, "k4[4] u2[2]")
 
 		// A state needs nothing of what waits in front of it.
 		o.release = make(chan struct{})
-		h.diff(`{"u3":{"metas":[{"wait":"obstacle","phx_ref":"3"}]}}`, nobody)
+		sendDiff(h, `{"u3":{"metas":[{"wait":"obstacle","phx_ref":"3"}]}}`, nobody)
 		for n := range 3 {
 			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
 		}
-		h.state(onlyU2)
+		sendState(h, onlyU2)
 		h.srv.Broadcast("room:1", "presence_diff", numbered(7))
 		wantStrings(t, "drops", dropped.list(), "room:1 4", "room:1 3")
 		wantList(t, p, phoenix.PresenceStale, "k4[4] u2[2]")
@@ -161,11 +148,11 @@ func TestPresenceThatIsOverrunIsStale(t *testing.T) {
 
 		// States may be large: their bytes count, too.
 		o.release = make(chan struct{})
-		h.diff(`{"u3":{"metas":[{"wait":"obstacle","phx_ref":"3"}]}}`, nobody)
+		sendDiff(h, `{"u3":{"metas":[{"wait":"obstacle","phx_ref":"3"}]}}`, nobody)
 		q := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPendingBytes: 16 * (len(onlyU1) + 128)})
-		h.state(`{"u3":{"metas":[{"wait":"obstacle","phx_ref":"3"}]}}`)
+		sendState(h, `{"u3":{"metas":[{"wait":"obstacle","phx_ref":"3"}]}}`)
 		for range 17 {
-			h.state(onlyU1)
+			sendState(h, onlyU1)
 		}
 		wantList(t, q, phoenix.PresenceAwaiting, "")
 		wantStrings(t, "drops", dropped.list()[len(dropped.list())-1:], "room:1 16")
@@ -179,18 +166,18 @@ func TestPresenceThatIsOverrunIsStale(t *testing.T) {
 
 		// Close does not wait, and what is decoded afterwards is dropped.
 		o.release = make(chan struct{})
-		h.diff(`{"u4":{"metas":[{"wait":"obstacle","phx_ref":"4"}]}}`, nobody)
+		sendDiff(h, `{"u4":{"metas":[{"wait":"obstacle","phx_ref":"4"}]}}`, nobody)
 		p.Close()
 		close(o.release)
 		wantList(t, p, phoenix.PresenceClosed, "u1[1]")
 
 		// A decoder that ends its goroutine does not end the presence.
 		p = phoenix.NewPresence[person](c, nil)
-		h.state(nobody)
-		h.diff(`{"u5":{"metas":[{"wait":"exit","phx_ref":"5"}]}}`, nobody)
-		h.diff(`{"u6":{"metas":[{"phx_ref":"6"}]}}`, nobody)
+		sendState(h, nobody)
+		sendDiff(h, `{"u5":{"metas":[{"wait":"exit","phx_ref":"5"}]}}`, nobody)
+		sendDiff(h, `{"u6":{"metas":[{"phx_ref":"6"}]}}`, nobody)
 		wantList(t, p, phoenix.PresenceStale, "")
-		h.state(onlyU1)
+		sendState(h, onlyU1)
 		wantList(t, p, phoenix.PresenceSynced, "u1[1] u6[6]")
 	})
 }
@@ -200,20 +187,20 @@ func TestPresenceThatIsOverrunIsStale(t *testing.T) {
 func TestPresenceKeepsDiffsThatWaitWhenItIsOverrun(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		o := &obstacle{make(chan struct{})}
-		s, _, dropped := h.logged(o.unmarshal)
+		s, _, dropped := wantLogged(h, o.unmarshal)
 		c := h.channel(s, "room:1", nil)
 		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPending: 3})
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		h.state(onlyU1)
-		h.diff(`{"u2":{"metas":[{"wait":"obstacle","phx_ref":"2"}]}}`, nobody)
+		sendState(h, onlyU1)
+		sendDiff(h, `{"u2":{"metas":[{"wait":"obstacle","phx_ref":"2"}]}}`, nobody)
 		for n := range 3 {
 			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
 		}
-		h.rejoin(c)
-		h.diff(`{"u5":{"metas":[{"phx_ref":"5"}]}}`, nobody)
-		h.state(onlyU2)
+		rejoinOf(h, c)
+		sendDiff(h, `{"u5":{"metas":[{"phx_ref":"5"}]}}`, nobody)
+		sendState(h, onlyU2)
 		wantStrings(t, "drops", dropped.list(), "room:1 3")
 
 		// With that state it is dropped as well, and counts.
@@ -222,10 +209,10 @@ func TestPresenceKeepsDiffsThatWaitWhenItIsOverrun(t *testing.T) {
 		}
 		synctest.Wait()
 		wantStrings(t, "drops", dropped.list(), "room:1 3", "room:1 5")
-		h.state(onlyU1)
-		h.rejoin(c)
-		h.diff(`{"u5":{"metas":[{"phx_ref":"5"}]}}`, nobody)
-		h.state(onlyU2)
+		sendState(h, onlyU1)
+		rejoinOf(h, c)
+		sendDiff(h, `{"u5":{"metas":[{"phx_ref":"5"}]}}`, nobody)
+		sendState(h, onlyU2)
 		close(o.release)
 		wantList(t, p, phoenix.PresenceSynced, "u2[2] u5[5]")
 	})
@@ -255,8 +242,8 @@ func TestPresenceTakesWhatIsReadyAtTheEnd(t *testing.T) {
 				statuses.add(fmt.Sprint(snap.Status(), snap.Len()))
 			}
 		}()
-		h.state(`{"u1":{"metas":[{"wait":"obstacle","phx_ref":"1"}]}}`)
-		h.diff(onlyU2, nobody)
+		sendState(h, `{"u1":{"metas":[{"wait":"obstacle","phx_ref":"1"}]}}`)
+		sendDiff(h, onlyU2, nobody)
 		if err := c.Leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -274,7 +261,7 @@ func TestPresenceTakesWhatIsReadyAtTheEnd(t *testing.T) {
 
 func TestWaitSynced(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, c := h.present(nil)
+		p, c := presentIn(h, nil)
 		wait := func(ctx context.Context) <-chan outcome {
 			done := h.spawn(func() (*phoenix.Reply, error) { return nil, p.WaitSynced(ctx) })
 			synctest.Wait()
@@ -284,12 +271,12 @@ func TestWaitSynced(t *testing.T) {
 		defer cancel()
 		wantErr(t, <-wait(ctx), phoenix.ErrTimeout, time.Second)
 		waiting := wait(t.Context())
-		h.diff(onlyU2, nobody)
+		sendDiff(h, onlyU2, nobody)
 		pending(t, waiting)
 		h.sleepUntil(2 * time.Second)
-		h.state(onlyU1)
+		sendState(h, onlyU1)
 		wantErr(t, <-waiting, nil, 2*time.Second)
-		h.rejoin(c)
+		rejoinOf(h, c)
 		waiting = wait(t.Context())
 		pending(t, waiting)
 		if err := c.Leave(t.Context()); err != nil {
@@ -304,7 +291,7 @@ func TestWaitSynced(t *testing.T) {
 func TestAPresenceWhoseQueueOverflowsInBytesTellsInPlace(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		o := &obstacle{make(chan struct{})}
-		s, _, _ := h.logged(o.unmarshal)
+		s, _, _ := wantLogged(h, o.unmarshal)
 		c := h.channel(s, "room:1", nil)
 		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPendingBytes: 1000})
 		var seen, changes recorder[string]
@@ -321,8 +308,8 @@ func TestAPresenceWhoseQueueOverflowsInBytesTellsInPlace(t *testing.T) {
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		h.state(onlyU1)
-		h.diff(`{"u2":{"metas":[{"wait":"obstacle","phx_ref":"2"}]}}`, nobody)
+		sendState(h, onlyU1)
+		sendDiff(h, `{"u2":{"metas":[{"wait":"obstacle","phx_ref":"2"}]}}`, nobody)
 		for n := range 20 {
 			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
 		}
@@ -335,10 +322,23 @@ func TestAPresenceWhoseQueueOverflowsInBytesTellsInPlace(t *testing.T) {
 		if _, err := c.Rejoin(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		h.state(`{"u1":{"metas":[{"id":1,"phx_ref":"1"}]},"k19":{"metas":[{"phx_ref":"19"}]}}`)
+		sendState(h, `{"u1":{"metas":[{"id":1,"phx_ref":"1"}]},"k19":{"metas":[{"phx_ref":"19"}]}}`)
 		synctest.Wait()
 		wantStrings(t, "snapshots", seen.list(),
 			"awaiting false 0", "synced true 1", "stale false 1", "stale false 2", "synced true 2")
 		wantStrings(t, "changes", changes.list(), "u1 true", "u2 false", "k19 true", "u2 true")
 	})
+}
+
+// wantLogged makes a socket that logs warnings and traces drops.
+func wantLogged(h *harness, unmarshal func([]byte, any) error) (*phoenix.Socket, *bytes.Buffer, *recorder[string]) {
+	h.t.Helper()
+	var log bytes.Buffer
+	dropped := &recorder[string]{}
+	s := h.connected(&phoenix.SocketOptions{
+		Unmarshal: unmarshal,
+		Logger:    slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Trace:     &phoenix.Trace{Dropped: func(topic string, n int) { dropped.add(fmt.Sprintf("%s %d", topic, n)) }},
+	})
+	return s, &log, dropped
 }

@@ -71,39 +71,6 @@ type member struct {
 	done     chan struct{}
 }
 
-func (h *harness) member(s *phoenix.Socket, params any) *member {
-	h.t.Helper()
-	m := &member{socket: s, replay: &presenceReplay{modelState{}}, done: make(chan struct{})}
-	m.channel = h.channel(m.socket, "club", &phoenix.ChannelOptions{Params: params})
-	m.presence = phoenix.NewPresence[person](m.channel, nil)
-	changes := m.presence.Changes(h.t.Context())
-	go func() {
-		defer close(m.done)
-		for c := range changes {
-			m.replay.apply(h.t, c)
-		}
-	}()
-	if _, err := m.channel.Join(h.t.Context()); err != nil {
-		h.t.Fatal(err)
-	}
-	return m
-}
-
-// clubList returns who the server says is present, in an order that does not depend
-// on who asks.
-func (h *harness) clubList() map[string]string {
-	all := map[string]string{}
-	for key, p := range h.srv.Presences("club") {
-		var metas []string
-		for _, m := range p.Metas {
-			metas = append(metas, canonical(m.Bytes()))
-		}
-		slices.Sort(metas)
-		all[key] = strings.Join(metas, " ") + canonical([]byte(text(p.Fields)))
-	}
-	return all
-}
-
 func canonical(data []byte) string {
 	var v any
 	if err := json.Unmarshal(data, &v); err != nil {
@@ -152,12 +119,12 @@ func TestPresenceOfThreeClients(t *testing.T) {
 				var members []*member
 				for i := range 3 {
 					s := h.connected(&phoenix.SocketOptions{Serializer: serializer})
-					members = append(members, h.member(s, map[string]any{"key": fmt.Sprintf("k%d", i%2), "meta": person{i}}))
+					members = append(members, newMember(h, s, map[string]any{"key": fmt.Sprintf("k%d", i%2), "meta": person{i}}))
 				}
 				for range 12 {
 					for range rnd.IntN(8) {
 						m := members[rnd.IntN(len(members))]
-						h.disturb(rnd, m)
+						disturbIn(h, rnd, m)
 						if rnd.IntN(3) == 0 {
 							synctest.Wait()
 						}
@@ -165,7 +132,7 @@ func TestPresenceOfThreeClients(t *testing.T) {
 					h.srv.Up()
 					time.Sleep(time.Minute + 30*time.Second) // whoever was cut is noticed, and everybody back
 					synctest.Wait()
-					want := text(h.clubList())
+					want := text(clubListOf(h))
 					for i, m := range members {
 						if got := text(m.clubList()); got != want || !m.presence.Synced() {
 							t.Fatalf("client %d is %v and has\n%s\nthe server has\n%s", i, m.presence.Status(), got, want)
@@ -184,8 +151,87 @@ func TestPresenceOfThreeClients(t *testing.T) {
 	}
 }
 
-// disturb has something happen to a client.
-func (h *harness) disturb(rnd *rand.Rand, m *member) {
+// A severedConn is a connection whose end the server does not hear of.
+type severedConn struct{ net.Conn }
+
+func (c severedConn) Close() error { return c.SetDeadline(time.Unix(1, 0)) }
+
+// TestPresenceHasGhosts shows what becomes of an old meta whose connection broke
+// without a word: it stays until the server notices, next to the new one.
+func TestPresenceHasGhosts(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, h *harness) {
+		h.srv.Handle("club", clubChannel())
+		transport := &http.Transport{
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				conn, err := h.srv.DialContext(ctx, network, addr)
+				return severedConn{conn}, err
+			},
+		}
+		t.Cleanup(transport.CloseIdleConnections)
+		ann := newMember(h, h.connected(&phoenix.SocketOptions{HTTPClient: &http.Client{Transport: transport}}),
+			map[string]any{"key": "ann", "meta": person{1}})
+		conn := h.accept()
+		bob := newMember(h, h.connected(nil), nil)
+		metas := func(want int, status phoenix.PresenceStatus) {
+			t.Helper()
+			synctest.Wait()
+			e, _ := ann.presence.Get("ann")
+			if len(e.Metas) != want || ann.presence.Status() != status {
+				t.Errorf("at %v ann is %v and has herself %d times, want %v and %d", h.now(), ann.presence.Status(), len(e.Metas), status, want)
+			}
+		}
+		metas(1, phoenix.PresenceSynced)
+		conn.Blackhole()
+		h.sleepUntil(40*time.Second - 1)
+		metas(1, phoenix.PresenceSynced) // nobody knows
+		h.sleepUntil(40 * time.Second)   // the heartbeat of 30 s was not answered
+		metas(1, phoenix.PresenceStale)
+		h.sleepUntil(41 * time.Second)
+		metas(2, phoenix.PresenceSynced) // back, and her ghost is there
+		if e, _ := bob.presence.Get("ann"); len(e.Metas) != 2 {
+			t.Errorf("bob has ann %d times", len(e.Metas))
+		}
+		h.sleepUntil(90 * time.Second)
+		conn.Cut() // nothing came in on it for 60 s
+		metas(1, phoenix.PresenceSynced)
+	})
+}
+
+func newMember(h *harness, s *phoenix.Socket, params any) *member {
+	h.t.Helper()
+	m := &member{socket: s, replay: &presenceReplay{modelState{}}, done: make(chan struct{})}
+	m.channel = h.channel(m.socket, "club", &phoenix.ChannelOptions{Params: params})
+	m.presence = phoenix.NewPresence[person](m.channel, nil)
+	changes := m.presence.Changes(h.t.Context())
+	go func() {
+		defer close(m.done)
+		for c := range changes {
+			m.replay.apply(h.t, c)
+		}
+	}()
+	if _, err := m.channel.Join(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+	return m
+}
+
+// clubListOf returns who the server says is present, in an order that does not depend
+// on who asks.
+func clubListOf(h *harness) map[string]string {
+	all := map[string]string{}
+	for key, p := range h.srv.Presences("club") {
+		var metas []string
+		for _, m := range p.Metas {
+			metas = append(metas, canonical(m.Bytes()))
+		}
+		slices.Sort(metas)
+		all[key] = strings.Join(metas, " ") + canonical([]byte(text(p.Fields)))
+	}
+	return all
+}
+
+// disturbIn has something happen to a client.
+func disturbIn(h *harness, rnd *rand.Rand, m *member) {
 	key := fmt.Sprintf("k%d", rnd.IntN(4))
 	request := map[string]any{"key": key, "meta": person{rnd.IntN(100)}}
 	switch rnd.IntN(12) {
@@ -214,50 +260,4 @@ func (h *harness) disturb(rnd *rand.Rand, m *member) {
 		time.Sleep(time.Duration(rnd.IntN(3000)) * time.Millisecond)
 		h.srv.Up()
 	}
-}
-
-// A severedConn is a connection whose end the server does not hear of.
-type severedConn struct{ net.Conn }
-
-func (c severedConn) Close() error { return c.SetDeadline(time.Unix(1, 0)) }
-
-// TestPresenceHasGhosts shows what becomes of an old meta whose connection broke
-// without a word: it stays until the server notices, next to the new one.
-func TestPresenceHasGhosts(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
-		h.srv.Handle("club", clubChannel())
-		transport := &http.Transport{
-			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				conn, err := h.srv.DialContext(ctx, network, addr)
-				return severedConn{conn}, err
-			},
-		}
-		t.Cleanup(transport.CloseIdleConnections)
-		ann := h.member(h.connected(&phoenix.SocketOptions{HTTPClient: &http.Client{Transport: transport}}),
-			map[string]any{"key": "ann", "meta": person{1}})
-		conn := h.accept()
-		bob := h.member(h.connected(nil), nil)
-		metas := func(want int, status phoenix.PresenceStatus) {
-			t.Helper()
-			synctest.Wait()
-			e, _ := ann.presence.Get("ann")
-			if len(e.Metas) != want || ann.presence.Status() != status {
-				t.Errorf("at %v ann is %v and has herself %d times, want %v and %d", h.now(), ann.presence.Status(), len(e.Metas), status, want)
-			}
-		}
-		metas(1, phoenix.PresenceSynced)
-		conn.Blackhole()
-		h.sleepUntil(40*time.Second - 1)
-		metas(1, phoenix.PresenceSynced) // nobody knows
-		h.sleepUntil(40 * time.Second)   // the heartbeat of 30 s was not answered
-		metas(1, phoenix.PresenceStale)
-		h.sleepUntil(41 * time.Second)
-		metas(2, phoenix.PresenceSynced) // back, and her ghost is there
-		if e, _ := bob.presence.Get("ann"); len(e.Metas) != 2 {
-			t.Errorf("bob has ann %d times", len(e.Metas))
-		}
-		h.sleepUntil(90 * time.Second)
-		conn.Cut() // nothing came in on it for 60 s
-		metas(1, phoenix.PresenceSynced)
-	})
 }

@@ -11,9 +11,6 @@ import (
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-// rejoinDelay is what the harness's RejoinBackoff says.
-const rejoinDelay = time.Second
-
 // The states and diffs of the tests of phoenix.js.
 const (
 	threeUsers = `{"u1":{"metas":[{"id":1,"phx_ref":"1"}]},"u2":{"metas":[{"id":2,"phx_ref":"2"}]},"u3":{"metas":[{"id":3,"phx_ref":"3"}]}}`
@@ -121,8 +118,8 @@ func TestPresenceAsPhoenixJS(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			inBubble(t, nil, func(t *testing.T, h *harness) {
-				p, _ := h.present(tc.opts)
-				changes, calls := h.watchChanges(p), &recorder[string]{}
+				p, _ := presentIn(h, tc.opts)
+				changes, calls := changesOf(h, p), &recorder[string]{}
 				for _, on := range []func(func(change)) func(){p.OnJoin, p.OnLeave, p.OnUpdate} {
 					on(func(c change) { calls.add(told(c)) })
 				}
@@ -134,7 +131,7 @@ func TestPresenceAsPhoenixJS(t *testing.T) {
 					before := p.Snapshot()
 					was := listed(before.All())
 					if in.state != "" {
-						h.room().Push(stateEvent, phoenixtest.JSON(in.state))
+						roomOf(h).Push(stateEvent, phoenixtest.JSON(in.state))
 					} else {
 						h.srv.Broadcast("room:1", diffEvent, phoenixtest.JSON(`{"joins":`+in.joins+`,"leaves":`+in.leaves+`}`))
 					}
@@ -155,27 +152,27 @@ func TestPresenceAsPhoenixJS(t *testing.T) {
 // old list stays, as stale.
 func TestPresenceWaitsForTheStateOfEachJoin(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, c := h.present(nil)
-		changes, calls := h.watchChanges(p), watchCallbacks(p)
+		p, c := presentIn(h, nil)
+		changes, calls := changesOf(h, p), watchCallbacks(p)
 		wantList(t, p, phoenix.PresenceAwaiting, "")
-		h.diff(onlyU2, `{}`)
+		sendDiff(h, onlyU2, `{}`)
 		wantList(t, p, phoenix.PresenceAwaiting, "")
-		h.state(onlyU1)
+		sendState(h, onlyU1)
 		wantList(t, p, phoenix.PresenceSynced, "u1[1] u2[2]")
-		h.diff(`{}`, onlyU2)
+		sendDiff(h, `{}`, onlyU2)
 		wantList(t, p, phoenix.PresenceSynced, "u1[1]")
 
-		h.room().Exit(phoenixtest.Crash())
+		roomOf(h).Exit(phoenixtest.Crash())
 		wantList(t, p, phoenix.PresenceStale, "u1[1]")
 		h.sleepUntil(rejoinDelay)
 		wantChannel(t, c, phoenix.ChannelJoined)
 		wantList(t, p, phoenix.PresenceStale, "u1[1]")
-		h.diff(`{"u3":{"metas":[{"phx_ref":"3"}]}}`, onlyU1) // u1 is not in the new state any more
-		h.diff(`{"u4":{"metas":[{"phx_ref":"4"}]}}`, `{"u3":{"metas":[{"phx_ref":"3"}]}}`)
+		sendDiff(h, `{"u3":{"metas":[{"phx_ref":"3"}]}}`, onlyU1) // u1 is not in the new state any more
+		sendDiff(h, `{"u4":{"metas":[{"phx_ref":"4"}]}}`, `{"u3":{"metas":[{"phx_ref":"3"}]}}`)
 		wantList(t, p, phoenix.PresenceStale, "u1[1]")
-		h.state(`{"u1":{"metas":[{"phx_ref":"1.2"}]},"u2":{"metas":[{"id":2,"phx_ref":"2"}]}}`)
+		sendState(h, `{"u1":{"metas":[{"phx_ref":"1.2"}]},"u2":{"metas":[{"id":2,"phx_ref":"2"}]}}`)
 		wantList(t, p, phoenix.PresenceSynced, "u1[1.2] u2[2] u4[4]")
-		h.state(onlyU2) // a second one, on request
+		sendState(h, onlyU2) // a second one, on request
 		wantList(t, p, phoenix.PresenceSynced, "u2[2]")
 
 		want := []string{
@@ -203,26 +200,26 @@ func withoutSync(all []string) (rest []string) {
 // A state that belongs to a join before is none.
 func TestPresenceIgnoresTheStateOfAnEarlierJoin(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, c := h.present(nil)
-		h.state(onlyU1)
-		old := h.room()
-		h.rejoin(c)
+		p, c := presentIn(h, nil)
+		sendState(h, onlyU1)
+		old := roomOf(h)
+		rejoinOf(h, c)
 		conn := old.Conn()
 		err := conn.Send(phoenixtest.Message{JoinRef: old.JoinRef(), Topic: "room:1", Event: "presence_state", Payload: phoenixtest.JSON(onlyU2)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantList(t, p, phoenix.PresenceStale, "u1[1]")
-		h.state(onlyU1)
+		sendState(h, onlyU1)
 		wantList(t, p, phoenix.PresenceSynced, "u1[1]")
 	})
 }
 
 func TestPresenceOverAnOutage(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, c := h.present(nil)
-		changes := h.watchChanges(p)
-		h.state(threeUsers)
+		p, c := presentIn(h, nil)
+		changes := changesOf(h, p)
+		sendState(h, threeUsers)
 		h.srv.Down()
 		wantList(t, p, phoenix.PresenceStale, "u1[1] u2[2] u3[3]")
 		h.sleepUntil(time.Minute)
@@ -231,7 +228,7 @@ func TestPresenceOverAnOutage(t *testing.T) {
 		h.sleepUntil(time.Minute + time.Second)
 		wantChannel(t, c, phoenix.ChannelJoined)
 		wantList(t, p, phoenix.PresenceStale, "u1[1] u2[2] u3[3]")
-		h.state(`{"u1":{"metas":[{"phx_ref":"1"}]},"u3":{"metas":[{"phx_ref":"3"},{"phx_ref":"3.2"}]},"u5":{"metas":[{"phx_ref":"5"}]}}`)
+		sendState(h, `{"u1":{"metas":[{"phx_ref":"1"}]},"u3":{"metas":[{"phx_ref":"3"},{"phx_ref":"3.2"}]},"u5":{"metas":[{"phx_ref":"5"}]}}`)
 		wantList(t, p, phoenix.PresenceSynced, "u1[1] u3[3 3.2] u5[5]")
 		got := changes.list()
 		// The text of u1's meta is another now, though its ref is the same.
@@ -247,15 +244,15 @@ func TestPresenceEnds(t *testing.T) {
 		err error
 	}{
 		"Leave":        {func(_ *harness, _ presence, c *phoenix.Channel) { c.Leave(context.Background()) }, phoenix.ErrChannelClosed},
-		"phx_close":    {func(h *harness, _ presence, _ *phoenix.Channel) { h.room().Exit(phoenixtest.Stop()) }, phoenix.ErrChannelClosed},
+		"phx_close":    {func(h *harness, _ presence, _ *phoenix.Channel) { roomOf(h).Exit(phoenixtest.Stop()) }, phoenix.ErrChannelClosed},
 		"socket Close": {func(_ *harness, _ presence, c *phoenix.Channel) { c.Socket().Close() }, phoenix.ErrClosed},
 		"Close":        {func(_ *harness, p presence, _ *phoenix.Channel) { p.Close(); p.Close() }, phoenix.ErrChannelClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, nil, func(t *testing.T, h *harness) {
-				p, c := h.present(nil)
-				changes, calls := h.watchChanges(p), watchCallbacks(p)
-				h.state(onlyU1)
+				p, c := presentIn(h, nil)
+				changes, calls := changesOf(h, p), watchCallbacks(p)
+				sendState(h, onlyU1)
 				waited := h.spawn(func() (*phoenix.Reply, error) {
 					for snap := range p.Snapshots(t.Context()) {
 						if snap.Status() == phoenix.PresenceClosed {
@@ -276,7 +273,7 @@ func TestPresenceEnds(t *testing.T) {
 					t.Errorf("WaitSynced = %v, Err = %v", err, p.Err())
 				}
 				// What is asked for then begins with the list, and ends.
-				wantStrings(t, "changes afterwards", h.watchChangesToEnd(p), "join u1 +[1] -[] [] → [1] resync", "end")
+				wantStrings(t, "changes afterwards", changesToEnd(h, p), "join u1 +[1] -[] [] → [1] resync", "end")
 				if name == "Close" {
 					wantChannel(t, c, phoenix.ChannelJoined)
 				}
@@ -286,17 +283,11 @@ func TestPresenceEnds(t *testing.T) {
 	}
 }
 
-func (h *harness) watchChangesToEnd(p presence) []string {
-	rec := h.watchChanges(p)
-	synctest.Wait()
-	return rec.list()
-}
-
 // After Leave the channel can be joined again, and needs another Presence.
 func TestPresenceOfAChannelThatIsJoinedAgain(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
-		p, c := h.present(nil)
-		h.state(onlyU1)
+		p, c := presentIn(h, nil)
+		sendState(h, onlyU1)
 		if err := c.Leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -304,7 +295,7 @@ func TestPresenceOfAChannelThatIsJoinedAgain(t *testing.T) {
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		h.state(onlyU2)
+		sendState(h, onlyU2)
 		wantList(t, p, phoenix.PresenceClosed, "u1[1]")
 		wantList(t, again, phoenix.PresenceSynced, "u2[2]")
 	})

@@ -66,7 +66,7 @@ func TestAPushWhoseTimeEndsSaysWhatItWaitedFor(t *testing.T) {
 			}
 		}
 		swallowed := h.swallow("phx_join")
-		h.room().Exit(phoenixtest.Crash())
+		roomOf(h).Exit(phoenixtest.Crash())
 		h.sleepUntil(2 * time.Second)
 		if len(swallowed.list()) == 0 {
 			t.Fatal("no rejoin")

@@ -5,15 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/phxgo/phoenix"
 )
-
-var errRefused error = syscall.ECONNREFUSED
 
 func TestEveryEndThatWeDidNotAskForReconnects(t *testing.T) {
 	for _, test := range []struct {
@@ -212,10 +209,6 @@ func TestRetryIfIsNotAskedAboutOurOwnEnds(t *testing.T) {
 		h.at(0)
 	})
 }
-
-type roundTripFunc func(*http.Request) (*http.Response, error)
-
-func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestACertificateThatDoesNotVerifyEndsAFirstConnect(t *testing.T) {
 	overBoth(t, nil, func(t *testing.T, h *harness) {

@@ -14,24 +14,6 @@ import (
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-const ms = time.Millisecond
-
-// lasting makes each connection be cut some time after it was open.
-func (h *harness) lasting(d time.Duration) {
-	h.srv.Intercept(func(c *phoenixtest.Conn, m phoenixtest.Message) bool {
-		if m.Event != phoenix.EventHeartbeat {
-			return false
-		}
-		_ = c.Reply(m, phoenixtest.OK(nil))
-		if d == 0 {
-			c.Close(1000, "")
-		} else {
-			time.AfterFunc(d, c.Cut)
-		}
-		return true
-	})
-}
-
 func TestReconnectFollowsTheStepsOfPhoenixJS(t *testing.T) {
 	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var times recorder[time.Duration]

@@ -15,20 +15,6 @@ import (
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-// slowJoins makes a route whose joins take 1.5 s each, as long as slow says so.
-// The server makes them one after the other.
-func (h *harness) slowJoins(slow func() bool) {
-	h.srv.Handle("slow:*", phoenixtest.Channel{
-		Join: func(c *phoenixtest.Context, _ phoenixtest.Payload) phoenixtest.Reply {
-			if slow() {
-				c.Sleep(1500 * time.Millisecond)
-			}
-			return phoenixtest.OK(nil)
-		},
-		Events: roomChannel().Events,
-	})
-}
-
 func TestAHundredSlowRejoinsDoNotTimeOneAnotherOut(t *testing.T) {
 	overBoth(t, nil, func(t *testing.T, h *harness) {
 		var conns sync.Map
@@ -219,18 +205,6 @@ func TestAParamsFuncThatFailsOrHangsGivesItsTurnBack(t *testing.T) {
 			}
 		}
 	})
-}
-
-// arrivals returns when joins arrived at the server.
-func (h *harness) arrivals() *recorder[time.Duration] {
-	rec := &recorder[time.Duration]{}
-	h.srv.Intercept(func(_ *phoenixtest.Conn, m phoenixtest.Message) bool {
-		if m.Event == phoenix.EventJoin {
-			rec.add(h.now())
-		}
-		return false
-	})
-	return rec
 }
 
 func TestJoinRatePacesJoins(t *testing.T) {

@@ -19,13 +19,6 @@ func tokens() func(context.Context, phoenix.JoinAttempt) (any, error) {
 	return func(context.Context, phoenix.JoinAttempt) (any, error) { return fmt.Sprint("t", n.Add(1)), nil }
 }
 
-// goRejoin rejoins in a goroutine, until it waits.
-func (h *harness) goRejoin(ctx context.Context, c *phoenix.Channel) <-chan outcome {
-	done := h.spawn(func() (*phoenix.Reply, error) { return c.Rejoin(ctx) })
-	synctest.Wait()
-	return done
-}
-
 func TestCloseByTheServerIsTheLastItemAndTheCause(t *testing.T) {
 	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)

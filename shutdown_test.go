@@ -11,13 +11,6 @@ import (
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
-func (h *harness) goShutdown(ctx context.Context, s *phoenix.Socket) <-chan error {
-	done := make(chan error, 1)
-	go func() { done <- s.Shutdown(ctx) }()
-	synctest.Wait()
-	return done
-}
-
 func TestShutdownLeavesAndTakesLeave(t *testing.T) {
 	overBoth(t, nil, func(t *testing.T, h *harness) {
 		s := h.connected(nil)

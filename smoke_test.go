@@ -84,11 +84,6 @@ func TestALifeOverTCPLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// untraced is a ctx without values, so without an httptrace.ClientTrace.
-type untraced struct{ context.Context }
-
-func (untraced) Value(any) any { return nil }
-
 // live connects, joins, pushes, hears a broadcast, loses the connection, rejoins
 // and closes.
 func live(t *testing.T, srv *phoenixtest.Server, client *http.Client, transport phoenix.Transport) {

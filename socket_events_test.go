@@ -16,37 +16,6 @@ import (
 	"github.com/phxgo/phoenix"
 )
 
-// watchSocket records the events of a socket until the test ends.
-func (h *harness) watchSocket(s *phoenix.Socket) *recorder[phoenix.SocketEvent] {
-	var events recorder[phoenix.SocketEvent]
-	seq := s.Events(h.t.Context())
-	go func() {
-		for ev := range seq {
-			events.add(ev)
-		}
-	}()
-	return &events
-}
-
-// A seen is what the tests below compare of an event.
-type seen struct {
-	state   phoenix.SocketState
-	attempt int
-	retryIn time.Duration // since the start of the test
-}
-
-func (h *harness) seen(events []phoenix.SocketEvent) []seen {
-	var all []seen
-	for _, ev := range events {
-		s := seen{state: ev.State, attempt: ev.Attempt}
-		if !ev.RetryAt.IsZero() {
-			s.retryIn = ev.RetryAt.Sub(h.start)
-		}
-		all = append(all, s)
-	}
-	return all
-}
-
 func TestSocketEventsTellEachStepInOrder(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, h *harness) {
 		s := h.socket(&phoenix.SocketOptions{ReconnectBackoff: phoenix.Steps(time.Second, 2*time.Second)})

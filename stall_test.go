@@ -3,7 +3,6 @@ package phoenix_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
-	"github.com/phxgo/phoenix/internal/memnet"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
@@ -303,49 +301,6 @@ func TestACastThatIsStuckAloneIsCountedWhenItIsLost(t *testing.T) {
 		}
 		h.wantReceived("room:1", "echo", 0)
 	})
-}
-
-// slowly returns an HTTP transport whose connections carry 300 bytes in each
-// step to the server, once slow is closed.
-func (h *harness) slowly(slow <-chan struct{}, step time.Duration) *http.Transport {
-	l := memnet.Listen("slow", 300)
-	h.t.Cleanup(func() {
-		_ = l.Close()
-		time.Sleep(2 * step) // they look up
-	})
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			next, err := h.srv.DialContext(context.Background(), "", "")
-			if err != nil {
-				h.t.Error(err)
-				return
-			}
-			go func() {
-				defer c.Close()
-				_, _ = io.Copy(c, next)
-			}()
-			go func() {
-				defer next.Close()
-				buf := make([]byte, 300)
-				for err := error(nil); err == nil; {
-					var n int
-					if n, err = c.Read(buf); n > 0 {
-						_, err = next.Write(buf[:n])
-					}
-					select {
-					case <-slow:
-						time.Sleep(step)
-					default:
-					}
-				}
-			}()
-		}
-	}()
-	return &http.Transport{DialContext: l.DialContext}
 }
 
 // A write is given up when the peer takes nothing for WriteTimeout, however long

@@ -40,21 +40,6 @@ func drain(t *testing.T, sub *phoenix.Subscription) []string {
 	}
 }
 
-func wantItems(t *testing.T, what string, got []string, want ...string) {
-	t.Helper()
-	if fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("%s: %v, want %v", what, got, want)
-	}
-}
-
-// say broadcasts events of these names on room:1, and waits until they are in.
-func (h *harness) say(events ...string) {
-	for _, e := range events {
-		h.srv.Broadcast("room:1", e, nil)
-	}
-	synctest.Wait()
-}
-
 func subscribed(t *testing.T, h *harness, opts ...*phoenix.SubscribeOptions) (*phoenix.Socket, *phoenix.Channel, []*phoenix.Subscription) {
 	t.Helper()
 	s := h.connected(nil)

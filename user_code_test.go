@@ -90,88 +90,6 @@ type checkingConn struct {
 
 func (c *checkingConn) CheckFrame(phoenix.Frame) error { c.check(); return nil }
 
-// userCode are the places at which a socket calls code of the user's, with f in
-// each of them.
-func (h *harness) userCode(f func()) map[string]*phoenix.SocketOptions {
-	conn := func(c userConn) phoenix.Transport {
-		return userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
-			inner, err := h.transport().Dial(ctx, req)
-			if err != nil {
-				return nil, err
-			}
-			c := c
-			c.Conn = inner
-			return &c, nil
-		})
-	}
-	checking := userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
-		inner, err := h.transport().Dial(ctx, req)
-		if err != nil {
-			return nil, err
-		}
-		return &checkingConn{inner, f}, nil
-	})
-	base := h.srv.HTTPClient().Transport.(*http.Transport) //nolint:forcetypeassert // as documented
-	dial := base.Clone()
-	dial.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		f()
-		return base.DialContext(ctx, network, addr)
-	}
-	return map[string]*phoenix.SocketOptions{
-		"ParamsFunc":  {ParamsFunc: func(context.Context) (url.Values, error) { f(); return nil, nil }},
-		"AuthToken":   {AuthToken: func(context.Context) (string, error) { f(); return "", nil }},
-		"HeaderFunc":  {HeaderFunc: func(context.Context) (http.Header, error) { f(); return nil, nil }},
-		"DialContext": {HTTPClient: &http.Client{Transport: dial}},
-		"RoundTripper": {HTTPClient: h.over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
-			f()
-			return next.RoundTrip(r)
-		})},
-		"Dial": {Transport: userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
-			f()
-			return h.transport().Dial(ctx, req)
-		})},
-		"Dial beneath a fallback": {Transport: phoenix.Fallback(userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
-			f()
-			return h.transport().Dial(ctx, req)
-		}), nil, nil)},
-		"ReadFrame":   {Transport: conn(userConn{read: f, write: nothing, close: nothing})},
-		"WriteFrames": {Transport: conn(userConn{read: nothing, write: f, close: nothing})},
-		"Close":       {Transport: conn(userConn{read: nothing, write: nothing, close: f})},
-		"Logger": {Logger: slog.New(handlerFunc(func(r slog.Record) {
-			if r.Level > slog.LevelDebug {
-				f()
-			}
-		}))},
-		"Logger of frames": {Logger: slog.New(handlerFunc(func(r slog.Record) {
-			if r.Level == slog.LevelDebug {
-				f()
-			}
-		}))},
-		"Enabled": {Logger: slog.New(levelHandler{
-			enabled: func(l slog.Level) bool {
-				if l == slog.LevelDebug {
-					f()
-				}
-				return l > slog.LevelDebug
-			},
-			handle: func(slog.Record) {},
-		})},
-		"Encode":                        {Serializer: userSerializer{phoenix.V2(), f, nothing}},
-		"Decode":                        {Serializer: userSerializer{phoenix.V2(), nothing, f}},
-		"CheckFrame":                    {Transport: checking},
-		"CheckFrame beneath a fallback": {Transport: phoenix.Fallback(checking, nil, nil)},
-		"ConnectStart":                  {Trace: &phoenix.Trace{ConnectStart: func(ctx context.Context, _ phoenix.ConnectStartInfo) context.Context { f(); return ctx }}},
-		"ConnectDone":                   {Trace: &phoenix.Trace{ConnectDone: func(context.Context, phoenix.ConnectDoneInfo) { f() }}},
-		"JoinStart":                     {Trace: &phoenix.Trace{JoinStart: func(ctx context.Context, _ phoenix.JoinStartInfo) context.Context { f(); return ctx }}},
-		"JoinDone":                      {Trace: &phoenix.Trace{JoinDone: func(context.Context, phoenix.JoinDoneInfo) { f() }}},
-		"Disconnected":                  {Trace: &phoenix.Trace{Disconnected: func(error) { f() }}},
-		"Heartbeat":                     {Trace: &phoenix.Trace{Heartbeat: func(time.Duration) { f() }}},
-		"FrameIn":                       {Trace: &phoenix.Trace{FrameIn: func(phoenix.Frame) { f() }}},
-		"FrameOut":                      {Trace: &phoenix.Trace{FrameOut: func(phoenix.Frame) { f() }}},
-		"RetryIf":                       {RetryIf: func(error) bool { f(); return true }},
-	}
-}
-
 // userCodeNames are the keys of userCode.
 var userCodeNames = []string{
 	"ParamsFunc", "AuthToken", "HeaderFunc", "DialContext", "RoundTripper", "Dial", "Dial beneath a fallback",
@@ -189,7 +107,7 @@ func TestEverythingEndsWithItsCtxThoughCodeOfTheUsersBlocks(t *testing.T) {
 				overBoth(t, nil, func(t *testing.T, h *harness) {
 					var blocking, blocked atomic.Bool
 					release := make(chan struct{})
-					opts := h.userCode(func() {
+					opts := withUserCode(h, func() {
 						if blocking.Load() {
 							blocked.Store(true)
 							<-release
@@ -260,7 +178,7 @@ func TestCodeOfTheUsersThatCallsGoexitWedgesNothing(t *testing.T) {
 			t.Run(name+" "+after, func(t *testing.T) {
 				overBoth(t, nil, func(t *testing.T, h *harness) {
 					var left atomic.Int32
-					opts := h.userCode(func() {
+					opts := withUserCode(h, func() {
 						if left.Add(-1) >= 0 {
 							runtime.Goexit()
 						}
@@ -344,7 +262,7 @@ func TestNoPushIsKeptByWhatSeesItsFrame(t *testing.T) {
 				overBoth(t, nil, func(t *testing.T, h *harness) {
 					var blocking atomic.Bool
 					release := make(chan struct{})
-					s := h.socket(h.userCode(func() {
+					s := h.socket(withUserCode(h, func() {
 						if blocking.Load() {
 							<-release
 						}
@@ -387,5 +305,87 @@ func TestNoPushIsKeptByWhatSeesItsFrame(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// withUserCode are the places at which a socket calls code of the user's, with f in
+// each of them.
+func withUserCode(h *harness, f func()) map[string]*phoenix.SocketOptions {
+	conn := func(c userConn) phoenix.Transport {
+		return userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+			inner, err := h.transport().Dial(ctx, req)
+			if err != nil {
+				return nil, err
+			}
+			c := c
+			c.Conn = inner
+			return &c, nil
+		})
+	}
+	checking := userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+		inner, err := h.transport().Dial(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		return &checkingConn{inner, f}, nil
+	})
+	base := h.srv.HTTPClient().Transport.(*http.Transport) //nolint:forcetypeassert // as documented
+	dial := base.Clone()
+	dial.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		f()
+		return base.DialContext(ctx, network, addr)
+	}
+	return map[string]*phoenix.SocketOptions{
+		"ParamsFunc":  {ParamsFunc: func(context.Context) (url.Values, error) { f(); return nil, nil }},
+		"AuthToken":   {AuthToken: func(context.Context) (string, error) { f(); return "", nil }},
+		"HeaderFunc":  {HeaderFunc: func(context.Context) (http.Header, error) { f(); return nil, nil }},
+		"DialContext": {HTTPClient: &http.Client{Transport: dial}},
+		"RoundTripper": {HTTPClient: h.over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+			f()
+			return next.RoundTrip(r)
+		})},
+		"Dial": {Transport: userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+			f()
+			return h.transport().Dial(ctx, req)
+		})},
+		"Dial beneath a fallback": {Transport: phoenix.Fallback(userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+			f()
+			return h.transport().Dial(ctx, req)
+		}), nil, nil)},
+		"ReadFrame":   {Transport: conn(userConn{read: f, write: nothing, close: nothing})},
+		"WriteFrames": {Transport: conn(userConn{read: nothing, write: f, close: nothing})},
+		"Close":       {Transport: conn(userConn{read: nothing, write: nothing, close: f})},
+		"Logger": {Logger: slog.New(handlerFunc(func(r slog.Record) {
+			if r.Level > slog.LevelDebug {
+				f()
+			}
+		}))},
+		"Logger of frames": {Logger: slog.New(handlerFunc(func(r slog.Record) {
+			if r.Level == slog.LevelDebug {
+				f()
+			}
+		}))},
+		"Enabled": {Logger: slog.New(levelHandler{
+			enabled: func(l slog.Level) bool {
+				if l == slog.LevelDebug {
+					f()
+				}
+				return l > slog.LevelDebug
+			},
+			handle: func(slog.Record) {},
+		})},
+		"Encode":                        {Serializer: userSerializer{phoenix.V2(), f, nothing}},
+		"Decode":                        {Serializer: userSerializer{phoenix.V2(), nothing, f}},
+		"CheckFrame":                    {Transport: checking},
+		"CheckFrame beneath a fallback": {Transport: phoenix.Fallback(checking, nil, nil)},
+		"ConnectStart":                  {Trace: &phoenix.Trace{ConnectStart: func(ctx context.Context, _ phoenix.ConnectStartInfo) context.Context { f(); return ctx }}},
+		"ConnectDone":                   {Trace: &phoenix.Trace{ConnectDone: func(context.Context, phoenix.ConnectDoneInfo) { f() }}},
+		"JoinStart":                     {Trace: &phoenix.Trace{JoinStart: func(ctx context.Context, _ phoenix.JoinStartInfo) context.Context { f(); return ctx }}},
+		"JoinDone":                      {Trace: &phoenix.Trace{JoinDone: func(context.Context, phoenix.JoinDoneInfo) { f() }}},
+		"Disconnected":                  {Trace: &phoenix.Trace{Disconnected: func(error) { f() }}},
+		"Heartbeat":                     {Trace: &phoenix.Trace{Heartbeat: func(time.Duration) { f() }}},
+		"FrameIn":                       {Trace: &phoenix.Trace{FrameIn: func(phoenix.Frame) { f() }}},
+		"FrameOut":                      {Trace: &phoenix.Trace{FrameOut: func(phoenix.Frame) { f() }}},
+		"RetryIf":                       {RetryIf: func(error) bool { f(); return true }},
 	}
 }
