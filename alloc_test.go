@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
@@ -39,7 +40,7 @@ func serveProcess() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	ch := roomChannel()
+	ch := harness.RoomChannel()
 	ch.Events["flood"] = func(c *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply {
 		var order struct{ Count, Size int }
 		if err := p.Decode(&order); err != nil {
@@ -60,7 +61,7 @@ func serveProcess() {
 // startServerProcess returns the URL of a server in a process of its own.
 func startServerProcess(t *testing.T) string {
 	t.Helper()
-	if raceEnabled {
+	if harness.RaceEnabled {
 		t.Skip("the race detector allocates too")
 	}
 	cmd := exec.Command(os.Args[0])

@@ -13,17 +13,18 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
 func TestParamsHeaderAndEndpointQueryArrive(t *testing.T) {
-	overEach(t, func(t *testing.T, in bubble) {
-		var seen recorder[phoenixtest.ConnectInfo]
-		in(t, connecting(&seen), func(t *testing.T, h *harness) {
+	harness.OverEach(t, func(t *testing.T, in harness.Bubble) {
+		var seen harness.Recorder[phoenixtest.ConnectInfo]
+		in(t, harness.Connecting(&seen), func(t *testing.T, h *harness.Harness) {
 			params := url.Values{"user": {"ann & bob"}, "tags[]": {"a", "b"}, "vsn": {"2.0.0"}}
 			header := http.Header{"X-Trace": {"1", "2"}}
-			s, err := phoenix.NewSocket(h.srv.URL()+"?tenant=acme&user=nobody&vsn=2.0.0", &phoenix.SocketOptions{
-				Transport: h.transport(), HTTPClient: h.srv.HTTPClient(), Params: params, Header: header,
+			s, err := phoenix.NewSocket(h.Srv.URL()+"?tenant=acme&user=nobody&vsn=2.0.0", &phoenix.SocketOptions{
+				Transport: h.Transport(), HTTPClient: h.Srv.HTTPClient(), Params: params, Header: header,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -36,9 +37,9 @@ func TestParamsHeaderAndEndpointQueryArrive(t *testing.T) {
 				if err := s.Connect(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				h.disconnect(s)
+				h.Disconnect(s)
 			}
-			for _, i := range seen.list() {
+			for _, i := range seen.List() {
 				want := url.Values{"user": {"ann & bob"}, "tags[]": {"a", "b"}, "tenant": {"acme"}, "vsn": {"2.0.0"}}
 				for k, v := range want {
 					if !slices.Equal(i.Params[k], v) {
@@ -55,7 +56,7 @@ func TestParamsHeaderAndEndpointQueryArrive(t *testing.T) {
 					t.Errorf("without a token the subprotocols are %v", got)
 				}
 			}
-			if n := len(seen.list()); n != 2 {
+			if n := len(seen.List()); n != 2 {
 				t.Errorf("%d connections", n)
 			}
 		})
@@ -67,14 +68,14 @@ func TestTheAuthTokenArrivesWhateverItsBytes(t *testing.T) {
 		"SFMyNTY.g2gDYQFuBgC-_x.abc", "~~~???///+++", "a", "ab", "abc", "\x7f\xff\xfe tab\tnewline\n", "日本語",
 	} {
 		t.Run(token, func(t *testing.T) {
-			overEach(t, func(t *testing.T, in bubble) {
-				var seen recorder[phoenixtest.ConnectInfo]
-				in(t, connecting(&seen), func(t *testing.T, h *harness) {
-					s := h.socket(&phoenix.SocketOptions{
+			harness.OverEach(t, func(t *testing.T, in harness.Bubble) {
+				var seen harness.Recorder[phoenixtest.ConnectInfo]
+				in(t, harness.Connecting(&seen), func(t *testing.T, h *harness.Harness) {
+					s := h.Socket(&phoenix.SocketOptions{
 						AuthToken: func(context.Context) (string, error) { return token, nil },
 					})
 					err := s.Connect(t.Context())
-					if h.polls && strings.ContainsAny(token, "\x7f\n") {
+					if h.Polls && strings.ContainsAny(token, "\x7f\n") {
 						// It is the value of a header there.
 						if ie := (*phoenix.InputError)(nil); !errors.As(err, &ie) || ie.Field != "AuthToken" {
 							t.Errorf("Connect = %v", err)
@@ -84,7 +85,7 @@ func TestTheAuthTokenArrivesWhateverItsBytes(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if got := seen.list()[0].AuthToken; got != token {
+					if got := seen.List()[0].AuthToken; got != token {
 						t.Errorf("token is %q, want %q", got, token)
 					}
 				})
@@ -94,68 +95,68 @@ func TestTheAuthTokenArrivesWhateverItsBytes(t *testing.T) {
 }
 
 func TestProvidersAreAskedAtEachAttempt(t *testing.T) {
-	var seen recorder[phoenixtest.ConnectInfo]
-	overBoth(t, connecting(&seen), func(t *testing.T, h *harness) {
-		var params, tokens, headers recorder[time.Duration]
+	var seen harness.Recorder[phoenixtest.ConnectInfo]
+	harness.OverBoth(t, harness.Connecting(&seen), func(t *testing.T, h *harness.Harness) {
+		var params, tokens, headers harness.Recorder[time.Duration]
 		shared := http.Header{"X-A": {"1"}}
-		h.connected(&phoenix.SocketOptions{
+		h.Connected(&phoenix.SocketOptions{
 			ParamsFunc: func(context.Context) (url.Values, error) {
-				params.add(h.now())
+				params.Add(h.Now())
 				return url.Values{"n": {"1"}}, nil
 			},
-			AuthToken:  func(context.Context) (string, error) { tokens.add(h.now()); return "", nil },
-			HeaderFunc: func(context.Context) (http.Header, error) { headers.add(h.now()); return shared, nil },
+			AuthToken:  func(context.Context) (string, error) { tokens.Add(h.Now()); return "", nil },
+			HeaderFunc: func(context.Context) (http.Header, error) { headers.Add(h.Now()); return shared, nil },
 		})
-		h.until(20 * time.Second)
-		h.srv.RefuseNext(2, 503, nil, "")
-		h.conn().Cut()
-		h.until(30 * time.Second)
+		h.Until(20 * time.Second)
+		h.Srv.RefuseNext(2, 503, nil, "")
+		h.Conn().Cut()
+		h.Until(30 * time.Second)
 		want := []time.Duration{0, 21 * time.Second, 22 * time.Second, 23 * time.Second}
-		wantTimes(t, params.list(), want...)
-		wantTimes(t, tokens.list(), want...)
-		wantTimes(t, headers.list(), want...)
+		harness.WantTimes(t, params.List(), want...)
+		harness.WantTimes(t, tokens.List(), want...)
+		harness.WantTimes(t, headers.List(), want...)
 		if len(shared) != 1 {
 			t.Errorf("the provider's header was changed: %v", shared)
 		}
 		// An empty token is none.
-		if got := seen.list()[1].Header["Sec-Websocket-Protocol"]; len(got) != 0 {
+		if got := seen.List()[1].Header["Sec-Websocket-Protocol"]; len(got) != 0 {
 			t.Errorf("subprotocols are %v", got)
 		}
 	})
 }
 
 func TestTheContextOfAProviderEndsWithTheAttempt(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		var kept recorder[context.Context]
-		s := h.connected(&phoenix.SocketOptions{
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		var kept harness.Recorder[context.Context]
+		s := h.Connected(&phoenix.SocketOptions{
 			Timeout: 4 * time.Second,
 			AuthToken: func(ctx context.Context) (string, error) {
-				kept.add(ctx)
+				kept.Add(ctx)
 				deadline, ok := ctx.Deadline()
 				if d := time.Until(deadline); !ok || d != 4*time.Second {
 					t.Errorf("the deadline is in %v", d)
 				}
-				if len(kept.list()) == 2 {
+				if len(kept.List()) == 2 {
 					<-ctx.Done()
-					h.at(25 * time.Second)
+					h.At(25 * time.Second)
 					return "", ctx.Err()
 				}
 				return "token", nil
 			},
 		})
-		if kept.list()[0].Err() == nil {
+		if kept.List()[0].Err() == nil {
 			t.Error("the ctx outlives the attempt")
 		}
-		h.until(20 * time.Second)
-		events := h.watchSocket(s)
-		h.conn().Cut()
-		h.until(30 * time.Second)
-		all := events.list()
-		if got := h.seen(all); len(got) != 6 || got[3] != (seen{phoenix.SocketWaiting, 1, 26 * time.Second}) {
+		h.Until(20 * time.Second)
+		events := h.WatchSocket(s)
+		h.Conn().Cut()
+		h.Until(30 * time.Second)
+		all := events.List()
+		if got := h.Seen(all); len(got) != 6 || got[3] != (harness.Seen{State: phoenix.SocketWaiting, Attempt: 1, RetryIn: 26 * time.Second}) {
 			t.Fatalf("events are %v", got)
 		}
-		wantIs(t, all[3].Err, phoenix.ErrTimeout)
-		wantSocketState(t, s, phoenix.SocketOpen)
+		harness.WantIs(t, all[3].Err, phoenix.ErrTimeout)
+		harness.WantSocketState(t, s, phoenix.SocketOpen)
 	})
 }
 
@@ -175,18 +176,18 @@ func TestAnErrorOfAProviderIsRetried(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // one after the other, for the sake of fails
-				h := newHarness(t, nil)
+				h := harness.NewHarness(t, nil)
 				fails.Store(2)
-				s := h.socket(&opts)
+				s := h.Socket(&opts)
 				ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 				defer cancel()
 				err := s.Connect(ctx)
-				wantIs(t, err, context.DeadlineExceeded, cause)
-				h.at(1500 * time.Millisecond)
+				harness.WantIs(t, err, context.DeadlineExceeded, cause)
+				h.At(1500 * time.Millisecond)
 				if err := s.Connect(t.Context()); err != nil {
 					t.Error(err)
 				}
-				h.at(1500 * time.Millisecond)
+				h.At(1500 * time.Millisecond)
 			})
 		})
 	}
@@ -205,29 +206,29 @@ func TestAProviderThatIgnoresItsContextDoesNotHoldUpClose(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			overBoth(t, nil, func(t *testing.T, h *harness) {
+			harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 				o := opts(func() { time.Sleep(time.Minute) })
-				s := h.socket(&o)
+				s := h.Socket(&o)
 				done := make(chan error, 1)
 				go func() { done <- s.Connect(t.Context()) }()
-				h.until(time.Second)
+				h.Until(time.Second)
 				_ = s.Close()
-				wantIs(t, <-done, phoenix.ErrClosed)
-				h.at(time.Second)
-				if closed(s.Done()) {
+				harness.WantIs(t, <-done, phoenix.ErrClosed)
+				h.At(time.Second)
+				if harness.Closed(s.Done()) {
 					t.Error("Done does not wait for the provider")
 				}
 				<-s.Done()
-				h.at(time.Minute)
+				h.At(time.Minute)
 			})
 		})
 	}
 }
 
 func TestAProviderThatIgnoresItsContextIsNotWaitedFor(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		var n atomic.Int32
-		h.connected(&phoenix.SocketOptions{
+		h.Connected(&phoenix.SocketOptions{
 			Timeout: 2 * time.Second,
 			AuthToken: func(context.Context) (string, error) {
 				if n.Add(1) == 1 {
@@ -236,6 +237,6 @@ func TestAProviderThatIgnoresItsContextIsNotWaitedFor(t *testing.T) {
 				return "t", nil
 			},
 		})
-		h.at(3 * time.Second)
+		h.At(3 * time.Second)
 	})
 }

@@ -6,11 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
@@ -79,8 +84,8 @@ func TestErrorsUnwrapToTheirCause(t *testing.T) {
 }
 
 func TestTimeoutsAndCancellationsMatchWhatTheyAre(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		c := h.joined(h.connected(&phoenix.SocketOptions{Timeout: 3 * time.Second}), "room:1", nil)
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		c := h.Joined(h.Connected(&phoenix.SocketOptions{Timeout: 3 * time.Second}), "room:1", nil)
 		cause := errors.New("the user went away")
 		for name, tc := range map[string]struct {
 			ctx     func() (context.Context, context.CancelFunc)
@@ -119,14 +124,14 @@ func TestTimeoutsAndCancellationsMatchWhatTheyAre(t *testing.T) {
 }
 
 func TestTooManyChannelsIsRecognized(t *testing.T) {
-	overBoth(t, &phoenixtest.Options{MaxChannels: 1}, func(t *testing.T, h *harness) {
-		s := h.connected(nil)
-		h.joined(s, "room:1", nil)
-		_, err := h.channel(s, "room:2", nil).Join(t.Context())
+	harness.OverBoth(t, &phoenixtest.Options{MaxChannels: 1}, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(nil)
+		h.Joined(s, "room:1", nil)
+		_, err := h.Channel(s, "room:2", nil).Join(t.Context())
 		if !phoenix.IsTooManyChannels(err) || !phoenix.IsTooManyChannels(fmt.Errorf("join: %w", err)) {
 			t.Errorf("Join = %v", err)
 		}
-		_, err = h.channel(s, "room:deny", nil).Join(t.Context())
+		_, err = h.Channel(s, "room:deny", nil).Join(t.Context())
 		var re *phoenix.ReplyError
 		if !errors.As(err, &re) || phoenix.IsTooManyChannels(nil) {
 			t.Errorf("Join = %v", err)
@@ -135,12 +140,12 @@ func TestTooManyChannelsIsRecognized(t *testing.T) {
 }
 
 func TestTheJSONLibraryIsTheUsers(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		var marshalled, unmarshalled recorder[string]
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		var marshalled, unmarshalled harness.Recorder[string]
 		out := "[\n1]"
-		s := h.connected(&phoenix.SocketOptions{
+		s := h.Connected(&phoenix.SocketOptions{
 			Marshal: func(v any) ([]byte, error) {
-				marshalled.add(fmt.Sprint(v))
+				marshalled.Add(fmt.Sprint(v))
 				if v == "fail" {
 					return nil, io.ErrUnexpectedEOF
 				}
@@ -153,11 +158,11 @@ func TestTheJSONLibraryIsTheUsers(t *testing.T) {
 				return []byte(out), nil
 			},
 			Unmarshal: func(data []byte, v any) error {
-				unmarshalled.add(string(data))
+				unmarshalled.Add(string(data))
 				return json.Unmarshal(data, v)
 			},
 		})
-		c := h.joined(s, "room:1", &phoenix.ChannelOptions{Params: "params"})
+		c := h.Joined(s, "room:1", &phoenix.ChannelOptions{Params: "params"})
 		got, err := phoenix.PushFor[[]int](t.Context(), c, "echo", "a")
 		if err != nil || len(got) != 1 || got[0] != 1 {
 			t.Errorf("PushFor = %v, %v", got, err)
@@ -178,7 +183,169 @@ func TestTheJSONLibraryIsTheUsers(t *testing.T) {
 				t.Errorf("Cast(%v): %v", payload, err)
 			}
 		}
-		wantItems(t, "Marshal", marshalled.list(), "params", "a", "b", "fail", "broken", "latin")
-		wantItems(t, "Unmarshal", unmarshalled.list(), "[1]", "[1]")
+		harness.WantItems(t, "Marshal", marshalled.List(), "params", "a", "b", "fail", "broken", "latin")
+		harness.WantItems(t, "Unmarshal", unmarshalled.List(), "[1]", "[1]")
+	})
+}
+
+// A join waits for those that were written before it, not for those behind it.
+func TestALostJoinTimesOutThoughOthersAreAnswered(t *testing.T) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		h.Srv.Intercept(func(_ *phoenixtest.Conn, m phoenixtest.Message) bool {
+			return m.Topic == "room:lost" && m.Event == phoenix.EventJoin
+		})
+		s := h.Connected(nil)
+		lost := h.GoJoin(t.Context(), h.Channel(s, "room:lost", nil))
+		other := h.Channel(s, "room:other", nil)
+		for range 4 {
+			time.Sleep(4 * time.Second)
+			if _, err := other.Join(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := other.Leave(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o := <-lost
+		harness.WantIs(t, o.Err, phoenix.ErrTimeout)
+		if o.At != 10*time.Second {
+			t.Errorf("the join ended at %v", o.At)
+		}
+	})
+}
+
+// What can never be sent, Shutdown does not wait for.
+func TestShutdownEndsWithADisconnect(t *testing.T) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(&phoenix.SocketOptions{Timeout: -1})
+		c := h.Joined(s, "room:1", nil)
+		h.Srv.Down()
+		synctest.Wait()
+		p := c.PushAsync(t.Context(), "echo", 1)
+		down := h.Spawn(func() (*phoenix.Reply, error) { return nil, s.Shutdown(context.Background()) })
+		synctest.Wait()
+		if err := s.Disconnect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-down
+		_, err := p.Wait(t.Context())
+		if !phoenix.SafeToRetry(err) {
+			t.Errorf("the push that waited: %v", err)
+		}
+		h.At(0)
+	})
+}
+
+// A Connect that reacts to the loss makes the next attempt at once.
+func TestAConnectRightAfterALossDoesNotWaitForTheBackoff(t *testing.T) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		got := make(chan error, 1)
+		lost := make(chan struct{})
+		tell := sync.OnceFunc(func() { close(lost) })
+		s := h.Socket(&phoenix.SocketOptions{
+			ReconnectBackoff: phoenix.Steps(time.Minute),
+			Trace: &phoenix.Trace{Disconnected: func(error) {
+				tell()
+				time.Sleep(time.Millisecond) // let the Connect in before the backoff begins
+			}},
+		})
+		if err := s.Connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			<-lost
+			got <- s.Connect(t.Context())
+		}()
+		h.Conn().Cut()
+		if err := <-got; err != nil {
+			t.Error(err)
+		}
+		if h.Now() > time.Second {
+			t.Errorf("connected at %v", h.Now())
+		}
+	})
+}
+
+// The library beneath has no deadline while it skips a frame.
+func TestDisconnectEndsThoughAFrameStopsComing(t *testing.T) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		reading, goOn := make(chan struct{}, 100), make(chan struct{})
+		var hold atomic.Bool
+		s := h.Connected(&phoenix.SocketOptions{Trace: &phoenix.Trace{FrameIn: func(phoenix.Frame) {
+			if hold.Load() {
+				reading <- struct{}{}
+				<-goOn
+			}
+		}}})
+		conn := h.Conn()
+		h.Joined(s, "room:1", nil)
+		hold.Store(true)
+		conn.Stall() // no answer to the close frame
+		if err := conn.SendRaw(phoenixtest.OpText, []byte(`[null,null,"room:1","e",1]`)); err != nil {
+			t.Fatal(err)
+		}
+		<-reading // the reader is between two frames
+		done := h.Spawn(func() (*phoenix.Reply, error) { return nil, s.Disconnect(context.Background()) })
+		synctest.Wait()
+		if err := conn.SendBytes([]byte{0x81, 0x7e, 0x10, 0x00, 'x'}); err != nil { // the rest never comes
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		close(goOn)
+		if o := <-done; o.At > 10*time.Second {
+			t.Errorf("Disconnect returned at %v", o.At)
+		}
+	})
+}
+
+// A bangConn is a net.Conn of the user's.
+type bangConn struct {
+	net.Conn
+	bang *atomic.Bool
+}
+
+func (c *bangConn) Write(p []byte) (int, error) {
+	if c.bang.CompareAndSwap(true, false) {
+		panic("bang")
+	}
+	return c.Conn.Write(p)
+}
+
+// A panic in code of the user's is the program's own, but it may recover, as net/http
+// does. A net.Conn is the only code of the user's that writes on a caller's goroutine.
+func TestARecoveredPanicDoesNotKeepTheWriter(t *testing.T) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		var bang atomic.Bool
+		base := h.Srv.HTTPClient().Transport.(*http.Transport) //nolint:forcetypeassert // as documented
+		dial := base.Clone()
+		dial.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := base.DialContext(ctx, network, addr)
+			return &bangConn{c, &bang}, err
+		}
+		s := h.Connected(&phoenix.SocketOptions{HTTPClient: &http.Client{Transport: dial}})
+		c := h.Joined(s, "room:1", nil)
+		bang.Store(true)
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic did not reach the caller")
+				}
+			}()
+			_, _ = c.Push(t.Context(), "echo", 1)
+		}()
+		if _, err := c.Push(t.Context(), "echo", 2); err != nil { // on the next connection
+			t.Error(err)
+		}
+		if st := s.Stats(); st.InFlight != 0 || st.Queued != 0 {
+			t.Errorf("something has no outcome: %+v", st)
+		}
+		bang.Store(true)
+		func() {
+			defer func() { _ = recover() }()
+			_ = c.Cast(t.Context(), "echo", 3)
+		}()
+		if st := s.Stats(); st.CastsLost != 1 {
+			t.Errorf("%d casts lost, want 1", st.CastsLost)
+		}
 	})
 }

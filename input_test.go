@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
@@ -76,7 +77,7 @@ func TestEndpointsThatCanBeUsed(t *testing.T) {
 		"WS://phoenix.test/socket":           "/socket/websocket",
 	} {
 		var got string
-		client := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		client := &http.Client{Transport: harness.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			got = r.URL.EscapedPath()
 			return nil, errors.New("no network")
 		})}
@@ -136,11 +137,11 @@ func TestABadOptionIsAnInputErrorThatNamesIt(t *testing.T) {
 }
 
 func TestAPushThatCannotBeSentFailsBeforeAnythingIsWritten(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(&phoenix.SocketOptions{MaxMessageSize: 10_000})
-		c := h.joined(s, "room:1", nil)
-		long := h.joined(s, "room:"+strings.Repeat("é", 126), nil)
-		before := len(h.srv.Received("", ""))
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(&phoenix.SocketOptions{MaxMessageSize: 10_000})
+		c := h.Joined(s, "room:1", nil)
+		long := h.Joined(s, "room:"+strings.Repeat("é", 126), nil)
+		before := len(h.Srv.Received("", ""))
 		for _, tc := range []struct {
 			name, field string
 			c           *phoenix.Channel
@@ -175,7 +176,7 @@ func TestAPushThatCannotBeSentFailsBeforeAnythingIsWritten(t *testing.T) {
 				t.Errorf("Push of a payload over MaxMessageSize: %v", err)
 			}
 		}
-		if got := len(h.srv.Received("", "")); got != before {
+		if got := len(h.Srv.Received("", "")); got != before {
 			t.Errorf("the server got %d messages", got-before)
 		}
 		// Nobody is worse for it.
@@ -202,8 +203,8 @@ func checkUnsent(t *testing.T, what string, err error, field string) {
 }
 
 func TestPayloadsArriveAsTheyWereGiven(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		c := h.joined(h.connected(nil), "room:1", nil)
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		c := h.Joined(h.Connected(nil), "room:1", nil)
 		for _, tc := range []struct {
 			payload any
 			want    string
@@ -221,7 +222,7 @@ func TestPayloadsArriveAsTheyWereGiven(t *testing.T) {
 				t.Errorf("Push(%v) = %v, %v, want %s", tc.payload, reply, err, tc.want)
 			}
 		}
-		if h.polls {
+		if h.Polls {
 			return // what is binary the server cannot send
 		}
 		for _, b := range []string{"", "\x00", "\x00\xff\xfe{}"} {
@@ -239,22 +240,22 @@ func TestPayloadsArriveAsTheyWereGiven(t *testing.T) {
 }
 
 func TestTopicsAndEventsMayHoldAnyCharacter(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		event := "e\"\\\n\x00é\u2028😀"
-		h.srv.Handle("odd*", phoenixtest.Channel{Events: phoenixtest.Events{
+		h.Srv.Handle("odd*", phoenixtest.Channel{Events: phoenixtest.Events{
 			event: func(c *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply {
 				c.Push(event, p)
 				return phoenixtest.OK(p)
 			},
 		}})
-		s := h.connected(nil)
-		c := h.channel(s, "odd:\"\\\n\x00é\u2028😀", nil)
+		s := h.Connected(nil)
+		c := h.Channel(s, "odd:\"\\\n\x00é\u2028😀", nil)
 		sub := c.Subscribe(nil)
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		payloads := []any{1, phoenix.Binary("x")}
-		if h.polls {
+		if h.Polls {
 			payloads = payloads[:1]
 		}
 		for _, payload := range payloads {
@@ -274,7 +275,7 @@ type surrogate struct{}
 func (surrogate) MarshalJSON() ([]byte, error) { return []byte(`"\udc00"`), nil }
 
 func TestNothingLeavesThatPhoenixWouldEndTheConnectionOn(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		unfit := map[string]any{
 			"surrogate":        json.RawMessage(`{"x":"\ud800"}`),
 			"nested surrogate": map[string]any{"x": json.RawMessage(`"\ud800"`)},
@@ -287,9 +288,9 @@ func TestNothingLeavesThatPhoenixWouldEndTheConnectionOn(t *testing.T) {
 			"Payload":          phoenix.NewPayload([]byte(`{"a":oops}`), false),
 		}
 		var params any
-		s := h.connected(nil)
-		c := h.joined(s, "room:1", nil)
-		asked := h.channel(s, "room:asked", &phoenix.ChannelOptions{ParamsFunc: func(context.Context, phoenix.JoinAttempt) (any, error) {
+		s := h.Connected(nil)
+		c := h.Joined(s, "room:1", nil)
+		asked := h.Channel(s, "room:asked", &phoenix.ChannelOptions{ParamsFunc: func(context.Context, phoenix.JoinAttempt) (any, error) {
 			return params, nil
 		}})
 		for name, payload := range unfit {
@@ -310,7 +311,7 @@ func TestNothingLeavesThatPhoenixWouldEndTheConnectionOn(t *testing.T) {
 				t.Errorf("%s, ParamsFunc: %v, want an InputError", name, err)
 			}
 		}
-		if got := len(h.srv.Received("room:1", "echo")) + len(h.srv.Received("room:asked", "phx_join")); got != 0 {
+		if got := len(h.Srv.Received("room:1", "echo")) + len(h.Srv.Received("room:asked", "phx_join")); got != 0 {
 			t.Errorf("the server got %d messages", got)
 		}
 		if got := s.Stats().Connects; got != 1 || c.State() != phoenix.ChannelJoined {

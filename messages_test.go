@@ -15,16 +15,17 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
 func TestMessagesSubscribesWhenItIsCalled(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		h.srv.Handle("chatty", phoenixtest.Channel{Join: func(c *phoenixtest.Context, _ phoenixtest.Payload) phoenixtest.Reply {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		h.Srv.Handle("chatty", phoenixtest.Channel{Join: func(c *phoenixtest.Context, _ phoenixtest.Payload) phoenixtest.Reply {
 			c.Send(func(c *phoenixtest.Context) { c.Push("welcome", 1); c.Push("other", 2) })
 			return phoenixtest.OK(nil)
 		}})
-		c := h.channel(h.connected(nil), "chatty", nil)
+		c := h.Channel(h.Connected(nil), "chatty", nil)
 		all, some := c.Messages(t.Context()), c.Messages(t.Context(), "other")
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
@@ -49,7 +50,7 @@ func TestMessagesSubscribesWhenItIsCalled(t *testing.T) {
 }
 
 func TestMessagesEndsWithItsCtx(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		s, c, _ := subscribed(t, h)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -62,18 +63,18 @@ func TestMessagesEndsWithItsCtx(t *testing.T) {
 			}
 			n++
 		}
-		h.at(time.Second)
+		h.At(time.Second)
 		if n != 0 {
 			t.Errorf("%d messages", n)
 		}
 		synctest.Wait()
-		h.say("a")
+		h.Say("a")
 		for m, err := range never {
 			t.Errorf("after its ctx: %v, %v", m, err)
 		}
 		// Nobody listens any more: nothing is dropped, however much comes.
 		for range 2000 {
-			h.srv.Broadcast("room:1", "b", nil)
+			h.Srv.Broadcast("room:1", "b", nil)
 		}
 		synctest.Wait()
 		if got := s.Stats().Dropped; got != 0 {
@@ -83,14 +84,14 @@ func TestMessagesEndsWithItsCtx(t *testing.T) {
 }
 
 func TestMessagesForGoesOnAfterWhatCannotBeDecoded(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		_, _, subs := subscribed(t, h, &phoenix.SubscribeOptions{Limit: 4})
 		var third any = phoenixtest.Binary("x")
-		if h.polls {
+		if h.Polls {
 			third = "x" // no binary messages there
 		}
 		for _, v := range []any{0, "not a number", third, 3, 4} {
-			h.srv.Broadcast("room:1", "n", v)
+			h.Srv.Broadcast("room:1", "n", v)
 		}
 		synctest.Wait()
 		var got []string
@@ -108,30 +109,30 @@ func TestMessagesForGoesOnAfterWhatCannotBeDecoded(t *testing.T) {
 				break
 			}
 		}
-		wantItems(t, "MessagesFor", got, "dropped", "error 0", "error 0", "3", "4")
+		harness.WantItems(t, "MessagesFor", got, "dropped", "error 0", "error 0", "3", "4")
 	})
 }
 
 func TestSocketMessagesSeesRepliesAndHeartbeats(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(nil)
-		var got recorder[string]
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(nil)
+		var got harness.Recorder[string]
 		messages := s.Messages(t.Context())
 		go func() {
 			for m, err := range messages {
-				got.add(fmt.Sprintf("%s %s %v %v %v", m.Topic, m.Event, m.Ref != "", m.Payload, err))
+				got.Add(fmt.Sprintf("%s %s %v %v %v", m.Topic, m.Event, m.Ref != "", m.Payload, err))
 			}
 		}()
-		c := h.joined(s, "room:1", nil)
+		c := h.Joined(s, "room:1", nil)
 		if _, err := c.Push(t.Context(), "echo", 1); err != nil {
 			t.Fatal(err)
 		}
-		if !h.polls {
+		if !h.Polls {
 			if _, err := c.Push(t.Context(), "echo", phoenix.Binary("x")); err != nil {
 				t.Fatal(err)
 			}
 		}
-		h.say("a")
+		h.Say("a")
 		if _, err := s.Ping(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -143,20 +144,20 @@ func TestSocketMessagesSeesRepliesAndHeartbeats(t *testing.T) {
 			`room:1 a false {} <nil>`,
 			`phoenix phx_reply true {"response":{},"status":"ok"} <nil>`,
 		}
-		if h.polls {
+		if h.Polls {
 			want = slices.Delete(want, 2, 3)
 		}
-		wantItems(t, "Socket.Messages", got.list(), want...)
+		harness.WantItems(t, "Socket.Messages", got.List(), want...)
 	})
 }
 
 func TestMessagesThatAreKeptAreNotOverwritten(t *testing.T) {
-	overBoth(t, &phoenixtest.Options{FrameLog: -1}, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, &phoenixtest.Options{FrameLog: -1}, func(t *testing.T, h *harness.Harness) {
 		s, _, subs := subscribed(t, h, &phoenix.SubscribeOptions{Limit: -1})
 		rnd := rand.New(rand.NewPCG(21, 22))
 		const count = 10_000
 		value := func(b []byte) any {
-			if h.polls {
+			if h.Polls {
 				return json.RawMessage(b)
 			}
 			return phoenixtest.Binary(b)
@@ -166,15 +167,15 @@ func TestMessagesThatAreKeptAreNotOverwritten(t *testing.T) {
 			for k := range b {
 				b[k] = byte(i + k)
 			}
-			return h.asSent(b)
+			return h.AsSent(b)
 		}
 		var want [][]byte
 		for i := range count {
 			b := payload(i)
 			want = append(want, b)
-			h.srv.Broadcast("room:1", fmt.Sprint("e", i%500), value(b))
+			h.Srv.Broadcast("room:1", fmt.Sprint("e", i%500), value(b))
 			if i%100 == 0 {
-				h.srv.Broadcast("room:2", "for nobody", value(b))
+				h.Srv.Broadcast("room:2", "for nobody", value(b))
 			}
 			if i%1000 == 0 {
 				synctest.Wait()
@@ -202,15 +203,15 @@ func TestMessagesThatAreKeptAreNotOverwritten(t *testing.T) {
 }
 
 func TestRepliesThatAreKeptAreNotOverwritten(t *testing.T) {
-	overBoth(t, &phoenixtest.Options{FrameLog: -1}, func(t *testing.T, h *harness) {
-		c := h.joined(h.connected(nil), "room:1", nil)
+	harness.OverBoth(t, &phoenixtest.Options{FrameLog: -1}, func(t *testing.T, h *harness.Harness) {
+		c := h.Joined(h.Connected(nil), "room:1", nil)
 		rnd := rand.New(rand.NewPCG(23, 24))
 		var replies []*phoenix.Reply
 		var want [][]byte
 		for i := range 2000 {
-			b := h.asSent(bytes.Repeat([]byte{byte(i)}, rnd.IntN(500)))
+			b := h.AsSent(bytes.Repeat([]byte{byte(i)}, rnd.IntN(500)))
 			var payload any = phoenix.Binary(b)
-			if h.polls {
+			if h.Polls {
 				payload = json.RawMessage(b)
 			}
 			reply, err := c.Push(t.Context(), "echo", payload)
@@ -228,7 +229,7 @@ func TestRepliesThatAreKeptAreNotOverwritten(t *testing.T) {
 }
 
 func TestSubscriptionsComeAndGoWhileMessagesFlow(t *testing.T) {
-	overBoth(t, &phoenixtest.Options{FrameLog: -1}, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, &phoenixtest.Options{FrameLog: -1}, func(t *testing.T, h *harness.Harness) {
 		s, c, _ := subscribed(t, h)
 		stop := make(chan struct{})
 		var flow, users sync.WaitGroup
@@ -238,7 +239,7 @@ func TestSubscriptionsComeAndGoWhileMessagesFlow(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					h.srv.Broadcast("room:1", "e", i)
+					h.Srv.Broadcast("room:1", "e", i)
 					if i%50 == 0 {
 						time.Sleep(time.Millisecond)
 					}
@@ -284,9 +285,9 @@ func TestSubscriptionsComeAndGoWhileMessagesFlow(t *testing.T) {
 
 // A loop that ignores errors never sees a nil message.
 func TestALoopOverMessagesNeverGetsANilMessage(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		s, c, subs := subscribed(t, h, &phoenix.SubscribeOptions{Limit: 1}, &phoenix.SubscribeOptions{Limit: 1, Overflow: phoenix.Fail})
-		var seen recorder[string]
+		var seen harness.Recorder[string]
 		var wg sync.WaitGroup
 		watch := func(who, topic string, seq iter.Seq2[*phoenix.Message, error]) {
 			wg.Go(func() {
@@ -300,7 +301,7 @@ func TestALoopOverMessagesNeverGetsANilMessage(t *testing.T) {
 						t.Errorf("%s: %v: %v", who, m, derr)
 					}
 					if err != nil {
-						seen.add(who)
+						seen.Add(who)
 						if m.Topic != topic || m.Event != "" || m.Payload.String() != "{}" {
 							t.Errorf("%s: %v with %v", who, m, err)
 						}
@@ -312,21 +313,21 @@ func TestALoopOverMessagesNeverGetsANilMessage(t *testing.T) {
 		defer cancel()
 		watch("Messages", "room:1", c.Messages(ctx))
 		watch("Socket.Messages", "", s.Messages(ctx))
-		h.say("a", "a", "a")
+		h.Say("a", "a", "a")
 		watch("All, dropped", "room:1", subs[0].All(ctx))
 		watch("All, failed", "room:1", subs[1].All(ctx))
 		synctest.Wait()
-		h.srv.Conns()[0].Cut()
-		h.sleepUntil(h.now() + time.Minute)
+		h.Srv.Conns()[0].Cut()
+		h.SleepUntil(h.Now() + time.Minute)
 		if err := c.Cast(t.Context(), "stop", nil); err != nil {
 			t.Fatal(err)
 		}
-		h.sleepUntil(h.now() + time.Minute)
+		h.SleepUntil(h.Now() + time.Minute)
 		cancel()
 		wg.Wait()
-		got := seen.list()
+		got := seen.List()
 		slices.Sort(got)
-		wantItems(t, "errors", got,
+		harness.WantItems(t, "errors", got,
 			"All, dropped", "All, dropped", "All, dropped", // drops, gap, phx_close
 			"All, failed",
 			"Messages", "Messages", "Socket.Messages")
@@ -334,10 +335,10 @@ func TestALoopOverMessagesNeverGetsANilMessage(t *testing.T) {
 }
 
 func TestMessagesForEndsItsSubscriptionAndAllForDoesNot(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		_, _, subs := subscribed(t, h, nil, nil, nil)
-		h.srv.Broadcast("room:1", "n", 1)
-		h.srv.Broadcast("room:1", "n", 2)
+		h.Srv.Broadcast("room:1", "n", 1)
+		h.Srv.Broadcast("room:1", "n", 2)
 		synctest.Wait()
 		for n, err := range phoenix.MessagesFor[int](t.Context(), subs[0]) {
 			if n != 1 || err != nil {
@@ -345,7 +346,7 @@ func TestMessagesForEndsItsSubscriptionAndAllForDoesNot(t *testing.T) {
 			}
 			break
 		}
-		wantItems(t, "after MessagesFor", drain(t, subs[0]), phoenix.ErrChannelClosed.Error())
+		harness.WantItems(t, "after MessagesFor", drain(t, subs[0]), phoenix.ErrChannelClosed.Error())
 		for want := 1; want <= 2; want++ {
 			for n, err := range phoenix.AllFor[int](t.Context(), subs[1]) {
 				if n != want || err != nil {
@@ -358,7 +359,7 @@ func TestMessagesForEndsItsSubscriptionAndAllForDoesNot(t *testing.T) {
 		phoenix.MessagesFor[int](ctx, subs[2]) // which nobody ranges over
 		cancel()
 		synctest.Wait()
-		wantItems(t, "after the ctx", drain(t, subs[2]), phoenix.ErrChannelClosed.Error())
+		harness.WantItems(t, "after the ctx", drain(t, subs[2]), phoenix.ErrChannelClosed.Error())
 	})
 }
 
@@ -392,14 +393,14 @@ func take(ch <-chan phoenix.Received) (got []string) {
 }
 
 func TestASubscriptionCanBeReceivedInASelect(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		_, c, subs := subscribed(t, h, &phoenix.SubscribeOptions{Limit: 2}, nil, nil)
-		h.say("a", "b", "c")
+		h.Say("a", "b", "c")
 		ctx, cancel := context.WithCancel(t.Context())
 		ch := subs[0].Chan(ctx)
 		synctest.Wait() // it holds the note of what was dropped
 		cancel()
-		wantItems(t, "after the ctx", take(ch), "end")
+		harness.WantItems(t, "after the ctx", take(ch), "end")
 		ch = subs[0].Chan(t.Context())
 		first := <-ch
 		if first.Message == nil || first.Message.Topic != "room:1" || first.Err == nil {
@@ -409,45 +410,45 @@ func TestASubscriptionCanBeReceivedInASelect(t *testing.T) {
 		ctx, cancel = context.WithCancel(t.Context())
 		all := subs[1].Chan(ctx)
 		synctest.Wait() // it holds a
-		h.say("d")
+		h.Say("d")
 		cancel()
 		synctest.Wait()
-		wantItems(t, "what was not received is in its place", drain(t, subs[1]), "a", "b", "c", "d")
-		wantItems(t, "after the ctx", take(all), "end")
+		harness.WantItems(t, "what was not received is in its place", drain(t, subs[1]), "a", "b", "c", "d")
+		harness.WantItems(t, "after the ctx", take(all), "end")
 
 		stuck := subs[2].Chan(context.Background()) // nobody receives
 		synctest.Wait()
 		subs[2].Close()
-		wantItems(t, "after Close", take(stuck), "end")
-		wantItems(t, "after Close", take(subs[2].Chan(t.Context())), "end")
+		harness.WantItems(t, "after Close", take(stuck), "end")
+		harness.WantItems(t, "after Close", take(subs[2].Chan(t.Context())), "end")
 
-		wantItems(t, "goes on", take(ch), "b", "c", "d")
-		h.srv.Conns()[0].Cut()
-		h.sleepUntil(h.now() + time.Minute)
-		h.say("e")
-		wantItems(t, "after an outage", take(ch), "gap", "e")
+		harness.WantItems(t, "goes on", take(ch), "b", "c", "d")
+		h.Srv.Conns()[0].Cut()
+		h.SleepUntil(h.Now() + time.Minute)
+		h.Say("e")
+		harness.WantItems(t, "after an outage", take(ch), "gap", "e")
 		if err := c.Cast(t.Context(), "stop", nil); err != nil {
 			t.Fatal(err)
 		}
-		wantItems(t, "in the end", take(ch), phoenix.ErrClosedByServer.Error(), "end")
+		harness.WantItems(t, "in the end", take(ch), phoenix.ErrClosedByServer.Error(), "end")
 	})
 }
 
 // Nobody receives: neither Close nor Done waits, and the goroutine ends with ctx.
 func TestAChanThatNobodyReadsHoldsNothingUp(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		s, c, subs := subscribed(t, h, nil)
 		p := phoenix.NewPresence[person](c, nil)
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		messages, events, states, changes := subs[0].Chan(ctx), s.EventChan(ctx), c.EventChan(ctx), p.ChangeChan(ctx)
-		h.say("a", "b")
+		h.Say("a", "b")
 		sendState(h, onlyU1)
 		s.Close()
 		<-s.Done()
-		h.at(0)
+		h.At(0)
 		// What came before the end can be received.
-		wantItems(t, "messages", take(messages), "a", "b", "presence_state", "end")
+		harness.WantItems(t, "messages", take(messages), "a", "b", "presence_state", "end")
 		if ev := <-events; ev.State != phoenix.SocketOpen {
 			t.Errorf("the first event is %v", ev)
 		}

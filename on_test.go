@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 )
 
 func TestCallbacksOfAChannelRunInOrderOneAtATime(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		_, c, _ := subscribed(t, h)
-		var got recorder[string]
+		var got harness.Recorder[string]
 		var running atomic.Int32
 		handler := func(name string) func(*phoenix.Message) {
 			return func(m *phoenix.Message) {
@@ -27,7 +28,7 @@ func TestCallbacksOfAChannelRunInOrderOneAtATime(t *testing.T) {
 					t.Error("two callbacks run at once")
 				}
 				time.Sleep(time.Millisecond)
-				got.add(name + m.Payload.String())
+				got.Add(name + m.Payload.String())
 				running.Add(-1)
 			}
 		}
@@ -35,12 +36,12 @@ func TestCallbacksOfAChannelRunInOrderOneAtATime(t *testing.T) {
 		c.On("b", handler("b"))
 		c.On("a", handler("A"))
 		for i := range 3 {
-			h.srv.Broadcast("room:1", "a", i)
-			h.srv.Broadcast("room:1", "b", i)
-			h.srv.Broadcast("room:1", "c", i)
+			h.Srv.Broadcast("room:1", "a", i)
+			h.Srv.Broadcast("room:1", "b", i)
+			h.Srv.Broadcast("room:1", "c", i)
 		}
 		time.Sleep(time.Second)
-		wantItems(t, "calls", got.list(), "a0", "A0", "b0", "a1", "A1", "b1", "a2", "A2", "b2")
+		harness.WantItems(t, "calls", got.List(), "a0", "A0", "b0", "a1", "A1", "b1", "a2", "A2", "b2")
 	})
 }
 
@@ -51,7 +52,7 @@ func TestNoCallbackBeginsAfterItsEnd(t *testing.T) {
 		"Close": func(s *phoenix.Socket, _ *phoenix.Channel, _ func()) { s.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			overBoth(t, nil, func(t *testing.T, h *harness) {
+			harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 				for _, inside := range []bool{true, false} {
 					s, c, _ := subscribed(t, h)
 					release := make(chan struct{})
@@ -64,12 +65,12 @@ func TestNoCallbackBeginsAfterItsEnd(t *testing.T) {
 						}
 						<-release
 					})
-					h.say("a", "a", "a")
+					h.Say("a", "a", "a")
 					if !inside {
 						end(s, c, off)
 					}
 					close(release)
-					h.say("a")
+					h.Say("a")
 					synctest.Wait()
 					if calls != 1 {
 						t.Errorf("inside %v: %d calls, want the one that had begun", inside, calls)
@@ -82,21 +83,21 @@ func TestNoCallbackBeginsAfterItsEnd(t *testing.T) {
 }
 
 func TestABlockingCallbackHoldsNothingUp(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		s, c, _ := subscribed(t, h)
-		other := h.joined(s, "room:2", nil)
+		other := h.Joined(s, "room:2", nil)
 		release := make(chan struct{})
 		c.On("a", func(*phoenix.Message) { <-release })
 		called := make(chan struct{}, 1)
 		other.On("a", func(*phoenix.Message) { called <- struct{}{} })
-		h.say("a")
+		h.Say("a")
 		for range 5 {
 			if _, err := c.Push(t.Context(), "echo", nil); err != nil {
 				t.Errorf("Push: %v", err)
 			}
 			time.Sleep(time.Minute)
 		}
-		h.srv.Broadcast("room:2", "a", nil)
+		h.Srv.Broadcast("room:2", "a", nil)
 		<-called
 		if got := s.Stats().Connects; got != 1 {
 			t.Errorf("%d connections", got)
@@ -113,7 +114,7 @@ func TestABlockingCallbackHoldsNothingUp(t *testing.T) {
 }
 
 func TestACallbackMayPushLeaveAndClose(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		s, c, _ := subscribed(t, h)
 		done := make(chan struct{})
 		c.On("a", func(*phoenix.Message) {
@@ -131,36 +132,36 @@ func TestACallbackMayPushLeaveAndClose(t *testing.T) {
 				t.Errorf("Close: %v", err)
 			}
 		})
-		h.say("a")
+		h.Say("a")
 		<-done
 		<-s.Done()
-		h.at(0)
+		h.At(0)
 	})
 }
 
 func TestCallbacksThatAreTooSlowDropTheOldest(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		var log bytes.Buffer
-		var dropped recorder[string]
-		s := h.connected(&phoenix.SocketOptions{
+		var dropped harness.Recorder[string]
+		s := h.Connected(&phoenix.SocketOptions{
 			Logger: slog.New(slog.NewTextHandler(&log, nil)),
-			Trace:  &phoenix.Trace{Dropped: func(topic string, n int) { dropped.add(fmt.Sprint(topic, " ", n)) }},
+			Trace:  &phoenix.Trace{Dropped: func(topic string, n int) { dropped.Add(fmt.Sprint(topic, " ", n)) }},
 		})
-		c := h.joined(s, "room:1", &phoenix.ChannelOptions{CallbackLimit: 3})
-		var got recorder[string]
+		c := h.Joined(s, "room:1", &phoenix.ChannelOptions{CallbackLimit: 3})
+		var got harness.Recorder[string]
 		release := make(chan struct{})
 		c.On("a", func(m *phoenix.Message) {
-			got.add(m.Payload.String())
+			got.Add(m.Payload.String())
 			<-release
 		})
 		for round := 1; round <= 2; round++ {
 			for i := range 8 {
-				h.srv.Broadcast("room:1", "a", i)
+				h.Srv.Broadcast("room:1", "a", i)
 				synctest.Wait()
 			}
 			// One runs, three wait, four are gone.
-			if n := s.Stats().Dropped; n != uint64(4*round) || len(dropped.list()) != 4*round || dropped.list()[0] != "room:1 1" {
-				t.Errorf("%d dropped, traced %q", n, dropped.list())
+			if n := s.Stats().Dropped; n != uint64(4*round) || len(dropped.List()) != 4*round || dropped.List()[0] != "room:1 1" {
+				t.Errorf("%d dropped, traced %q", n, dropped.List())
 			}
 			for range 4 {
 				release <- struct{}{}
@@ -170,95 +171,95 @@ func TestCallbacksThatAreTooSlowDropTheOldest(t *testing.T) {
 				t.Errorf("%d lines in the log, want %d:\n%s", n, round, &log)
 			}
 		}
-		wantItems(t, "calls", got.list(), "0", "5", "6", "7", "0", "5", "6", "7")
+		harness.WantItems(t, "calls", got.List(), "0", "5", "6", "7", "0", "5", "6", "7")
 	})
 }
 
 func TestCallbacksGoOnAfterARejoin(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		_, c, _ := subscribed(t, h)
-		var got recorder[string]
-		c.On("a", func(m *phoenix.Message) { got.add(m.Payload.String()) })
+		var got harness.Recorder[string]
+		c.On("a", func(m *phoenix.Message) { got.Add(m.Payload.String()) })
 		for i := range 3 {
-			h.srv.Broadcast("room:1", "a", i)
+			h.Srv.Broadcast("room:1", "a", i)
 			time.Sleep(time.Second)
 			if i == 0 {
-				h.srv.Conns()[0].Cut()
+				h.Srv.Conns()[0].Cut()
 			} else if err := c.Cast(t.Context(), "crash", nil); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Minute)
 		}
-		wantItems(t, "calls", got.list(), "0", "1", "2")
+		harness.WantItems(t, "calls", got.List(), "0", "1", "2")
 	})
 }
 
 func TestCallsThatWaitOutliveTheServersCloseOfTheChannel(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		c := h.joined(h.connected(nil), "room:1", nil)
-		var got recorder[string]
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		c := h.Joined(h.Connected(nil), "room:1", nil)
+		var got harness.Recorder[string]
 		c.On("a", func(m *phoenix.Message) {
 			time.Sleep(time.Second)
-			got.add(m.Payload.String())
+			got.Add(m.Payload.String())
 		})
-		c.On(phoenix.EventClose, func(*phoenix.Message) { got.add("closed") })
+		c.On(phoenix.EventClose, func(*phoenix.Message) { got.Add("closed") })
 		for i := range 3 {
-			h.srv.Broadcast("room:1", "a", i)
+			h.Srv.Broadcast("room:1", "a", i)
 		}
 		_, err := c.Push(t.Context(), "stop", nil)
-		wantPushError(t, err, true, phoenix.ErrClosedByServer)
-		wantChannel(t, c, phoenix.ChannelClosed)
-		h.sleepUntil(time.Minute)
-		wantItems(t, "calls", got.list(), "0", "1", "2", "closed")
+		harness.WantPushError(t, err, true, phoenix.ErrClosedByServer)
+		harness.WantChannel(t, c, phoenix.ChannelClosed)
+		h.SleepUntil(time.Minute)
+		harness.WantItems(t, "calls", got.List(), "0", "1", "2", "closed")
 	})
 }
 
 // The server may take its time to answer a leave.
 func TestNoCallbackBeginsOnceLeaveWasCalled(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
-		c := h.channel(h.connected(nil), "room:1", nil)
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		c := h.Channel(h.Connected(nil), "room:1", nil)
 		p := phoenix.NewPresence[person](c, nil)
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		var calls recorder[string]
+		var calls harness.Recorder[string]
 		slow := func(who string) {
-			calls.add(who)
+			calls.Add(who)
 			time.Sleep(100 * time.Millisecond)
 		}
 		c.On("a", func(*phoenix.Message) { slow("On") })
 		p.OnJoin(func(change) { slow("OnJoin") })
 		sendState(h, threeUsers)
 		for range 20 {
-			h.srv.Broadcast("room:1", "a", nil)
+			h.Srv.Broadcast("room:1", "a", nil)
 		}
 		sendDiff(h, secondU1, nobody)
-		h.srv.Delay(time.Second, time.Second)
-		left := h.goLeave(t.Context(), c)
-		h.srv.Broadcast("room:1", "a", nil) // on its way to a channel that is left
-		wantErr(t, <-left, nil, time.Second)
-		h.sleepUntil(time.Minute)
-		got := calls.list()
+		h.Srv.Delay(time.Second, time.Second)
+		left := h.GoLeave(t.Context(), c)
+		h.Srv.Broadcast("room:1", "a", nil) // on its way to a channel that is left
+		harness.WantErr(t, <-left, nil, time.Second)
+		h.SleepUntil(time.Minute)
+		got := calls.List()
 		slices.Sort(got)
-		wantItems(t, "calls, of which each had begun", got, "On", "OnJoin")
+		harness.WantItems(t, "calls, of which each had begun", got, "On", "OnJoin")
 	})
 }
 
 // Where calls are missing, OnMissed is told, in turn.
 func TestOnMissedIsToldInPlace(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		var calls recorder[string]
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		var calls harness.Recorder[string]
 		release := make(chan struct{})
-		c := h.channel(h.connected(nil), "room:1", &phoenix.ChannelOptions{
+		c := h.Channel(h.Connected(nil), "room:1", &phoenix.ChannelOptions{
 			CallbackLimit: 2,
 			OnMissed: func(err error) {
 				var dropped *phoenix.DroppedError
 				var gap *phoenix.GapError
 				switch {
 				case errors.As(err, &dropped):
-					calls.add(fmt.Sprint("-", dropped.N))
+					calls.Add(fmt.Sprint("-", dropped.N))
 				case errors.As(err, &gap):
-					calls.add("gap " + gap.Reply.Status)
+					calls.Add("gap " + gap.Reply.Status)
 				}
 				<-release
 			},
@@ -267,19 +268,19 @@ func TestOnMissedIsToldInPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.On("n", func(m *phoenix.Message) {
-			calls.add(m.Payload.String())
+			calls.Add(m.Payload.String())
 			<-release
 		})
 		for i := range 6 {
-			h.srv.Broadcast("room:1", "n", i)
+			h.Srv.Broadcast("room:1", "n", i)
 			synctest.Wait()
 		}
-		h.srv.Conns()[0].Cut()
-		h.sleepUntil(h.now() + time.Minute)
+		h.Srv.Conns()[0].Cut()
+		h.SleepUntil(h.Now() + time.Minute)
 		close(release)
 		synctest.Wait()
-		h.srv.Broadcast("room:1", "n", 6)
+		h.Srv.Broadcast("room:1", "n", 6)
 		synctest.Wait()
-		wantItems(t, "calls", calls.list(), "0", "-3", "4", "5", "gap ok", "6")
+		harness.WantItems(t, "calls", calls.List(), "0", "-3", "4", "5", "gap ok", "6")
 	})
 }

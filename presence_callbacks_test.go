@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
 func TestPresenceCallbacksRunInOrderOneAtATime(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, _ := presentIn(h, nil)
-		var calls recorder[string]
+		var calls harness.Recorder[string]
 		busy := false
 		add := func(who string) {
 			if busy {
@@ -25,7 +26,7 @@ func TestPresenceCallbacksRunInOrderOneAtATime(t *testing.T) {
 			busy = true
 			time.Sleep(time.Second)
 			busy = false
-			calls.add(fmt.Sprint(h.now(), " ", who))
+			calls.Add(fmt.Sprint(h.Now(), " ", who))
 		}
 		p.OnSync(func(s snapshot) { add("sync " + listed(s.All())) })
 		p.OnJoin(func(c change) { add("A " + c.Key) })
@@ -35,8 +36,8 @@ func TestPresenceCallbacksRunInOrderOneAtATime(t *testing.T) {
 		sendDiff(h, onlyU2, onlyU1)
 		wantList(t, p, phoenix.PresenceSynced, "u2[2]") // it does not wait for callbacks
 		p.OnLeave(func(c change) { t.Errorf("told that %s left before it was given", c.Key) })
-		h.sleepUntil(time.Minute)
-		wantStrings(t, "calls", calls.list(), "1s A u1", "2s B u1", "3s sync u1[1]", "4s A u2", "5s B u2", "6s C u1", "7s sync u2[2]")
+		h.SleepUntil(time.Minute)
+		harness.WantStrings(t, "calls", calls.List(), "1s A u1", "2s B u1", "3s sync u1[1]", "4s A u2", "5s B u2", "6s C u1", "7s sync u2[2]")
 	})
 }
 
@@ -48,7 +49,7 @@ func TestNoPresenceCallbackBeginsAfterItsEnd(t *testing.T) {
 		"Socket.Close":   func(_ presence, c *phoenix.Channel, _ func()) { c.Socket().Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 				for _, inside := range []bool{true, false} {
 					p, c := presentIn(h, nil)
 					release := make(chan struct{})
@@ -80,7 +81,7 @@ func TestNoPresenceCallbackBeginsAfterItsEnd(t *testing.T) {
 
 // A callback may use everything, and wait for it.
 func TestAPresenceCallbackMayDoAnything(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, c := presentIn(h, nil)
 		done := make(chan struct{})
 		p.OnJoin(func(ch change) {
@@ -91,7 +92,7 @@ func TestAPresenceCallbackMayDoAnything(t *testing.T) {
 			if _, err := c.Push(t.Context(), "echo", nil); err != nil {
 				t.Errorf("Push: %v", err)
 			}
-			go h.srv.Broadcast("room:1", "presence_diff", phoenixtest.JSON(`{"joins":`+secondU1+`,"leaves":{}}`))
+			go h.Srv.Broadcast("room:1", "presence_diff", phoenixtest.JSON(`{"joins":`+secondU1+`,"leaves":{}}`))
 			for ch := range p.Changes(t.Context()) {
 				if ch.Key == "u1" && len(ch.After.Metas) == 2 {
 					break // the list goes on while the callback waits
@@ -119,37 +120,37 @@ func TestAPresenceCallbackMayDoAnything(t *testing.T) {
 }
 
 func TestAPresenceCallbackThatEndsItsGoroutineDoesNotEndTheOthers(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, _ := presentIn(h, nil)
-		var calls recorder[string]
+		var calls harness.Recorder[string]
 		p.OnJoin(func(c change) {
-			calls.add("A " + c.Key)
+			calls.Add("A " + c.Key)
 			if c.Key == "u2" {
 				runtime.Goexit()
 			}
 		})
-		p.OnJoin(func(c change) { calls.add("B " + c.Key) })
+		p.OnJoin(func(c change) { calls.Add("B " + c.Key) })
 		sendState(h, threeUsers)
 		sendDiff(h, secondU1, nobody)
-		wantStrings(t, "calls", calls.list(), "A u1", "B u1", "A u2", "B u2", "A u3", "B u3", "A u1", "B u1")
+		harness.WantStrings(t, "calls", calls.List(), "A u1", "B u1", "A u2", "B u2", "A u3", "B u3", "A u1", "B u1")
 	})
 }
 
 // Consumers that are slow get what happened meanwhile as one change for each key.
 func TestPresenceMergesWhatAConsumerIsTooSlowFor(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, c := presentIn(h, nil)
 		changes := p.Changes(t.Context())
 		release := make(chan struct{})
-		var calls recorder[string]
+		var calls harness.Recorder[string]
 		slow := func(c change) {
-			calls.add(told(c))
+			calls.Add(told(c))
 			<-release
 		}
 		p.OnJoin(slow)
 		p.OnLeave(slow)
 		p.OnUpdate(slow)
-		p.OnSync(func(s snapshot) { calls.add("sync " + listed(s.All())) })
+		p.OnSync(func(s snapshot) { calls.Add("sync " + listed(s.All())) })
 		sendState(h, onlyU1)
 		const steps = 256 // that a consumer may lag behind
 		for range steps / 2 {
@@ -172,7 +173,7 @@ func TestPresenceMergesWhatAConsumerIsTooSlowFor(t *testing.T) {
 				break
 			}
 		}
-		for who, all := range map[string][]string{"changes": got, "callbacks": withoutSync(calls.list())} {
+		for who, all := range map[string][]string{"changes": got, "callbacks": withoutSync(calls.List())} {
 			if len(all) < steps || len(all) > steps+4 {
 				t.Errorf("%d %s, want about %d", len(all), who, steps)
 				continue
@@ -187,7 +188,7 @@ func TestPresenceMergesWhatAConsumerIsTooSlowFor(t *testing.T) {
 				t.Errorf("%s end with\n%s\nwhere the update of u3 was to be merged", who, end)
 			}
 		}
-		list := calls.list()
+		list := calls.List()
 		if got := list[len(list)-1]; got != "sync u3[3.2]" {
 			t.Errorf("the last call is %s", got)
 		}
@@ -195,23 +196,23 @@ func TestPresenceMergesWhatAConsumerIsTooSlowFor(t *testing.T) {
 }
 
 func TestPresenceCallbacksAreTraced(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
-		var calls recorder[string]
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		var calls harness.Recorder[string]
 		var off func()
-		s := h.connected(&phoenix.SocketOptions{Trace: &phoenix.Trace{
+		s := h.Connected(&phoenix.SocketOptions{Trace: &phoenix.Trace{
 			CallbackStart: func(ctx context.Context, info phoenix.CallbackInfo) context.Context {
-				calls.add(fmt.Sprintf("start %s %s %d", info.Topic, info.Event, info.Queued))
+				calls.Add(fmt.Sprintf("start %s %s %d", info.Topic, info.Event, info.Queued))
 				time.Sleep(time.Second)
-				if h.now() == 3*time.Second {
+				if h.Now() == 3*time.Second {
 					off()
 				}
 				return ctx
 			},
-			CallbackDone: func(_ context.Context, info phoenix.CallbackInfo) { calls.add("done " + info.Event) },
+			CallbackDone: func(_ context.Context, info phoenix.CallbackInfo) { calls.Add("done " + info.Event) },
 		}})
-		c := h.channel(s, "room:1", nil)
+		c := h.Channel(s, "room:1", nil)
 		p := phoenix.NewPresence[person](c, nil)
-		off = p.OnJoin(func(c change) { calls.add("join " + c.Key) })
+		off = p.OnJoin(func(c change) { calls.Add("join " + c.Key) })
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -219,8 +220,8 @@ func TestPresenceCallbacksAreTraced(t *testing.T) {
 		sendDiff(h, onlyU2, nobody)
 		sendDiff(h, `{"u3":{"metas":[{"phx_ref":"3"}]}}`, nobody)
 		sendDiff(h, `{"u4":{"metas":[{"phx_ref":"4"}]}}`, nobody)
-		h.sleepUntil(time.Minute)
-		wantStrings(t, "trace", calls.list(),
+		h.SleepUntil(time.Minute)
+		harness.WantStrings(t, "trace", calls.List(),
 			"start room:1 presence_state 0", "join u1", "done presence_state",
 			"start room:1 presence_diff 2", "join u2", "done presence_diff",
 			"start room:1 presence_diff 1", "done presence_diff")
@@ -228,16 +229,16 @@ func TestPresenceCallbacksAreTraced(t *testing.T) {
 }
 
 func TestPresenceSnapshotsAreTheLatest(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, c := presentIn(h, nil)
-		var seen recorder[string]
+		var seen harness.Recorder[string]
 		release := make(chan struct{})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			for s := range p.Snapshots(ctx) {
-				seen.add(fmt.Sprintf("%v %s", s.Status(), listed(s.All())))
+				seen.Add(fmt.Sprintf("%v %s", s.Status(), listed(s.All())))
 				<-release
 			}
 		}()
@@ -250,7 +251,7 @@ func TestPresenceSnapshotsAreTheLatest(t *testing.T) {
 		sendDiff(h, nobody, onlyU2) // changes nothing
 		rejoinOf(h, c)
 		sendState(h, onlyU1)
-		wantStrings(t, "snapshots", seen.list(), "awaiting ", "synced u1[1] u2[2]", "synced u1[1]", "stale u1[1]", "synced u1[1]")
+		harness.WantStrings(t, "snapshots", seen.List(), "awaiting ", "synced u1[1] u2[2]", "synced u1[1]", "stale u1[1]", "synced u1[1]")
 		cancel()
 		<-done
 		for s := range p.Snapshots(t.Context()) {
@@ -262,7 +263,7 @@ func TestPresenceSnapshotsAreTheLatest(t *testing.T) {
 }
 
 func TestPresenceChangesBeginWithTheListAndEndWithTheirCtx(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, _ := presentIn(h, nil)
 		sendState(h, threeUsers)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -275,7 +276,7 @@ func TestPresenceChangesBeginWithTheListAndEndWithTheirCtx(t *testing.T) {
 				cancel()
 			}
 		}
-		wantStrings(t, "changes", got,
+		harness.WantStrings(t, "changes", got,
 			"join u1 +[1] -[] [] → [1] resync", "join u2 +[2] -[] [] → [2] resync", "join u3 +[3] -[] [] → [3] resync",
 			"leave u1 +[] -[1] [1] → []")
 		for range p.Changes(ctx) {
@@ -289,4 +290,136 @@ func TestPresenceChangesBeginWithTheListAndEndWithTheirCtx(t *testing.T) {
 			break
 		}
 	})
+}
+
+// A person is the meta of most tests.
+type person struct {
+	ID int `json:"id"`
+}
+
+type (
+	entry    = phoenix.PresenceEntry[person]
+	change   = phoenix.PresenceChange[person]
+	snapshot = phoenix.PresenceSnapshot[person]
+	presence = *phoenix.Presence[person]
+)
+
+// listed returns a list as "u1[1 1.2] u2[2]", with the refs of the metas, and the
+// fields, if there are any.
+func listed[M any](entries func(func(phoenix.PresenceEntry[M]) bool)) string {
+	var all []string
+	for e := range entries {
+		text := e.Key + refs(e.Metas)
+		if fields := e.Fields.String(); fields != "{}" {
+			text += fields
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, " ")
+}
+
+func refs[M any](metas []phoenix.PresenceMeta[M]) string {
+	var all []string
+	for _, m := range metas {
+		all = append(all, m.Ref)
+	}
+	return fmt.Sprint(all)
+}
+
+// told returns a change as "update u1 +[2] -[1] [1] → [2]".
+func told(c change) string {
+	text := fmt.Sprintf("%v %s +%s -%s %s → %s", c.Kind, c.Key,
+		refs(c.Joined), refs(c.Left), refs(c.Before.Metas), refs(c.After.Metas))
+	if c.Resync {
+		text += " resync"
+	}
+	return text
+}
+
+// watchCallbacks records what the callbacks are told.
+func watchCallbacks(p presence) *harness.Recorder[string] {
+	rec := &harness.Recorder[string]{}
+	p.OnJoin(func(c change) { rec.Add(told(c)) })
+	p.OnLeave(func(c change) { rec.Add(told(c)) })
+	p.OnUpdate(func(c change) { rec.Add(told(c)) })
+	p.OnSync(func(s snapshot) { rec.Add("sync " + listed(s.All())) })
+	return rec
+}
+
+func wantList(t *testing.T, p presence, status phoenix.PresenceStatus, want string) {
+	t.Helper()
+	synctest.Wait()
+	snap := p.Snapshot()
+	if got := listed(snap.All()); got != want || snap.Status() != status {
+		t.Errorf("the list is %v: %s, want %v: %s", snap.Status(), got, status, want)
+	}
+	if snap.Status() != p.Status() || snap.Synced() != p.Synced() || snap.Synced() != (status == phoenix.PresenceSynced) {
+		t.Errorf("the status of the snapshot is %v, that of the presence %v", snap.Status(), p.Status())
+	}
+}
+
+// presentIn joins room:1 with a presence that was made before.
+func presentIn(h *harness.Harness, opts *phoenix.PresenceOptions) (presence, *phoenix.Channel) {
+	h.T.Helper()
+	c := h.Channel(h.Connected(nil), "room:1", nil)
+	p := phoenix.NewPresence[person](c, opts)
+	if _, err := c.Join(h.T.Context()); err != nil {
+		h.T.Fatal(err)
+	}
+	return p, c
+}
+
+// roomOf returns the server's side of room:1, of the connection that is open.
+func roomOf(h *harness.Harness) *phoenixtest.Context {
+	h.T.Helper()
+	synctest.Wait()
+	for _, conn := range h.Srv.Conns() {
+		if room, ok := conn.Channel("room:1"); ok {
+			return room
+		}
+	}
+	h.T.Fatal("nobody has joined room:1")
+	return nil
+}
+
+// sendState has the server push a state, as an application does.
+func sendState(h *harness.Harness, state string) {
+	h.T.Helper()
+	roomOf(h).Push("presence_state", phoenixtest.JSON(state))
+	synctest.Wait()
+}
+
+// sendDiff has the server broadcast a diff.
+func sendDiff(h *harness.Harness, joins, leaves string) {
+	h.T.Helper()
+	h.Srv.Broadcast("room:1", "presence_diff", phoenixtest.JSON(`{"joins":`+joins+`,"leaves":`+leaves+`}`))
+	synctest.Wait()
+}
+
+// rejoinOf has the room crash, and waits until it is joined again.
+func rejoinOf(h *harness.Harness, c *phoenix.Channel) {
+	h.T.Helper()
+	roomOf(h).Exit(phoenixtest.Crash())
+	harness.WantChannel(h.T, c, phoenix.ChannelErrored)
+	h.SleepUntil(h.Now() + harness.RejoinDelay)
+	harness.WantChannel(h.T, c, phoenix.ChannelJoined)
+}
+
+// changesOf records what Changes tells, and "end" in the end.
+func changesOf(h *harness.Harness, p presence) *harness.Recorder[string] {
+	rec := &harness.Recorder[string]{}
+	changes := p.Changes(h.T.Context())
+	go func() {
+		for c := range changes {
+			rec.Add(told(c))
+		}
+		rec.Add("end")
+	}()
+	return rec
+}
+
+func changesToEnd(h *harness.Harness, p presence) []string {
+	rec := changesOf(h, p)
+	synctest.Wait()
+	return rec.List()
 }

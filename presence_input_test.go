@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
@@ -56,14 +57,14 @@ func TestPresenceSkipsWhatIsMalformed(t *testing.T) {
 		{"join and leave of one ref", "presence_diff", `{"joins":{` + u9 + `},"leaves":{` + u9 + `}}`, "u1[1]", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
-				var traced recorder[*phoenix.ProtocolError]
+			harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+				var traced harness.Recorder[*phoenix.ProtocolError]
 				var log strings.Builder
-				s := h.connected(&phoenix.SocketOptions{
-					Trace:  &phoenix.Trace{ProtocolError: traced.add},
+				s := h.Connected(&phoenix.SocketOptions{
+					Trace:  &phoenix.Trace{ProtocolError: traced.Add},
 					Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 				})
-				c := h.channel(s, "room:1", nil)
+				c := h.Channel(s, "room:1", nil)
 				p := phoenix.NewPresence[person](c, nil)
 				if _, err := c.Join(t.Context()); err != nil {
 					t.Fatal(err)
@@ -72,7 +73,7 @@ func TestPresenceSkipsWhatIsMalformed(t *testing.T) {
 				events := s.Events(t.Context())
 				roomOf(h).Push(tc.event, phoenixtest.JSON(tc.text))
 				wantList(t, p, phoenix.PresenceSynced, tc.list)
-				all := traced.list()
+				all := traced.List()
 				if tc.reason == "" {
 					if len(all) > 0 || s.Stats().ProtocolErrors != 0 || log.Len() > 0 {
 						t.Errorf("reported: %v; log: %s", all, log.String())
@@ -102,9 +103,9 @@ func TestPresenceSkipsWhatIsMalformed(t *testing.T) {
 }
 
 func TestPresenceSkipsBinaryMessages(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, c := presentIn(h, nil)
-		h.srv.Broadcast("room:1", "presence_diff", phoenixtest.Binary(`{"joins":{},"leaves":{}}`))
+		h.Srv.Broadcast("room:1", "presence_diff", phoenixtest.Binary(`{"joins":{},"leaves":{}}`))
 		roomOf(h).Push("presence_state", phoenixtest.Binary(`{}`))
 		wantList(t, p, phoenix.PresenceAwaiting, "")
 		sendState(h, onlyU1)
@@ -118,7 +119,7 @@ func TestPresenceSkipsBinaryMessages(t *testing.T) {
 // A frame is taken apart without a look at its payload, so that the payload may be
 // no JSON.
 func TestPresenceSkipsWhatIsNoJSON(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, c := presentIn(h, nil)
 		sendState(h, onlyU1)
 		for _, payload := range []string{`{"joins":{"u2":{"metas":[{"phx_ref":"2"}]}},"leaves":{}`, `{"joins":{},"leaves":{},}`} {
@@ -136,9 +137,9 @@ func TestPresenceSkipsWhatIsNoJSON(t *testing.T) {
 
 // A state that is none counts as if it had not come: the diffs around it wait.
 func TestPresenceDiffsOutliveAStateThatIsNone(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		o := &obstacle{make(chan struct{})}
-		c := h.channel(h.connected(&phoenix.SocketOptions{Unmarshal: o.unmarshal}), "room:1", nil)
+		c := h.Channel(h.Connected(&phoenix.SocketOptions{Unmarshal: o.unmarshal}), "room:1", nil)
 		p := phoenix.NewPresence[person](c, nil)
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
@@ -158,7 +159,7 @@ func TestPresenceDiffsOutliveAStateThatIsNone(t *testing.T) {
 			sendDiff(h, onlyU1, nobody)
 			sendState(h, `{"u9":{"metas":[{"phx_ref":"9","x":"obstacle"}]}}`)
 			roomOf(h).Exit(phoenixtest.Crash())
-			h.sleepUntil(h.now() + rejoinDelay)
+			h.SleepUntil(h.Now() + harness.RejoinDelay)
 			sendDiff(h, `{"u8":{"metas":[{"phx_ref":"8"}]}}`, nobody)
 			sendState(h, `[]`)
 			sendDiff(h, onlyU2, nobody)
@@ -186,9 +187,9 @@ func TestPresenceDropsDiffsWhoseStateIsNoneWithTheirJoin(t *testing.T) {
 		"ends its worker": `{"u3":{"metas":[{"phx_ref":"3","x":"exit"}]}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 				o := &obstacle{make(chan struct{})}
-				c := h.channel(h.connected(&phoenix.SocketOptions{Unmarshal: o.unmarshal}), "room:1", nil)
+				c := h.Channel(h.Connected(&phoenix.SocketOptions{Unmarshal: o.unmarshal}), "room:1", nil)
 				p := phoenix.NewPresence[person](c, nil)
 				if _, err := c.Join(t.Context()); err != nil {
 					t.Fatal(err)
@@ -216,14 +217,14 @@ func TestPresenceDropsDiffsWhoseStateIsNoneWithTheirJoin(t *testing.T) {
 
 // A meta that is no M is present all the same, and says what is wrong.
 func TestPresenceKeepsMetasThatDoNotFit(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
-		var traced recorder[*phoenix.ProtocolError]
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		var traced harness.Recorder[*phoenix.ProtocolError]
 		var log strings.Builder
-		s := h.connected(&phoenix.SocketOptions{
-			Trace:  &phoenix.Trace{ProtocolError: traced.add},
+		s := h.Connected(&phoenix.SocketOptions{
+			Trace:  &phoenix.Trace{ProtocolError: traced.Add},
 			Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		})
-		c := h.channel(s, "room:1", nil)
+		c := h.Channel(s, "room:1", nil)
 		p := phoenix.NewPresence[person](c, nil)
 		raw := phoenix.NewPresence[json.RawMessage](c, nil)
 		loose := phoenix.NewPresence[map[string]any](c, nil)
@@ -245,7 +246,7 @@ func TestPresenceKeepsMetasThatDoNotFit(t *testing.T) {
 		}
 		sendDiff(h, `{"u2":{"metas":[{"id":[],"phx_ref":"3"}]}}`, `{"u1":{"metas":[`+misfit+`]}}`)
 		wantList(t, p, phoenix.PresenceSynced, "u1[1] u2[3]")
-		all := traced.list() // once
+		all := traced.List() // once
 		if len(all) != 1 || all[0].Error() != `phoenix: bad "presence_state" of 90 bytes on "room:1": 1 of its metas do not fit a phoenix_test.person: see PresenceMeta.Err` {
 			t.Errorf("traced: %v", all)
 		}
@@ -263,9 +264,9 @@ func TestPresenceKeepsMetasThatDoNotFit(t *testing.T) {
 
 // What fetch/2 adds next to the metas is kept and refreshed.
 func TestPresenceKeepsTheFieldsOfFetch(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		used := 0 // by Fields, too
-		c := h.channel(h.connected(&phoenix.SocketOptions{Unmarshal: func(data []byte, v any) error {
+		c := h.Channel(h.Connected(&phoenix.SocketOptions{Unmarshal: func(data []byte, v any) error {
 			if strings.Contains(string(data), "Ann") {
 				used++
 			}
@@ -299,12 +300,12 @@ func TestPresenceKeepsTheFieldsOfFetch(t *testing.T) {
 		sendState(h, `{"u1":{"metas":[{"phx_ref":"2"}]}}`)
 		wantList(t, p, phoenix.PresenceSynced, `u1[2]`)
 		var changes []string
-		for _, call := range calls.list() {
+		for _, call := range calls.List() {
 			if !strings.HasPrefix(call, "sync") {
 				changes = append(changes, call)
 			}
 		}
-		wantStrings(t, "changes", changes,
+		harness.WantStrings(t, "changes", changes,
 			"join u1 +[1] -[] [] → [1] resync", "update u1 +[] -[] [1] → [1] resync",
 			"join u1 +[2] -[] [1] → [1 2]", "update u1 +[] -[] [1 2] → [1 2]",
 			"leave u1 +[] -[1] [1 2] → [2]", "update u1 +[] -[] [2] → [2] resync")
@@ -313,7 +314,7 @@ func TestPresenceKeepsTheFieldsOfFetch(t *testing.T) {
 
 // Metas without a ref, which no Phoenix sends, are told apart by their text.
 func TestPresenceOfMetasWithoutRefs(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, _ := presentIn(h, nil)
 		ids := func() (ids []string) {
 			synctest.Wait()
@@ -325,17 +326,17 @@ func TestPresenceOfMetasWithoutRefs(t *testing.T) {
 		}
 		sendState(h, `{"u1":{"metas":[{"id":1},{"id":2,"phx_ref":null}]}}`)
 		sendDiff(h, `{"u1":{"metas":[{"id":3},{"id":1}]}}`, nobody)
-		wantStrings(t, "ids", ids(), "1", "2", "3")
+		harness.WantStrings(t, "ids", ids(), "1", "2", "3")
 		sendDiff(h, nobody, `{"u1":{"metas":[{"id":1},{"id":4}]}}`)
-		wantStrings(t, "ids", ids(), "2", "3")
+		harness.WantStrings(t, "ids", ids(), "2", "3")
 	})
 }
 
 // A change tells whether somebody came, or went altogether.
 func TestPresenceChangesTellWhoCameOnlineAndWhoWentOffline(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, _ := presentIn(h, nil)
-		var calls recorder[string]
+		var calls harness.Recorder[string]
 		record := func(c change) {
 			what := c.Kind.String()
 			if c.CameOnline() {
@@ -344,7 +345,7 @@ func TestPresenceChangesTellWhoCameOnlineAndWhoWentOffline(t *testing.T) {
 			if c.WentOffline() {
 				what += " offline"
 			}
-			calls.add(what)
+			calls.Add(what)
 		}
 		p.OnJoin(record)
 		p.OnUpdate(record)
@@ -354,6 +355,6 @@ func TestPresenceChangesTellWhoCameOnlineAndWhoWentOffline(t *testing.T) {
 		sendDiff(h, `{"u1":{"metas":[{"phx_ref":"1.3"}]}}`, secondU1)
 		sendDiff(h, nobody, onlyU1)
 		sendDiff(h, nobody, `{"u1":{"metas":[{"phx_ref":"1.3"}]}}`)
-		wantStrings(t, "calls", calls.list(), "join online", "join", "update", "leave", "leave offline")
+		harness.WantStrings(t, "calls", calls.List(), "join online", "join", "update", "leave", "leave offline")
 	})
 }

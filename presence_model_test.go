@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
@@ -208,14 +209,14 @@ func TestPresenceAgainstAModel(t *testing.T) {
 	}
 	for seed := range seeds {
 		t.Run(strconv.Itoa(seed), func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 				runPresenceModel(t, h, rand.New(rand.NewPCG(28, uint64(seed))))
 			})
 		})
 	}
 }
 
-func runPresenceModel(t *testing.T, h *harness, rnd *rand.Rand) {
+func runPresenceModel(t *testing.T, h *harness.Harness, rnd *rand.Rand) {
 	t.Helper()
 	p, c := presentIn(h, nil)
 	w := &presenceWriter{rnd: rnd, keys: 1 + rnd.IntN(12), many: rnd.IntN(8) == 0}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
@@ -25,22 +26,22 @@ func numbered(n int) phoenixtest.Payload {
 // Without a state there is nothing to apply diffs to. That is told once, after ten
 // seconds, and the latest diffs are kept for the state.
 func TestPresenceDiffsThatWaitForAStateAreBounded(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		s, log, dropped := wantLogged(h, nil)
-		c := h.joined(s, "room:1", nil)
+		c := h.Joined(s, "room:1", nil)
 		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPending: 3})
 		for n := range 5 {
-			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
+			h.Srv.Broadcast("room:1", "presence_diff", numbered(n))
 		}
-		h.sleepUntil(10*time.Second - 1)
+		h.SleepUntil(10*time.Second - 1)
 		if strings.Contains(log.String(), "no state") {
 			t.Errorf("warned too early: %s", log)
 		}
-		wantStrings(t, "drops", dropped.list(), "room:1 1", "room:1 1")
+		harness.WantStrings(t, "drops", dropped.List(), "room:1 1", "room:1 1")
 		if n := s.Stats().Dropped; n != 2 {
 			t.Errorf("%d dropped", n)
 		}
-		h.sleepUntil(10 * time.Second)
+		h.SleepUntil(10 * time.Second)
 		for _, want := range []string{"presence: diffs came but no state", "topic=room:1 event=presence_state pending=3", "too many diffs wait"} {
 			if strings.Count(log.String(), want) != 1 {
 				t.Errorf("the log has not %q once: %s", want, log)
@@ -48,9 +49,9 @@ func TestPresenceDiffsThatWaitForAStateAreBounded(t *testing.T) {
 		}
 		log.Reset()
 		wantList(t, p, phoenix.PresenceAwaiting, "")
-		h.sleepUntil(time.Hour)
+		h.SleepUntil(time.Hour)
 		sendDiff(h, `{"k5":{"metas":[{"phx_ref":"5"}]}}`, `{"k3":{"metas":[{"phx_ref":"3"}]}}`)
-		h.sleepUntil(2 * time.Hour)
+		h.SleepUntil(2 * time.Hour)
 		if log.Len() > 0 {
 			t.Errorf("logged again: %s", log)
 		}
@@ -62,21 +63,21 @@ func TestPresenceDiffsThatWaitForAStateAreBounded(t *testing.T) {
 // No warning where the state comes in time, the channel is lost, or the presence
 // ends.
 func TestPresenceDiffsThatDoNotWaitForLongAreNoWarning(t *testing.T) {
-	for name, end := range map[string]func(*harness, presence, *phoenix.Channel){
-		"state":  func(h *harness, _ presence, _ *phoenix.Channel) { sendState(h, nobody) },
-		"outage": func(h *harness, _ presence, _ *phoenix.Channel) { h.srv.Down() },
-		"Leave":  func(_ *harness, _ presence, c *phoenix.Channel) { c.Leave(context.Background()) },
-		"Close":  func(_ *harness, p presence, _ *phoenix.Channel) { p.Close() },
+	for name, end := range map[string]func(*harness.Harness, presence, *phoenix.Channel){
+		"state":  func(h *harness.Harness, _ presence, _ *phoenix.Channel) { sendState(h, nobody) },
+		"outage": func(h *harness.Harness, _ presence, _ *phoenix.Channel) { h.Srv.Down() },
+		"Leave":  func(_ *harness.Harness, _ presence, c *phoenix.Channel) { c.Leave(context.Background()) },
+		"Close":  func(_ *harness.Harness, p presence, _ *phoenix.Channel) { p.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 				s, log, _ := wantLogged(h, nil)
-				c := h.joined(s, "room:1", nil)
+				c := h.Joined(s, "room:1", nil)
 				p := phoenix.NewPresence[person](c, nil)
 				sendDiff(h, onlyU1, nobody)
-				h.sleepUntil(9 * time.Second)
+				h.SleepUntil(9 * time.Second)
 				end(h, p, c)
-				h.sleepUntil(time.Minute)
+				h.SleepUntil(time.Minute)
 				if strings.Contains(log.String(), "presence") {
 					t.Errorf("logged: %s", log)
 				}
@@ -103,10 +104,10 @@ func (o *obstacle) unmarshal(data []byte, v any) error {
 // If the decoder is too slow, so that a diff is lost, then all that wait are worth
 // nothing: the list is stale until the next state. Nothing else is held up.
 func TestPresenceThatIsOverrunIsStale(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		o := &obstacle{make(chan struct{})}
 		s, log, dropped := wantLogged(h, o.unmarshal)
-		c := h.channel(s, "room:1", nil)
+		c := h.Channel(s, "room:1", nil)
 		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPending: 3})
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
@@ -114,20 +115,20 @@ func TestPresenceThatIsOverrunIsStale(t *testing.T) {
 		sendState(h, onlyU1)
 		sendDiff(h, `{"u2":{"metas":[{"wait":"obstacle","phx_ref":"2"}]}}`, nobody)
 		for n := range 3 {
-			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
+			h.Srv.Broadcast("room:1", "presence_diff", numbered(n))
 		}
 		wantList(t, p, phoenix.PresenceSynced, "u1[1]")
-		wantStrings(t, "drops", dropped.list())
-		h.srv.Broadcast("room:1", "presence_diff", numbered(3))
+		harness.WantStrings(t, "drops", dropped.List())
+		h.Srv.Broadcast("room:1", "presence_diff", numbered(3))
 		wantList(t, p, phoenix.PresenceStale, "u1[1]")
-		wantStrings(t, "drops", dropped.list(), "room:1 4")
+		harness.WantStrings(t, "drops", dropped.List(), "room:1 4")
 		if !strings.Contains(log.String(), "too many diffs wait") {
 			t.Errorf("log: %s", log)
 		}
 		if _, err := c.Push(t.Context(), "echo", nil); err != nil {
 			t.Errorf("Push meanwhile: %v", err)
 		}
-		h.srv.Broadcast("room:1", "presence_diff", numbered(4)) // waits for the next state
+		h.Srv.Broadcast("room:1", "presence_diff", numbered(4)) // waits for the next state
 		close(o.release)
 		wantList(t, p, phoenix.PresenceStale, "u1[1] u2[2]")
 		sendState(h, onlyU2)
@@ -137,11 +138,11 @@ func TestPresenceThatIsOverrunIsStale(t *testing.T) {
 		o.release = make(chan struct{})
 		sendDiff(h, `{"u3":{"metas":[{"wait":"obstacle","phx_ref":"3"}]}}`, nobody)
 		for n := range 3 {
-			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
+			h.Srv.Broadcast("room:1", "presence_diff", numbered(n))
 		}
 		sendState(h, onlyU2)
-		h.srv.Broadcast("room:1", "presence_diff", numbered(7))
-		wantStrings(t, "drops", dropped.list(), "room:1 4", "room:1 3")
+		h.Srv.Broadcast("room:1", "presence_diff", numbered(7))
+		harness.WantStrings(t, "drops", dropped.List(), "room:1 4", "room:1 3")
 		wantList(t, p, phoenix.PresenceStale, "k4[4] u2[2]")
 		close(o.release)
 		wantList(t, p, phoenix.PresenceSynced, "k7[7] u2[2]")
@@ -155,7 +156,7 @@ func TestPresenceThatIsOverrunIsStale(t *testing.T) {
 			sendState(h, onlyU1)
 		}
 		wantList(t, q, phoenix.PresenceAwaiting, "")
-		wantStrings(t, "drops", dropped.list()[len(dropped.list())-1:], "room:1 16")
+		harness.WantStrings(t, "drops", dropped.List()[len(dropped.List())-1:], "room:1 16")
 		close(o.release)
 		wantList(t, q, phoenix.PresenceSynced, "u1[1]")
 		wantList(t, p, phoenix.PresenceSynced, "u1[1]")
@@ -185,10 +186,10 @@ func TestPresenceThatIsOverrunIsStale(t *testing.T) {
 // Diffs that wait for the state of their join outlive that state's overrunning what
 // is left of the join before: they may tell what it does not have.
 func TestPresenceKeepsDiffsThatWaitWhenItIsOverrun(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		o := &obstacle{make(chan struct{})}
 		s, _, dropped := wantLogged(h, o.unmarshal)
-		c := h.channel(s, "room:1", nil)
+		c := h.Channel(s, "room:1", nil)
 		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPending: 3})
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
@@ -196,19 +197,19 @@ func TestPresenceKeepsDiffsThatWaitWhenItIsOverrun(t *testing.T) {
 		sendState(h, onlyU1)
 		sendDiff(h, `{"u2":{"metas":[{"wait":"obstacle","phx_ref":"2"}]}}`, nobody)
 		for n := range 3 {
-			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
+			h.Srv.Broadcast("room:1", "presence_diff", numbered(n))
 		}
 		rejoinOf(h, c)
 		sendDiff(h, `{"u5":{"metas":[{"phx_ref":"5"}]}}`, nobody)
 		sendState(h, onlyU2)
-		wantStrings(t, "drops", dropped.list(), "room:1 3")
+		harness.WantStrings(t, "drops", dropped.List(), "room:1 3")
 
 		// With that state it is dropped as well, and counts.
 		for n := range 3 {
-			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
+			h.Srv.Broadcast("room:1", "presence_diff", numbered(n))
 		}
 		synctest.Wait()
-		wantStrings(t, "drops", dropped.list(), "room:1 3", "room:1 5")
+		harness.WantStrings(t, "drops", dropped.List(), "room:1 3", "room:1 5")
 		sendState(h, onlyU1)
 		rejoinOf(h, c)
 		sendDiff(h, `{"u5":{"metas":[{"phx_ref":"5"}]}}`, nobody)
@@ -221,25 +222,25 @@ func TestPresenceKeepsDiffsThatWaitWhenItIsOverrun(t *testing.T) {
 // What is ready when the channel ends still makes it into the list and to Changes,
 // but not to callbacks.
 func TestPresenceTakesWhatIsReadyAtTheEnd(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		o := &obstacle{make(chan struct{})}
-		c := h.channel(h.connected(&phoenix.SocketOptions{Unmarshal: o.unmarshal}), "room:1", nil)
+		c := h.Channel(h.Connected(&phoenix.SocketOptions{Unmarshal: o.unmarshal}), "room:1", nil)
 		p := phoenix.NewPresence[person](c, nil)
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		var seen recorder[string]
-		p.OnJoin(func(ch phoenix.PresenceChange[person]) { seen.add("called for " + ch.Key) })
+		var seen harness.Recorder[string]
+		p.OnJoin(func(ch phoenix.PresenceChange[person]) { seen.Add("called for " + ch.Key) })
 		go func() {
 			for ch := range p.Changes(t.Context()) {
-				seen.add(ch.Key)
+				seen.Add(ch.Key)
 			}
-			seen.add("end")
+			seen.Add("end")
 		}()
-		statuses := &recorder[string]{}
+		statuses := &harness.Recorder[string]{}
 		go func() {
 			for snap := range p.Snapshots(t.Context()) {
-				statuses.add(fmt.Sprint(snap.Status(), snap.Len()))
+				statuses.Add(fmt.Sprint(snap.Status(), snap.Len()))
 			}
 		}()
 		sendState(h, `{"u1":{"metas":[{"wait":"obstacle","phx_ref":"1"}]}}`)
@@ -250,59 +251,59 @@ func TestPresenceTakesWhatIsReadyAtTheEnd(t *testing.T) {
 		if p.Status() != phoenix.PresenceClosed || !errors.Is(p.Err(), phoenix.ErrChannelClosed) || p.Len() != 0 {
 			t.Errorf("%v, %v, %d keys", p.Status(), p.Err(), p.Len())
 		}
-		wantStrings(t, "seen", seen.list())
+		harness.WantStrings(t, "seen", seen.List())
 		close(o.release)
 		synctest.Wait()
-		wantStrings(t, "seen", seen.list(), "u1", "u2", "end")
-		list := statuses.list()
-		wantStrings(t, "statuses", []string{list[0], list[len(list)-1]}, "awaiting 0", "closed 2")
+		harness.WantStrings(t, "seen", seen.List(), "u1", "u2", "end")
+		list := statuses.List()
+		harness.WantStrings(t, "statuses", []string{list[0], list[len(list)-1]}, "awaiting 0", "closed 2")
 	})
 }
 
 func TestWaitSynced(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, c := presentIn(h, nil)
-		wait := func(ctx context.Context) <-chan outcome {
-			done := h.spawn(func() (*phoenix.Reply, error) { return nil, p.WaitSynced(ctx) })
+		wait := func(ctx context.Context) <-chan harness.Outcome {
+			done := h.Spawn(func() (*phoenix.Reply, error) { return nil, p.WaitSynced(ctx) })
 			synctest.Wait()
 			return done
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		wantErr(t, <-wait(ctx), phoenix.ErrTimeout, time.Second)
+		harness.WantErr(t, <-wait(ctx), phoenix.ErrTimeout, time.Second)
 		waiting := wait(t.Context())
 		sendDiff(h, onlyU2, nobody)
-		pending(t, waiting)
-		h.sleepUntil(2 * time.Second)
+		harness.Pending(t, waiting)
+		h.SleepUntil(2 * time.Second)
 		sendState(h, onlyU1)
-		wantErr(t, <-waiting, nil, 2*time.Second)
+		harness.WantErr(t, <-waiting, nil, 2*time.Second)
 		rejoinOf(h, c)
 		waiting = wait(t.Context())
-		pending(t, waiting)
+		harness.Pending(t, waiting)
 		if err := c.Leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantErr(t, <-waiting, phoenix.ErrChannelClosed, 3*time.Second)
+		harness.WantErr(t, <-waiting, phoenix.ErrChannelClosed, 3*time.Second)
 	})
 }
 
 // Whoever follows the list is told in place that it is stale, and of the changes that
 // come with the next state that they were found by comparing.
 func TestAPresenceWhoseQueueOverflowsInBytesTellsInPlace(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		o := &obstacle{make(chan struct{})}
 		s, _, _ := wantLogged(h, o.unmarshal)
-		c := h.channel(s, "room:1", nil)
+		c := h.Channel(s, "room:1", nil)
 		p := phoenix.NewPresence[person](c, &phoenix.PresenceOptions{MaxPendingBytes: 1000})
-		var seen, changes recorder[string]
+		var seen, changes harness.Recorder[string]
 		go func() {
 			for snap := range p.Snapshots(t.Context()) {
-				seen.add(fmt.Sprint(snap.Status(), " ", snap.Synced(), " ", snap.Len()))
+				seen.Add(fmt.Sprint(snap.Status(), " ", snap.Synced(), " ", snap.Len()))
 			}
 		}()
 		go func() {
 			for ch := range p.Changes(t.Context()) {
-				changes.add(fmt.Sprint(ch.Key, " ", ch.Resync))
+				changes.Add(fmt.Sprint(ch.Key, " ", ch.Resync))
 			}
 		}()
 		if _, err := c.Join(t.Context()); err != nil {
@@ -311,7 +312,7 @@ func TestAPresenceWhoseQueueOverflowsInBytesTellsInPlace(t *testing.T) {
 		sendState(h, onlyU1)
 		sendDiff(h, `{"u2":{"metas":[{"wait":"obstacle","phx_ref":"2"}]}}`, nobody)
 		for n := range 20 {
-			h.srv.Broadcast("room:1", "presence_diff", numbered(n))
+			h.Srv.Broadcast("room:1", "presence_diff", numbered(n))
 		}
 		synctest.Wait()
 		if p.Synced() || p.Status() != phoenix.PresenceStale {
@@ -324,21 +325,21 @@ func TestAPresenceWhoseQueueOverflowsInBytesTellsInPlace(t *testing.T) {
 		}
 		sendState(h, `{"u1":{"metas":[{"id":1,"phx_ref":"1"}]},"k19":{"metas":[{"phx_ref":"19"}]}}`)
 		synctest.Wait()
-		wantStrings(t, "snapshots", seen.list(),
+		harness.WantStrings(t, "snapshots", seen.List(),
 			"awaiting false 0", "synced true 1", "stale false 1", "stale false 2", "synced true 2")
-		wantStrings(t, "changes", changes.list(), "u1 true", "u2 false", "k19 true", "u2 true")
+		harness.WantStrings(t, "changes", changes.List(), "u1 true", "u2 false", "k19 true", "u2 true")
 	})
 }
 
 // wantLogged makes a socket that logs warnings and traces drops.
-func wantLogged(h *harness, unmarshal func([]byte, any) error) (*phoenix.Socket, *bytes.Buffer, *recorder[string]) {
-	h.t.Helper()
+func wantLogged(h *harness.Harness, unmarshal func([]byte, any) error) (*phoenix.Socket, *bytes.Buffer, *harness.Recorder[string]) {
+	h.T.Helper()
 	var log bytes.Buffer
-	dropped := &recorder[string]{}
-	s := h.connected(&phoenix.SocketOptions{
+	dropped := &harness.Recorder[string]{}
+	s := h.Connected(&phoenix.SocketOptions{
 		Unmarshal: unmarshal,
 		Logger:    slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
-		Trace:     &phoenix.Trace{Dropped: func(topic string, n int) { dropped.add(fmt.Sprintf("%s %d", topic, n)) }},
+		Trace:     &phoenix.Trace{Dropped: func(topic string, n int) { dropped.Add(fmt.Sprintf("%s %d", topic, n)) }},
 	})
 	return s, &log, dropped
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
@@ -108,17 +109,17 @@ func TestPresenceOfThreeClients(t *testing.T) {
 					return all
 				},
 			}
-			inBubble(t, opts, func(t *testing.T, h *harness) {
+			harness.InBubble(t, opts, func(t *testing.T, h *harness.Harness) {
 				rnd := rand.New(rand.NewPCG(29, uint64(seed)))
-				h.polls = seed&1 > 0
+				h.Polls = seed&1 > 0
 				serializer := phoenix.V2()
 				if seed&2 > 0 {
 					serializer = phoenix.V1()
 				}
-				h.srv.Handle("club", clubChannel())
+				h.Srv.Handle("club", clubChannel())
 				var members []*member
 				for i := range 3 {
-					s := h.connected(&phoenix.SocketOptions{Serializer: serializer})
+					s := h.Connected(&phoenix.SocketOptions{Serializer: serializer})
 					members = append(members, newMember(h, s, map[string]any{"key": fmt.Sprintf("k%d", i%2), "meta": person{i}}))
 				}
 				for range 12 {
@@ -129,7 +130,7 @@ func TestPresenceOfThreeClients(t *testing.T) {
 							synctest.Wait()
 						}
 					}
-					h.srv.Up()
+					h.Srv.Up()
 					time.Sleep(time.Minute + 30*time.Second) // whoever was cut is noticed, and everybody back
 					synctest.Wait()
 					want := text(clubListOf(h))
@@ -159,67 +160,67 @@ func (c severedConn) Close() error { return c.SetDeadline(time.Unix(1, 0)) }
 // TestPresenceHasGhosts shows what becomes of an old meta whose connection broke
 // without a word: it stays until the server notices, next to the new one.
 func TestPresenceHasGhosts(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
-		h.srv.Handle("club", clubChannel())
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		h.Srv.Handle("club", clubChannel())
 		transport := &http.Transport{
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				conn, err := h.srv.DialContext(ctx, network, addr)
+				conn, err := h.Srv.DialContext(ctx, network, addr)
 				return severedConn{conn}, err
 			},
 		}
 		t.Cleanup(transport.CloseIdleConnections)
-		ann := newMember(h, h.connected(&phoenix.SocketOptions{HTTPClient: &http.Client{Transport: transport}}),
+		ann := newMember(h, h.Connected(&phoenix.SocketOptions{HTTPClient: &http.Client{Transport: transport}}),
 			map[string]any{"key": "ann", "meta": person{1}})
-		conn := h.accept()
-		bob := newMember(h, h.connected(nil), nil)
+		conn := h.Accept()
+		bob := newMember(h, h.Connected(nil), nil)
 		metas := func(want int, status phoenix.PresenceStatus) {
 			t.Helper()
 			synctest.Wait()
 			e, _ := ann.presence.Get("ann")
 			if len(e.Metas) != want || ann.presence.Status() != status {
-				t.Errorf("at %v ann is %v and has herself %d times, want %v and %d", h.now(), ann.presence.Status(), len(e.Metas), status, want)
+				t.Errorf("at %v ann is %v and has herself %d times, want %v and %d", h.Now(), ann.presence.Status(), len(e.Metas), status, want)
 			}
 		}
 		metas(1, phoenix.PresenceSynced)
 		conn.Blackhole()
-		h.sleepUntil(40*time.Second - 1)
+		h.SleepUntil(40*time.Second - 1)
 		metas(1, phoenix.PresenceSynced) // nobody knows
-		h.sleepUntil(40 * time.Second)   // the heartbeat of 30 s was not answered
+		h.SleepUntil(40 * time.Second)   // the heartbeat of 30 s was not answered
 		metas(1, phoenix.PresenceStale)
-		h.sleepUntil(41 * time.Second)
+		h.SleepUntil(41 * time.Second)
 		metas(2, phoenix.PresenceSynced) // back, and her ghost is there
 		if e, _ := bob.presence.Get("ann"); len(e.Metas) != 2 {
 			t.Errorf("bob has ann %d times", len(e.Metas))
 		}
-		h.sleepUntil(90 * time.Second)
+		h.SleepUntil(90 * time.Second)
 		conn.Cut() // nothing came in on it for 60 s
 		metas(1, phoenix.PresenceSynced)
 	})
 }
 
-func newMember(h *harness, s *phoenix.Socket, params any) *member {
-	h.t.Helper()
+func newMember(h *harness.Harness, s *phoenix.Socket, params any) *member {
+	h.T.Helper()
 	m := &member{socket: s, replay: &presenceReplay{modelState{}}, done: make(chan struct{})}
-	m.channel = h.channel(m.socket, "club", &phoenix.ChannelOptions{Params: params})
+	m.channel = h.Channel(m.socket, "club", &phoenix.ChannelOptions{Params: params})
 	m.presence = phoenix.NewPresence[person](m.channel, nil)
-	changes := m.presence.Changes(h.t.Context())
+	changes := m.presence.Changes(h.T.Context())
 	go func() {
 		defer close(m.done)
 		for c := range changes {
-			m.replay.apply(h.t, c)
+			m.replay.apply(h.T, c)
 		}
 	}()
-	if _, err := m.channel.Join(h.t.Context()); err != nil {
-		h.t.Fatal(err)
+	if _, err := m.channel.Join(h.T.Context()); err != nil {
+		h.T.Fatal(err)
 	}
 	return m
 }
 
 // clubListOf returns who the server says is present, in an order that does not depend
 // on who asks.
-func clubListOf(h *harness) map[string]string {
+func clubListOf(h *harness.Harness) map[string]string {
 	all := map[string]string{}
-	for key, p := range h.srv.Presences("club") {
+	for key, p := range h.Srv.Presences("club") {
 		var metas []string
 		for _, m := range p.Metas {
 			metas = append(metas, canonical(m.Bytes()))
@@ -231,20 +232,20 @@ func clubListOf(h *harness) map[string]string {
 }
 
 // disturbIn has something happen to a client.
-func disturbIn(h *harness, rnd *rand.Rand, m *member) {
+func disturbIn(h *harness.Harness, rnd *rand.Rand, m *member) {
 	key := fmt.Sprintf("k%d", rnd.IntN(4))
 	request := map[string]any{"key": key, "meta": person{rnd.IntN(100)}}
 	switch rnd.IntN(12) {
 	case 0, 1, 2:
-		m.channel.PushAsync(h.t.Context(), "track", request)
+		m.channel.PushAsync(h.T.Context(), "track", request)
 	case 3, 4, 5:
-		m.channel.PushAsync(h.t.Context(), "update", request)
+		m.channel.PushAsync(h.T.Context(), "update", request)
 	case 6, 7:
-		m.channel.PushAsync(h.t.Context(), "untrack", request)
+		m.channel.PushAsync(h.T.Context(), "untrack", request)
 	case 8:
-		m.channel.PushAsync(h.t.Context(), "crash", nil)
+		m.channel.PushAsync(h.T.Context(), "crash", nil)
 	case 9: // the connection breaks, and the server notices it at once, or late
-		for _, conn := range h.srv.Conns() {
+		for _, conn := range h.Srv.Conns() {
 			if rnd.IntN(2) == 0 {
 				conn.Cut()
 				break
@@ -255,9 +256,9 @@ func disturbIn(h *harness, rnd *rand.Rand, m *member) {
 			}
 		}
 	case 10:
-		h.srv.Down()
+		h.Srv.Down()
 	case 11:
 		time.Sleep(time.Duration(rnd.IntN(3000)) * time.Millisecond)
-		h.srv.Up()
+		h.Srv.Up()
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
@@ -117,11 +118,11 @@ func TestPresenceAsPhoenixJS(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 				p, _ := presentIn(h, tc.opts)
-				changes, calls := changesOf(h, p), &recorder[string]{}
+				changes, calls := changesOf(h, p), &harness.Recorder[string]{}
 				for _, on := range []func(func(change)) func(){p.OnJoin, p.OnLeave, p.OnUpdate} {
-					on(func(c change) { calls.add(told(c)) })
+					on(func(c change) { calls.Add(told(c)) })
 				}
 				stateEvent, diffEvent := "presence_state", "presence_diff"
 				if tc.opts != nil {
@@ -133,7 +134,7 @@ func TestPresenceAsPhoenixJS(t *testing.T) {
 					if in.state != "" {
 						roomOf(h).Push(stateEvent, phoenixtest.JSON(in.state))
 					} else {
-						h.srv.Broadcast("room:1", diffEvent, phoenixtest.JSON(`{"joins":`+in.joins+`,"leaves":`+in.leaves+`}`))
+						h.Srv.Broadcast("room:1", diffEvent, phoenixtest.JSON(`{"joins":`+in.joins+`,"leaves":`+in.leaves+`}`))
 					}
 					synctest.Wait()
 					if now := listed(before.All()); now != was {
@@ -141,8 +142,8 @@ func TestPresenceAsPhoenixJS(t *testing.T) {
 					}
 				}
 				wantList(t, p, phoenix.PresenceSynced, tc.list)
-				wantStrings(t, "changes", changes.list(), tc.told...)
-				wantStrings(t, "callbacks", calls.list(), tc.told...)
+				harness.WantStrings(t, "changes", changes.List(), tc.told...)
+				harness.WantStrings(t, "callbacks", calls.List(), tc.told...)
 			})
 		})
 	}
@@ -151,7 +152,7 @@ func TestPresenceAsPhoenixJS(t *testing.T) {
 // After each join diffs wait for the state, in whichever order they come, and the
 // old list stays, as stale.
 func TestPresenceWaitsForTheStateOfEachJoin(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, c := presentIn(h, nil)
 		changes, calls := changesOf(h, p), watchCallbacks(p)
 		wantList(t, p, phoenix.PresenceAwaiting, "")
@@ -164,8 +165,8 @@ func TestPresenceWaitsForTheStateOfEachJoin(t *testing.T) {
 
 		roomOf(h).Exit(phoenixtest.Crash())
 		wantList(t, p, phoenix.PresenceStale, "u1[1]")
-		h.sleepUntil(rejoinDelay)
-		wantChannel(t, c, phoenix.ChannelJoined)
+		h.SleepUntil(harness.RejoinDelay)
+		harness.WantChannel(t, c, phoenix.ChannelJoined)
 		wantList(t, p, phoenix.PresenceStale, "u1[1]")
 		sendDiff(h, `{"u3":{"metas":[{"phx_ref":"3"}]}}`, onlyU1) // u1 is not in the new state any more
 		sendDiff(h, `{"u4":{"metas":[{"phx_ref":"4"}]}}`, `{"u3":{"metas":[{"phx_ref":"3"}]}}`)
@@ -182,9 +183,9 @@ func TestPresenceWaitsForTheStateOfEachJoin(t *testing.T) {
 			"join u4 +[4] -[] [] → [4] resync", "sync u1[1.2] u2[2] u4[4]",
 			"leave u1 +[] -[1.2] [1.2] → [] resync", "leave u4 +[] -[4] [4] → [] resync", "sync u2[2]",
 		}
-		wantStrings(t, "callbacks", calls.list(), want...)
-		wantStrings(t, "changes", changes.list(), withoutSync(want)...)
-		h.at(rejoinDelay)
+		harness.WantStrings(t, "callbacks", calls.List(), want...)
+		harness.WantStrings(t, "changes", changes.List(), withoutSync(want)...)
+		h.At(harness.RejoinDelay)
 	})
 }
 
@@ -199,7 +200,7 @@ func withoutSync(all []string) (rest []string) {
 
 // A state that belongs to a join before is none.
 func TestPresenceIgnoresTheStateOfAnEarlierJoin(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, c := presentIn(h, nil)
 		sendState(h, onlyU1)
 		old := roomOf(h)
@@ -216,23 +217,23 @@ func TestPresenceIgnoresTheStateOfAnEarlierJoin(t *testing.T) {
 }
 
 func TestPresenceOverAnOutage(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, c := presentIn(h, nil)
 		changes := changesOf(h, p)
 		sendState(h, threeUsers)
-		h.srv.Down()
+		h.Srv.Down()
 		wantList(t, p, phoenix.PresenceStale, "u1[1] u2[2] u3[3]")
-		h.sleepUntil(time.Minute)
+		h.SleepUntil(time.Minute)
 		wantList(t, p, phoenix.PresenceStale, "u1[1] u2[2] u3[3]")
-		h.srv.Up()
-		h.sleepUntil(time.Minute + time.Second)
-		wantChannel(t, c, phoenix.ChannelJoined)
+		h.Srv.Up()
+		h.SleepUntil(time.Minute + time.Second)
+		harness.WantChannel(t, c, phoenix.ChannelJoined)
 		wantList(t, p, phoenix.PresenceStale, "u1[1] u2[2] u3[3]")
 		sendState(h, `{"u1":{"metas":[{"phx_ref":"1"}]},"u3":{"metas":[{"phx_ref":"3"},{"phx_ref":"3.2"}]},"u5":{"metas":[{"phx_ref":"5"}]}}`)
 		wantList(t, p, phoenix.PresenceSynced, "u1[1] u3[3 3.2] u5[5]")
-		got := changes.list()
+		got := changes.List()
 		// The text of u1's meta is another now, though its ref is the same.
-		wantStrings(t, "changes after the outage", got[3:],
+		harness.WantStrings(t, "changes after the outage", got[3:],
 			"update u1 +[] -[] [1] → [1] resync", "join u3 +[3.2] -[] [3] → [3 3.2] resync", "join u5 +[5] -[] [] → [5] resync",
 			"leave u2 +[] -[2] [2] → [] resync")
 	})
@@ -240,20 +241,20 @@ func TestPresenceOverAnOutage(t *testing.T) {
 
 func TestPresenceEnds(t *testing.T) {
 	for name, tc := range map[string]struct {
-		end func(h *harness, p presence, c *phoenix.Channel)
+		end func(h *harness.Harness, p presence, c *phoenix.Channel)
 		err error
 	}{
-		"Leave":        {func(_ *harness, _ presence, c *phoenix.Channel) { c.Leave(context.Background()) }, phoenix.ErrChannelClosed},
-		"phx_close":    {func(h *harness, _ presence, _ *phoenix.Channel) { roomOf(h).Exit(phoenixtest.Stop()) }, phoenix.ErrChannelClosed},
-		"socket Close": {func(_ *harness, _ presence, c *phoenix.Channel) { c.Socket().Close() }, phoenix.ErrClosed},
-		"Close":        {func(_ *harness, p presence, _ *phoenix.Channel) { p.Close(); p.Close() }, phoenix.ErrChannelClosed},
+		"Leave":        {func(_ *harness.Harness, _ presence, c *phoenix.Channel) { c.Leave(context.Background()) }, phoenix.ErrChannelClosed},
+		"phx_close":    {func(h *harness.Harness, _ presence, _ *phoenix.Channel) { roomOf(h).Exit(phoenixtest.Stop()) }, phoenix.ErrChannelClosed},
+		"socket Close": {func(_ *harness.Harness, _ presence, c *phoenix.Channel) { c.Socket().Close() }, phoenix.ErrClosed},
+		"Close":        {func(_ *harness.Harness, p presence, _ *phoenix.Channel) { p.Close(); p.Close() }, phoenix.ErrChannelClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
+			harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 				p, c := presentIn(h, nil)
 				changes, calls := changesOf(h, p), watchCallbacks(p)
 				sendState(h, onlyU1)
-				waited := h.spawn(func() (*phoenix.Reply, error) {
+				waited := h.Spawn(func() (*phoenix.Reply, error) {
 					for snap := range p.Snapshots(t.Context()) {
 						if snap.Status() == phoenix.PresenceClosed {
 							return nil, p.Err()
@@ -264,18 +265,18 @@ func TestPresenceEnds(t *testing.T) {
 				synctest.Wait()
 				tc.end(h, p, c)
 				wantList(t, p, phoenix.PresenceClosed, "u1[1]")
-				wantErr(t, <-waited, tc.err, 0)
-				h.srv.Broadcast("room:1", "presence_diff", phoenixtest.JSON(`{"joins":`+onlyU2+`,"leaves":{}}`))
+				harness.WantErr(t, <-waited, tc.err, 0)
+				h.Srv.Broadcast("room:1", "presence_diff", phoenixtest.JSON(`{"joins":`+onlyU2+`,"leaves":{}}`))
 				wantList(t, p, phoenix.PresenceClosed, "u1[1]")
-				wantStrings(t, "changes", changes.list(), "join u1 +[1] -[] [] → [1] resync", "end")
-				wantStrings(t, "callbacks", calls.list(), "join u1 +[1] -[] [] → [1] resync", "sync u1[1]")
+				harness.WantStrings(t, "changes", changes.List(), "join u1 +[1] -[] [] → [1] resync", "end")
+				harness.WantStrings(t, "callbacks", calls.List(), "join u1 +[1] -[] [] → [1] resync", "sync u1[1]")
 				if err := p.WaitSynced(t.Context()); !errors.Is(err, tc.err) || !errors.Is(p.Err(), tc.err) {
 					t.Errorf("WaitSynced = %v, Err = %v", err, p.Err())
 				}
 				// What is asked for then begins with the list, and ends.
-				wantStrings(t, "changes afterwards", changesToEnd(h, p), "join u1 +[1] -[] [] → [1] resync", "end")
+				harness.WantStrings(t, "changes afterwards", changesToEnd(h, p), "join u1 +[1] -[] [] → [1] resync", "end")
 				if name == "Close" {
-					wantChannel(t, c, phoenix.ChannelJoined)
+					harness.WantChannel(t, c, phoenix.ChannelJoined)
 				}
 				p.Close()
 			})
@@ -285,7 +286,7 @@ func TestPresenceEnds(t *testing.T) {
 
 // After Leave the channel can be joined again, and needs another Presence.
 func TestPresenceOfAChannelThatIsJoinedAgain(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		p, c := presentIn(h, nil)
 		sendState(h, onlyU1)
 		if err := c.Leave(t.Context()); err != nil {
@@ -303,9 +304,9 @@ func TestPresenceOfAChannelThatIsJoinedAgain(t *testing.T) {
 
 // A Join that is refused does not end the presence: it may be repeated.
 func TestPresenceOutlivesARefusedJoin(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		refuse := true
-		h.srv.Handle("club", phoenixtest.Channel{
+		h.Srv.Handle("club", phoenixtest.Channel{
 			Join: func(c *phoenixtest.Context, _ phoenixtest.Payload) phoenixtest.Reply {
 				if refuse {
 					return phoenixtest.Error(nil)
@@ -317,7 +318,7 @@ func TestPresenceOutlivesARefusedJoin(t *testing.T) {
 				return phoenixtest.OK(nil)
 			},
 		})
-		c := h.channel(h.connected(nil), "club", nil)
+		c := h.Channel(h.Connected(nil), "club", nil)
 		p := phoenix.NewPresence[person](c, nil)
 		if _, err := c.Join(t.Context()); err == nil {
 			t.Fatal("joined")
@@ -340,9 +341,9 @@ func TestPresenceOutlivesARefusedJoin(t *testing.T) {
 }
 
 func TestPresenceWithBadOptionsOrOnAClosedSocketIsClosed(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(nil)
-		c := h.joined(s, "room:1", nil)
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(nil)
+		c := h.Joined(s, "room:1", nil)
 		for field, opts := range map[string]*phoenix.PresenceOptions{
 			"PresenceOptions.DiffEvent":  {DiffEvent: "presence_state"},
 			"PresenceOptions.StateEvent": {StateEvent: "phx_reply"},

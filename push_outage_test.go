@@ -18,29 +18,30 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
 func TestPushInFlightFailsAtOnceWhenTheConnectionIsLost(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(nil)
-		c := h.joined(s, "room:1", nil)
-		var waits []<-chan outcome
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(nil)
+		c := h.Joined(s, "room:1", nil)
+		var waits []<-chan harness.Outcome
 		for i := range 3 {
-			waits = append(waits, h.goPush(t.Context(), c, "silent", i))
+			waits = append(waits, h.GoPush(t.Context(), c, "silent", i))
 		}
 		async := c.PushAsync(t.Context(), "silent", 3)
-		h.sleepUntil(2 * time.Second)
-		h.accept().Cut()
+		h.SleepUntil(2 * time.Second)
+		h.Accept().Cut()
 		for _, w := range waits {
 			o := <-w
-			wantPushError(t, o.err, true, phoenix.ErrConnectionLost)
-			wantErr(t, o, phoenix.ErrConnectionLost, 2*time.Second)
+			harness.WantPushError(t, o.Err, true, phoenix.ErrConnectionLost)
+			harness.WantErr(t, o, phoenix.ErrConnectionLost, 2*time.Second)
 		}
 		_, err := async.Wait(t.Context())
-		wantPushError(t, err, true, phoenix.ErrConnectionLost)
-		h.sleepUntil(time.Minute)
-		h.wantReceived("room:1", "silent", 4)
+		harness.WantPushError(t, err, true, phoenix.ErrConnectionLost)
+		h.SleepUntil(time.Minute)
+		h.WantReceived("room:1", "silent", 4)
 		if st := s.Stats(); st.Unanswered != 4 || st.Unsent != 0 {
 			t.Errorf("stats = %+v", st)
 		}
@@ -48,15 +49,15 @@ func TestPushInFlightFailsAtOnceWhenTheConnectionIsLost(t *testing.T) {
 }
 
 func TestAPushWhoseTimeEndsSaysWhatItWaitedFor(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(&phoenix.SocketOptions{Timeout: 2 * time.Second})
-		c := h.joined(s, "room:1", nil)
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(&phoenix.SocketOptions{Timeout: 2 * time.Second})
+		c := h.Joined(s, "room:1", nil)
 		const why = `phoenix: push "echo" on "room:1": never sent: `
 		check := func(ctx context.Context, want string) {
 			t.Helper()
 			_, err := c.Push(ctx, "echo", 1)
-			wantPushError(t, err, false, phoenix.ErrTimeout)
-			wantPushError(t, err, false, context.DeadlineExceeded)
+			harness.WantPushError(t, err, false, phoenix.ErrTimeout)
+			harness.WantPushError(t, err, false, context.DeadlineExceeded)
 			if err.Error() != why+want {
 				t.Errorf("Push = %v, want %s", err, why+want)
 			}
@@ -65,14 +66,14 @@ func TestAPushWhoseTimeEndsSaysWhatItWaitedFor(t *testing.T) {
 				t.Errorf("PushAsync = %v, want %s", err, why+want)
 			}
 		}
-		swallowed := h.swallow("phx_join")
+		swallowed := h.Swallow("phx_join")
 		roomOf(h).Exit(phoenixtest.Crash())
-		h.sleepUntil(2 * time.Second)
-		if len(swallowed.list()) == 0 {
+		h.SleepUntil(2 * time.Second)
+		if len(swallowed.List()) == 0 {
 			t.Fatal("no rejoin")
 		}
 		check(t.Context(), "timed out while waiting for the channel to be joined")
-		h.srv.Down()
+		h.Srv.Down()
 		synctest.Wait()
 		check(t.Context(), "timed out while waiting for the connection")
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -82,16 +83,16 @@ func TestAPushWhoseTimeEndsSaysWhatItWaitedFor(t *testing.T) {
 }
 
 func TestPushesOfAnOutageAreDeliveredInOrderAfterTheRejoin(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(nil)
-		c := h.joined(s, "room:1", nil)
-		h.srv.Down()
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(nil)
+		c := h.Joined(s, "room:1", nil)
+		h.Srv.Down()
 		synctest.Wait()
-		var waits []<-chan outcome
+		var waits []<-chan harness.Outcome
 		for i := 1; i <= 30; i++ {
 			switch i % 3 {
 			case 0:
-				waits = append(waits, h.goPush(t.Context(), c, "echo", i))
+				waits = append(waits, h.GoPush(t.Context(), c, "echo", i))
 			case 1:
 				c.PushAsync(t.Context(), "echo", i)
 			case 2:
@@ -103,15 +104,15 @@ func TestPushesOfAnOutageAreDeliveredInOrderAfterTheRejoin(t *testing.T) {
 		if n := s.Stats().Parked; n != 30 {
 			t.Errorf("%d parked", n)
 		}
-		h.sleepUntil(4500 * time.Millisecond)
-		h.srv.Up()
+		h.SleepUntil(4500 * time.Millisecond)
+		h.Srv.Up()
 		for _, w := range waits {
-			wantOK(t, <-w, 5*time.Second)
+			harness.WantOK(t, <-w, 5*time.Second)
 		}
 		synctest.Wait()
-		wantStrings(t, "received", payloads(h.srv.Received("room:1", "echo")), numbers(1, 30)...)
-		for _, m := range h.srv.Received("room:1", "echo") {
-			if join := h.srv.Received("room:1", "phx_join")[1]; m.JoinRef != join.JoinRef {
+		harness.WantStrings(t, "received", harness.Payloads(h.Srv.Received("room:1", "echo")), harness.Numbers(1, 30)...)
+		for _, m := range h.Srv.Received("room:1", "echo") {
+			if join := h.Srv.Received("room:1", "phx_join")[1]; m.JoinRef != join.JoinRef {
 				t.Errorf("%v has not the join_ref of %v", m, join)
 			}
 		}
@@ -119,173 +120,173 @@ func TestPushesOfAnOutageAreDeliveredInOrderAfterTheRejoin(t *testing.T) {
 }
 
 func TestPushThatWaitsForTheRejoinKeepsItsDeadline(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(nil)
-		c := h.joined(s, "room:1", nil)
-		d := h.joined(s, "room:2", &phoenix.ChannelOptions{Timeout: 4 * time.Second})
-		h.srv.Down()
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(nil)
+		c := h.Joined(s, "room:1", nil)
+		d := h.Joined(s, "room:2", &phoenix.ChannelOptions{Timeout: 4 * time.Second})
+		h.Srv.Down()
 		synctest.Wait()
-		byDefault := h.goPush(t.Context(), c, "echo", 1)
-		byChannel := h.goPush(t.Context(), d, "echo", 2)
+		byDefault := h.GoPush(t.Context(), c, "echo", 1)
+		byChannel := h.GoPush(t.Context(), d, "echo", 2)
 		ctx, cancel := context.WithCancel(t.Context())
-		byCtx := h.goPush(ctx, c, "echo", 3)
+		byCtx := h.GoPush(ctx, c, "echo", 3)
 		if err := c.Cast(t.Context(), "echo", 4); err != nil {
 			t.Error(err)
 		}
-		h.sleepUntil(2 * time.Second)
+		h.SleepUntil(2 * time.Second)
 		cancel()
 		o := <-byCtx
-		wantErr(t, o, context.Canceled, 2*time.Second)
-		wantPushError(t, o.err, false, context.Canceled)
+		harness.WantErr(t, o, context.Canceled, 2*time.Second)
+		harness.WantPushError(t, o.Err, false, context.Canceled)
 		o = <-byChannel
-		wantErr(t, o, phoenix.ErrTimeout, 4*time.Second)
-		wantPushError(t, o.err, false, phoenix.ErrTimeout)
+		harness.WantErr(t, o, phoenix.ErrTimeout, 4*time.Second)
+		harness.WantPushError(t, o.Err, false, phoenix.ErrTimeout)
 		o = <-byDefault
-		wantErr(t, o, phoenix.ErrTimeout, 10*time.Second)
-		wantPushError(t, o.err, false, phoenix.ErrTimeout)
+		harness.WantErr(t, o, phoenix.ErrTimeout, 10*time.Second)
+		harness.WantPushError(t, o.Err, false, phoenix.ErrTimeout)
 		synctest.Wait()
 		if st := s.Stats(); st.CastsLost != 1 || st.Parked != 0 {
 			t.Errorf("stats = %+v", st)
 		}
-		h.srv.Up()
-		h.sleepUntil(time.Minute)
-		h.wantReceived("", "echo", 0)
+		h.Srv.Up()
+		h.SleepUntil(time.Minute)
+		h.WantReceived("", "echo", 0)
 	})
 }
 
 func TestPushWhileJoiningWaitsForTheReply(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(nil)
-		c := h.channel(s, "room:slow", nil)
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(nil)
+		c := h.Channel(s, "room:slow", nil)
 		_, err := c.Push(t.Context(), "echo", 0)
-		wantPushError(t, err, false, phoenix.ErrNotJoined)
-		join := h.goJoin(t.Context(), c)
-		push := h.goPush(t.Context(), c, "echo", 1)
-		h.wantReceived("room:slow", "echo", 0)
-		wantOK(t, <-join, 1500*time.Millisecond)
-		wantOK(t, <-push, 1500*time.Millisecond)
+		harness.WantPushError(t, err, false, phoenix.ErrNotJoined)
+		join := h.GoJoin(t.Context(), c)
+		push := h.GoPush(t.Context(), c, "echo", 1)
+		h.WantReceived("room:slow", "echo", 0)
+		harness.WantOK(t, <-join, 1500*time.Millisecond)
+		harness.WantOK(t, <-push, 1500*time.Millisecond)
 
 		// If the join fails, so do they.
-		d := h.channel(s, "room:2", &phoenix.ChannelOptions{Timeout: 2 * time.Second})
-		h.swallow("phx_join")
-		join = h.goJoin(t.Context(), d)
+		d := h.Channel(s, "room:2", &phoenix.ChannelOptions{Timeout: 2 * time.Second})
+		h.Swallow("phx_join")
+		join = h.GoJoin(t.Context(), d)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		push = h.goPush(ctx, d, "echo", 2)
-		wantErr(t, <-join, phoenix.ErrTimeout, 3500*time.Millisecond)
+		push = h.GoPush(ctx, d, "echo", 2)
+		harness.WantErr(t, <-join, phoenix.ErrTimeout, 3500*time.Millisecond)
 		o := <-push
-		wantErr(t, o, phoenix.ErrNotJoined, 3500*time.Millisecond)
-		wantPushError(t, o.err, false, phoenix.ErrTimeout)
+		harness.WantErr(t, o, phoenix.ErrNotJoined, 3500*time.Millisecond)
+		harness.WantPushError(t, o.Err, false, phoenix.ErrTimeout)
 	})
 }
 
 func TestPushOfARefusedJoinFails(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		joins := h.swallow("phx_join")
-		s := h.connected(nil)
-		c := h.channel(s, "room:1", nil)
-		join := h.goJoin(t.Context(), c)
-		push := h.goPush(t.Context(), c, "echo", 1)
-		_ = h.accept().Reply(joins.list()[0], phoenixtest.Error(map[string]string{"reason": "unauthorized"}))
-		if re := (*phoenix.ReplyError)(nil); !errors.As((<-join).err, &re) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		joins := h.Swallow("phx_join")
+		s := h.Connected(nil)
+		c := h.Channel(s, "room:1", nil)
+		join := h.GoJoin(t.Context(), c)
+		push := h.GoPush(t.Context(), c, "echo", 1)
+		_ = h.Accept().Reply(joins.List()[0], phoenixtest.Error(map[string]string{"reason": "unauthorized"}))
+		if re := (*phoenix.ReplyError)(nil); !errors.As((<-join).Err, &re) {
 			t.Error("the join was not refused")
 		}
-		wantPushError(t, (<-push).err, false, phoenix.ErrNotJoined)
+		harness.WantPushError(t, (<-push).Err, false, phoenix.ErrNotJoined)
 		_, err := c.Push(t.Context(), "echo", 2)
-		wantPushError(t, err, false, phoenix.ErrNotJoined)
+		harness.WantPushError(t, err, false, phoenix.ErrNotJoined)
 	})
 }
 
 func TestPushInFlightFailsAtOnceWhenTheChannelCrashes(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(nil)
-		c := h.joined(s, "room:1", nil)
-		d := h.joined(s, "room:2", nil)
-		silent := h.goPush(t.Context(), c, "silent", nil)
-		other := h.goPush(t.Context(), d, "sleep", 2000)
-		h.sleepUntil(time.Second)
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(nil)
+		c := h.Joined(s, "room:1", nil)
+		d := h.Joined(s, "room:2", nil)
+		silent := h.GoPush(t.Context(), c, "silent", nil)
+		other := h.GoPush(t.Context(), d, "sleep", 2000)
+		h.SleepUntil(time.Second)
 		_, err := c.Push(t.Context(), "crash", nil)
-		wantPushError(t, err, true, phoenix.ErrChannelCrashed)
+		harness.WantPushError(t, err, true, phoenix.ErrChannelCrashed)
 		o := <-silent
-		wantErr(t, o, phoenix.ErrChannelCrashed, time.Second)
-		wantPushError(t, o.err, true, phoenix.ErrChannelCrashed)
+		harness.WantErr(t, o, phoenix.ErrChannelCrashed, time.Second)
+		harness.WantPushError(t, o.Err, true, phoenix.ErrChannelCrashed)
 		// What comes while it is errored waits for the rejoin.
-		wantOK(t, <-h.goPush(t.Context(), c, "echo", nil), 2*time.Second)
-		wantOK(t, <-other, 2*time.Second) // another channel is not concerned
+		harness.WantOK(t, <-h.GoPush(t.Context(), c, "echo", nil), 2*time.Second)
+		harness.WantOK(t, <-other, 2*time.Second) // another channel is not concerned
 	})
 }
 
 func TestPushInFlightFailsWithDisconnectAndCloseAndWhatWaitsSurvivesDisconnect(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(nil)
-		c := h.joined(s, "room:1", nil)
-		crashed := h.joined(s, "room:2", nil)
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(nil)
+		c := h.Joined(s, "room:1", nil)
+		crashed := h.Joined(s, "room:2", nil)
 		_, _ = crashed.Push(t.Context(), "crash", nil)
-		flying := h.goPush(t.Context(), c, "silent", nil)
-		parked := h.goPush(t.Context(), crashed, "echo", 1)
+		flying := h.GoPush(t.Context(), c, "silent", nil)
+		parked := h.GoPush(t.Context(), crashed, "echo", 1)
 		if err := s.Disconnect(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantPushError(t, (<-flying).err, true, phoenix.ErrDisconnected)
-		pending(t, parked)
-		parkedToo := h.goPush(t.Context(), c, "echo", 2)
+		harness.WantPushError(t, (<-flying).Err, true, phoenix.ErrDisconnected)
+		harness.Pending(t, parked)
+		parkedToo := h.GoPush(t.Context(), c, "echo", 2)
 		if err := c.Cast(t.Context(), "echo", 3); err != nil {
 			t.Errorf("Cast = %v", err)
 		}
-		h.sleepUntil(5 * time.Second)
+		h.SleepUntil(5 * time.Second)
 		if err := s.Connect(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantOK(t, <-parked, 5*time.Second)
-		wantOK(t, <-parkedToo, 5*time.Second)
-		h.wantReceived("room:1", "echo", 2)
+		harness.WantOK(t, <-parked, 5*time.Second)
+		harness.WantOK(t, <-parkedToo, 5*time.Second)
+		h.WantReceived("room:1", "echo", 2)
 
 		_, _ = crashed.Push(t.Context(), "crash", nil)
-		flying = h.goPush(t.Context(), c, "silent", nil)
-		parked = h.goPush(t.Context(), crashed, "echo", 4)
+		flying = h.GoPush(t.Context(), c, "silent", nil)
+		parked = h.GoPush(t.Context(), crashed, "echo", 4)
 		async := crashed.PushAsync(t.Context(), "echo", 5)
 		if err := crashed.Cast(t.Context(), "echo", 6); err != nil {
 			t.Errorf("Cast = %v", err)
 		}
 		_ = s.Close()
-		wantPushError(t, (<-flying).err, true, phoenix.ErrClosed)
-		wantPushError(t, (<-parked).err, false, phoenix.ErrClosed)
+		harness.WantPushError(t, (<-flying).Err, true, phoenix.ErrClosed)
+		harness.WantPushError(t, (<-parked).Err, false, phoenix.ErrClosed)
 		_, err := async.Wait(t.Context())
-		wantPushError(t, err, false, phoenix.ErrClosed)
+		harness.WantPushError(t, err, false, phoenix.ErrClosed)
 		_, err = c.Push(t.Context(), "echo", 7)
-		wantPushError(t, err, false, phoenix.ErrClosed)
-		wantPushError(t, c.Cast(t.Context(), "echo", 8), false, phoenix.ErrClosed)
+		harness.WantPushError(t, err, false, phoenix.ErrClosed)
+		harness.WantPushError(t, c.Cast(t.Context(), "echo", 8), false, phoenix.ErrClosed)
 		if st := s.Stats(); st.CastsLost != 1 || st.Parked != 0 || st.InFlight != 0 || st.Queued != 0 {
 			t.Errorf("stats = %+v", st)
 		}
-		h.at(5 * time.Second)
+		h.At(5 * time.Second)
 	})
 }
 
 func TestPushOfASocketThatGaveUpFails(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		errOver := errors.New("over")
-		s := h.connected(&phoenix.SocketOptions{RetryIf: func(error) bool { return false }})
-		c := h.joined(s, "room:1", nil)
-		h.srv.RefuseDials(errOver)
-		flying := h.goPush(t.Context(), c, "silent", nil)
-		h.accept().Cut()
-		wantPushError(t, (<-flying).err, true, phoenix.ErrConnectionLost)
+		s := h.Connected(&phoenix.SocketOptions{RetryIf: func(error) bool { return false }})
+		c := h.Joined(s, "room:1", nil)
+		h.Srv.RefuseDials(errOver)
+		flying := h.GoPush(t.Context(), c, "silent", nil)
+		h.Accept().Cut()
+		harness.WantPushError(t, (<-flying).Err, true, phoenix.ErrConnectionLost)
 		synctest.Wait()
 		if st := s.State(); st != phoenix.SocketDisconnected {
 			t.Errorf("state = %v", st)
 		}
-		h.at(0)
+		h.At(0)
 	})
 }
 
 // Pushes of one goroutine arrive in order, each at most once, and the outcome
 // of each tells the truth, however often the connection is cut.
 func TestAThousandPushesThroughCutsArriveInOrder(t *testing.T) {
-	overBoth(t, &phoenixtest.Options{FrameLog: 20_000}, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, &phoenixtest.Options{FrameLog: 20_000}, func(t *testing.T, h *harness.Harness) {
 		const n = 1000
-		s := h.connected(&phoenix.SocketOptions{ReconnectBackoff: phoenix.Steps(10 * time.Millisecond), MaxQueue: -1})
-		c := h.joined(s, "room:1", &phoenix.ChannelOptions{MaxBuffer: -1, RejoinBackoff: phoenix.Steps(10 * time.Millisecond)})
+		s := h.Connected(&phoenix.SocketOptions{ReconnectBackoff: phoenix.Steps(10 * time.Millisecond), MaxQueue: -1})
+		c := h.Joined(s, "room:1", &phoenix.ChannelOptions{MaxBuffer: -1, RejoinBackoff: phoenix.Steps(10 * time.Millisecond)})
 		go func() {
 			for {
 				select {
@@ -293,7 +294,7 @@ func TestAThousandPushesThroughCutsArriveInOrder(t *testing.T) {
 				case <-t.Context().Done():
 					return
 				}
-				for _, conn := range h.srv.Conns() {
+				for _, conn := range h.Srv.Conns() {
 					conn.Cut()
 				}
 			}
@@ -311,7 +312,7 @@ func TestAThousandPushesThroughCutsArriveInOrder(t *testing.T) {
 		got := map[int]bool{}
 		var order []int
 		check := func() {
-			for _, m := range h.srv.Received("room:1", "echo") {
+			for _, m := range h.Srv.Received("room:1", "echo") {
 				i, err := strconv.Atoi(m.Payload.String())
 				if err != nil || got[i] {
 					t.Errorf("got %v twice", m)
@@ -330,7 +331,7 @@ func TestAThousandPushesThroughCutsArriveInOrder(t *testing.T) {
 				unsent++
 			default:
 				sent++
-				wantPushError(t, err, true, err)
+				harness.WantPushError(t, err, true, err)
 			}
 		}
 		check()
@@ -368,21 +369,21 @@ func (c *deadConn) Write(p []byte) (int, error) {
 type scratch struct{ buf []byte }
 
 func TestWhatACallerWritesIntoItsMemoryAfterACallIsNeverSent(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		var dead atomic.Bool
 		client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			dead.Store(false)
-			c, err := h.srv.DialContext(ctx, network, addr)
+			c, err := h.Srv.DialContext(ctx, network, addr)
 			return &deadConn{c, &dead}, err
 		}}}
-		s := h.connected(&phoenix.SocketOptions{HTTPClient: client, Marshal: func(v any) ([]byte, error) {
+		s := h.Connected(&phoenix.SocketOptions{HTTPClient: client, Marshal: func(v any) ([]byte, error) {
 			if v, ok := v.(*scratch); ok {
 				return v.buf, nil
 			}
 			return json.Marshal(v)
 		}})
 		params := []byte(`{"params":"before"}`)
-		c := h.joined(s, "room:1", &phoenix.ChannelOptions{Params: json.RawMessage(params)})
+		c := h.Joined(s, "room:1", &phoenix.ChannelOptions{Params: json.RawMessage(params)})
 		copy(params, `{"params":"AFTER!"}`)
 		sent := 0
 		for _, size := range []int{1, 5 << 10} {
@@ -413,7 +414,7 @@ func TestWhatACallerWritesIntoItsMemoryAfterACallIsNeverSent(t *testing.T) {
 				}
 			}
 		}
-		got := h.srv.Received("room:1", "kept")
+		got := h.Srv.Received("room:1", "kept")
 		if len(got) != sent {
 			t.Errorf("the server got %d messages of %d", len(got), sent)
 		}
@@ -422,7 +423,7 @@ func TestWhatACallerWritesIntoItsMemoryAfterACallIsNeverSent(t *testing.T) {
 				t.Errorf("the server got %.40q", m.Payload.Bytes())
 			}
 		}
-		for _, m := range h.srv.Received("room:1", "phx_join") {
+		for _, m := range h.Srv.Received("room:1", "phx_join") {
 			if m.Payload.String() != `{"params":"before"}` {
 				t.Errorf("joined with %s", m.Payload)
 			}
@@ -431,19 +432,19 @@ func TestWhatACallerWritesIntoItsMemoryAfterACallIsNeverSent(t *testing.T) {
 }
 
 func TestAPushThatWaitsWhenThePolicyStopsMatchesErrNotConnected(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(&phoenix.SocketOptions{ReconnectBackoff: func() backoff.BackOff {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(&phoenix.SocketOptions{ReconnectBackoff: func() backoff.BackOff {
 			return backoff.WithMaxRetries(backoff.NewConstantBackOff(time.Second), 2)
 		}})
-		c := h.joined(s, "room:1", nil)
-		h.srv.Down()
+		c := h.Joined(s, "room:1", nil)
+		h.Srv.Down()
 		synctest.Wait()
-		push := h.goPush(t.Context(), c, "echo", nil)
+		push := h.GoPush(t.Context(), c, "echo", nil)
 		async := c.PushAsync(t.Context(), "echo", nil)
 		o := <-push
-		wantPushError(t, o.err, false, phoenix.ErrNotConnected)
+		harness.WantPushError(t, o.Err, false, phoenix.ErrNotConnected)
 		_, err := async.Wait(t.Context())
-		wantPushError(t, err, false, phoenix.ErrNotConnected)
+		harness.WantPushError(t, err, false, phoenix.ErrNotConnected)
 		if s.State() != phoenix.SocketDisconnected {
 			t.Errorf("the socket is %v", s.State())
 		}

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
 func TestPushReturnsTheReply(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		c := h.joined(h.connected(nil), "room:1", nil)
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		c := h.Joined(h.Connected(nil), "room:1", nil)
 		reply, err := c.Push(t.Context(), "echo", json.RawMessage(`{"a":1}`))
 		if err != nil || reply.Status != "ok" || reply.Response.String() != `{"a":1}` {
 			t.Errorf("Push = %v, %v", reply, err)
@@ -25,20 +26,20 @@ func TestPushReturnsTheReply(t *testing.T) {
 		if re := (*phoenix.ReplyError)(nil); !errors.As(err, &re) || re.Reason() != "no" {
 			t.Errorf("Push of err = %v", err)
 		}
-		h.at(0)
+		h.At(0)
 	})
 }
 
 func TestPushReturnsReplyAndErrorForAnyOtherStatus(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(nil)
-		conn := h.accept()
-		c := h.joined(s, "room:1", nil)
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(nil)
+		conn := h.Accept()
+		c := h.Joined(s, "room:1", nil)
 		for raw, status := range map[string]string{
 			`"error"`: "error", `"my_status"`: "my_status", `"OK"`: "OK", `""`: "", `null`: "null", `true`: "true", `17`: "17",
 			`"stra\u00dfe"`: "straße",
 		} {
-			h.srv.Intercept(func(_ *phoenixtest.Conn, m phoenixtest.Message) bool {
+			h.Srv.Intercept(func(_ *phoenixtest.Conn, m phoenixtest.Message) bool {
 				if m.Event != "ask" {
 					return false
 				}
@@ -62,13 +63,13 @@ func TestPushReturnsReplyAndErrorForAnyOtherStatus(t *testing.T) {
 				t.Errorf("status %s: SafeToRetry", raw)
 			}
 		}
-		wantChannel(t, c, phoenix.ChannelJoined)
+		harness.WantChannel(t, c, phoenix.ChannelJoined)
 	})
 }
 
 func TestPushResponseIsAnyJSON(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		c := h.joined(h.connected(nil), "room:1", nil)
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		c := h.Joined(h.Connected(nil), "room:1", nil)
 		for _, text := range []string{
 			`{}`, `[]`, `[1,"x",null]`, `null`, `true`, `"a \"b\" ]\u0000"`, `1e300`, `18446744073709551616`,
 			`{"status":"error","response":{}}`, `{"response":1,"status":"ok"}`, `{"ä":"ü€\ud83d\ude00"}`,
@@ -89,8 +90,8 @@ func TestPushResponseIsAnyJSON(t *testing.T) {
 }
 
 func TestPushOfBinaryGetsABinaryReply(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
-		h.srv.Handle("bin", phoenixtest.Channel{Events: phoenixtest.Events{
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		h.Srv.Handle("bin", phoenixtest.Channel{Events: phoenixtest.Events{
 			"echo": func(_ *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply {
 				if !p.IsBinary() {
 					return phoenixtest.Error("not binary")
@@ -101,7 +102,7 @@ func TestPushOfBinaryGetsABinaryReply(t *testing.T) {
 				return phoenixtest.Status("nope", phoenixtest.Binary(p.Bytes()))
 			},
 		}})
-		c := h.joined(h.connected(nil), "bin", nil)
+		c := h.Joined(h.Connected(nil), "bin", nil)
 		for _, data := range []string{"", "\x00\xff[]", string(make([]byte, 100_000))} {
 			reply, err := c.Push(t.Context(), "echo", phoenix.Binary(data))
 			if err != nil || !reply.Response.IsBinary() || string(reply.Response.Bytes()) != data {
@@ -118,14 +119,14 @@ func TestPushOfBinaryGetsABinaryReply(t *testing.T) {
 }
 
 func TestOnlyTheFirstReplyThatIsThePushesOwnCounts(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		asked := h.swallow("ask")
-		s := h.connected(nil)
-		conn := h.accept()
-		c := h.joined(s, "room:1", nil)
-		h.joined(s, "room:2", nil)
-		done := h.goPush(t.Context(), c, "ask", nil)
-		m := asked.list()[0]
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		asked := h.Swallow("ask")
+		s := h.Connected(nil)
+		conn := h.Accept()
+		c := h.Joined(s, "room:1", nil)
+		h.Joined(s, "room:2", nil)
+		done := h.GoPush(t.Context(), c, "ask", nil)
+		m := asked.List()[0]
 		no := phoenixtest.Error("not mine")
 		for _, foreign := range []phoenixtest.Message{
 			{JoinRef: m.JoinRef, Ref: "999", Topic: m.Topic},
@@ -139,15 +140,15 @@ func TestOnlyTheFirstReplyThatIsThePushesOwnCounts(t *testing.T) {
 		} {
 			_ = conn.Reply(foreign, no)
 		}
-		pending(t, done)
+		harness.Pending(t, done)
 		before := s.Stats().Orphans
 		_ = conn.Reply(m, phoenixtest.OK(1))
 		_ = conn.Reply(m, phoenixtest.OK(2))
 		_ = conn.Reply(m, no)
 		o := <-done
-		wantOK(t, o, 0)
-		if o.reply.Response.String() != "1" {
-			t.Errorf("reply = %v", o.reply)
+		harness.WantOK(t, o, 0)
+		if o.Reply.Response.String() != "1" {
+			t.Errorf("reply = %v", o.Reply)
 		}
 		synctest.Wait()
 		if n := s.Stats().Orphans - before; n != 2 {
@@ -160,11 +161,11 @@ func TestOnlyTheFirstReplyThatIsThePushesOwnCounts(t *testing.T) {
 }
 
 func TestPushTimesOut(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(&phoenix.SocketOptions{Timeout: 7 * time.Second})
-		c := h.joined(s, "room:1", nil)
-		d := h.joined(s, "room:2", &phoenix.ChannelOptions{Timeout: 3 * time.Second})
-		never := h.joined(s, "room:3", &phoenix.ChannelOptions{Timeout: -1})
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(&phoenix.SocketOptions{Timeout: 7 * time.Second})
+		c := h.Joined(s, "room:1", nil)
+		d := h.Joined(s, "room:2", &phoenix.ChannelOptions{Timeout: 3 * time.Second})
+		never := h.Joined(s, "room:3", &phoenix.ChannelOptions{Timeout: -1})
 		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		long, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -182,26 +183,26 @@ func TestPushTimesOut(t *testing.T) {
 		} {
 			go func() {
 				_, err := w.c.Push(w.ctx, "silent", nil)
-				h.at(w.at)
-				wantPushError(t, err, true, phoenix.ErrTimeout)
-				wantPushError(t, err, true, context.DeadlineExceeded)
+				h.At(w.at)
+				harness.WantPushError(t, err, true, phoenix.ErrTimeout)
+				harness.WantPushError(t, err, true, context.DeadlineExceeded)
 			}()
 			go func() {
 				_, err := w.c.PushAsync(w.ctx, "silent", nil).Wait(t.Context())
-				h.at(w.at)
-				wantPushError(t, err, true, phoenix.ErrTimeout)
-				wantPushError(t, err, true, context.DeadlineExceeded)
+				h.At(w.at)
+				harness.WantPushError(t, err, true, phoenix.ErrTimeout)
+				harness.WantPushError(t, err, true, context.DeadlineExceeded)
 			}()
 		}
 		p := never.PushAsync(t.Context(), "silent", nil)
-		h.sleepUntil(time.Hour)
+		h.SleepUntil(time.Hour)
 		select {
 		case <-p.Done():
 			t.Error("a push without timeout has ended")
 		default:
 		}
 		p.Cancel()
-		wantChannel(t, c, phoenix.ChannelJoined)
+		harness.WantChannel(t, c, phoenix.ChannelJoined)
 		if st := s.Stats(); st.InFlight != 0 || st.Connects != 1 {
 			t.Errorf("stats = %+v", st)
 		}
@@ -209,33 +210,33 @@ func TestPushTimesOut(t *testing.T) {
 }
 
 func TestPushOfACancelledCtxIsNotSent(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		c := h.joined(h.connected(nil), "room:1", nil)
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		c := h.Joined(h.Connected(nil), "room:1", nil)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		errWhy := errors.New("no longer wanted")
-		done := h.goPush(ctx, c, "silent", 1)
-		h.sleepUntil(time.Second)
+		done := h.GoPush(ctx, c, "silent", 1)
+		h.SleepUntil(time.Second)
 		cancel(errWhy)
 		o := <-done
-		wantPushError(t, o.err, true, context.Canceled)
-		wantPushError(t, o.err, true, errWhy)
-		if errors.Is(o.err, phoenix.ErrTimeout) {
-			t.Errorf("%v is a timeout", o.err)
+		harness.WantPushError(t, o.Err, true, context.Canceled)
+		harness.WantPushError(t, o.Err, true, errWhy)
+		if errors.Is(o.Err, phoenix.ErrTimeout) {
+			t.Errorf("%v is a timeout", o.Err)
 		}
 		_, err := c.Push(ctx, "echo", 2)
-		wantPushError(t, err, false, context.Canceled)
+		harness.WantPushError(t, err, false, context.Canceled)
 		_, err = c.PushAsync(ctx, "echo", 3).Wait(t.Context())
-		wantPushError(t, err, false, context.Canceled)
-		wantPushError(t, c.Cast(ctx, "echo", 4), false, context.Canceled)
-		h.wantReceived("room:1", "echo", 0)
-		h.at(time.Second)
+		harness.WantPushError(t, err, false, context.Canceled)
+		harness.WantPushError(t, c.Cast(ctx, "echo", 4), false, context.Canceled)
+		h.WantReceived("room:1", "echo", 0)
+		h.At(time.Second)
 	})
 }
 
 func TestWhatCannotBeSentFailsBeforeAnythingIsSent(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(&phoenix.SocketOptions{MaxMessageSize: 1000})
-		c := h.joined(s, "room:1", nil)
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(&phoenix.SocketOptions{MaxMessageSize: 1000})
+		c := h.Joined(s, "room:1", nil)
 		for _, bad := range []struct {
 			event   string
 			payload any
@@ -253,40 +254,40 @@ func TestWhatCannotBeSentFailsBeforeAnythingIsSent(t *testing.T) {
 		} {
 			var ie *phoenix.InputError
 			_, err := c.Push(t.Context(), bad.event, bad.payload)
-			wantPushError(t, err, false, err)
+			harness.WantPushError(t, err, false, err)
 			if !errors.As(err, &ie) {
 				t.Errorf("Push(%q, %v) = %v", bad.event, bad.payload, err)
 			}
 			_, err = c.PushAsync(t.Context(), bad.event, bad.payload).Wait(t.Context())
-			wantPushError(t, err, false, err)
+			harness.WantPushError(t, err, false, err)
 			err = c.Cast(t.Context(), bad.event, bad.payload)
-			wantPushError(t, err, false, err)
+			harness.WantPushError(t, err, false, err)
 		}
 		_, err := c.Push(t.Context(), "echo", phoenix.Binary(make([]byte, 1001)))
-		wantPushError(t, err, false, phoenix.ErrMessageTooBig)
-		h.wantReceived("room:1", "", 1)
+		harness.WantPushError(t, err, false, phoenix.ErrMessageTooBig)
+		h.WantReceived("room:1", "", 1)
 		// Line breaks are taken out.
 		if _, err := c.Push(t.Context(), "echo", json.RawMessage("{\r\n\"a\":\n1}")); err != nil {
 			t.Error(err)
 		}
-		if got := payloads(h.srv.Received("room:1", "echo")); len(got) != 1 || got[0] != `{"a":1}` {
+		if got := harness.Payloads(h.Srv.Received("room:1", "echo")); len(got) != 1 || got[0] != `{"a":1}` {
 			t.Errorf("sent %q", got)
 		}
 	})
 }
 
 func TestPushAsyncCanBeWaitedForAndCancelled(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		c := h.joined(h.connected(nil), "room:1", nil)
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		c := h.Joined(h.Connected(nil), "room:1", nil)
 		p := c.PushAsync(t.Context(), "sleep", 1000)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		if _, err := p.Wait(ctx); !errors.Is(err, phoenix.ErrTimeout) || phoenix.SafeToRetry(err) {
 			t.Errorf("Wait = %v", err)
 		}
-		h.at(300 * time.Millisecond)
+		h.At(300 * time.Millisecond)
 		<-p.Done()
-		h.at(time.Second)
+		h.At(time.Second)
 		cancelled, stop := context.WithCancel(t.Context())
 		stop()
 		for range 2 {
@@ -298,27 +299,27 @@ func TestPushAsyncCanBeWaitedForAndCancelled(t *testing.T) {
 		p.Cancel() // too late
 
 		q := c.PushAsync(t.Context(), "silent", nil)
-		h.sleepUntil(2 * time.Second)
+		h.SleepUntil(2 * time.Second)
 		q.Cancel()
 		q.Cancel()
 		<-q.Done()
 		_, err := q.Wait(t.Context())
-		wantPushError(t, err, true, context.Canceled)
+		harness.WantPushError(t, err, true, context.Canceled)
 
 		bound, stop := context.WithCancel(t.Context())
 		r := c.PushAsync(bound, "silent", nil)
 		synctest.Wait()
 		stop()
 		_, err = r.Wait(t.Context())
-		wantPushError(t, err, true, context.Canceled)
-		h.at(2 * time.Second)
+		harness.WantPushError(t, err, true, context.Canceled)
+		h.At(2 * time.Second)
 	})
 }
 
 func TestCallbacksMayCallEverything(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(nil)
-		c := h.joined(s, "room:1", nil)
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(nil)
+		c := h.Joined(s, "room:1", nil)
 		var calls atomic.Int32
 		var off func()
 		off = c.On("shout", func(*phoenix.Message) {
@@ -327,7 +328,7 @@ func TestCallbacksMayCallEverything(t *testing.T) {
 			if _, err := c.Push(t.Context(), "shout", "again"); err != nil { // which would call it again
 				t.Errorf("Push = %v", err)
 			}
-			d := h.joined(s, "room:2", nil)
+			d := h.Joined(s, "room:2", nil)
 			if err := c.Leave(t.Context()); err != nil {
 				t.Errorf("Leave = %v", err)
 			}
@@ -351,14 +352,14 @@ func TestCallbacksMayCallEverything(t *testing.T) {
 		if n := calls.Load(); n != 1 {
 			t.Errorf("%d calls", n)
 		}
-		h.at(0)
+		h.At(0)
 	})
 }
 
 func TestPushesOfManyGoroutinesGetTheirOwnReplies(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(nil)
-		chans := []*phoenix.Channel{h.joined(s, "room:1", nil), h.joined(s, "room:2", nil)}
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(nil)
+		chans := []*phoenix.Channel{h.Joined(s, "room:1", nil), h.Joined(s, "room:2", nil)}
 		done := make(chan struct{})
 		for g := range 64 {
 			go func() {
@@ -379,6 +380,6 @@ func TestPushesOfManyGoroutinesGetTheirOwnReplies(t *testing.T) {
 		if st := s.Stats(); st.InFlight != 0 || st.Orphans != 0 || st.Queued != 0 {
 			t.Errorf("stats = %+v", st)
 		}
-		h.at(0)
+		h.At(0)
 	})
 }

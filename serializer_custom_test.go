@@ -7,9 +7,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
@@ -60,10 +60,10 @@ func (p *pickySerializer) Decode(f phoenix.Frame, m *phoenix.Message) error {
 }
 
 func TestASerializerThatWillNotEncodeFailsThatMessageOnly(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		picky := newPicky()
-		s := h.connected(&phoenix.SocketOptions{Serializer: picky})
-		c := h.joined(s, "room:1", nil)
+		s := h.Connected(&phoenix.SocketOptions{Serializer: picky})
+		c := h.Joined(s, "room:1", nil)
 		picky.refuse(picky.encode, "bad", true)
 		// Several at a time, so that they share a batch.
 		pushes := map[string][]*phoenix.Push{}
@@ -93,22 +93,22 @@ func TestASerializerThatWillNotEncodeFailsThatMessageOnly(t *testing.T) {
 		if _, err := c.Push(t.Context(), "bad", nil); !errors.Is(err, errPicky) {
 			t.Errorf("Push = %v", err)
 		}
-		h.at(0)
+		h.At(0)
 	})
 }
 
 func TestASerializerThatWillNotEncodeAJoinOrLeaveEndsIt(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		picky := newPicky()
-		s := h.connected(&phoenix.SocketOptions{Serializer: picky})
-		c := h.channel(s, "room:1", nil)
+		s := h.Connected(&phoenix.SocketOptions{Serializer: picky})
+		c := h.Channel(s, "room:1", nil)
 		picky.refuse(picky.encode, phoenix.EventJoin, true)
 		_, err := c.Join(t.Context())
 		wantInputError(t, "Join", err, "payload")
 		if !errors.Is(err, errPicky) || c.State() != phoenix.ChannelClosed {
 			t.Errorf("Join = %v, state %v", err, c.State())
 		}
-		h.at(0)
+		h.At(0)
 		picky.refuse(picky.encode, phoenix.EventJoin, false)
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Errorf("Join: %v", err)
@@ -117,7 +117,7 @@ func TestASerializerThatWillNotEncodeAJoinOrLeaveEndsIt(t *testing.T) {
 		if err := c.Leave(t.Context()); err != nil || c.State() != phoenix.ChannelClosed {
 			t.Errorf("Leave = %v, state %v", err, c.State())
 		}
-		h.at(0)
+		h.At(0)
 		if got := s.Stats().InFlight; got != 0 {
 			t.Errorf("%d calls are in flight", got)
 		}
@@ -125,30 +125,30 @@ func TestASerializerThatWillNotEncodeAJoinOrLeaveEndsIt(t *testing.T) {
 }
 
 func TestASerializerThatWillNotEncodeHeartbeatsIsNoSilentHang(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		picky := newPicky()
 		picky.refuse(picky.encode, phoenix.EventHeartbeat, true)
-		s := h.socket(&phoenix.SocketOptions{Serializer: picky, RetryIf: func(error) bool { return false }})
+		s := h.Socket(&phoenix.SocketOptions{Serializer: picky, RetryIf: func(error) bool { return false }})
 		if err := s.Connect(t.Context()); !errors.Is(err, errPicky) {
 			t.Errorf("Connect = %v", err)
 		}
-		h.at(0)
+		h.At(0)
 	})
 }
 
 func TestASerializerThatWillNotDecodeSkipsThatFrameOnly(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		picky := newPicky()
-		s := h.connected(&phoenix.SocketOptions{Serializer: picky})
-		events := collectErrors(t, s)
-		c := h.channel(s, "room:1", nil)
+		s := h.Connected(&phoenix.SocketOptions{Serializer: picky})
+		events := harness.CollectErrors(t, s)
+		c := h.Channel(s, "room:1", nil)
 		sub := c.Subscribe(nil)
 		if _, err := c.Join(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		picky.refuse(picky.decode, "bad", true)
-		h.srv.Broadcast("room:1", "bad", map[string]any{"secret": "hunter2"})
-		h.srv.Broadcast("room:1", "good", nil)
+		h.Srv.Broadcast("room:1", "bad", map[string]any{"secret": "hunter2"})
+		h.Srv.Broadcast("room:1", "good", nil)
 		if m, err := sub.Next(t.Context()); err != nil || m.Event != "good" {
 			t.Errorf("got %+v, %v", m, err)
 		}
@@ -163,30 +163,11 @@ func TestASerializerThatWillNotDecodeSkipsThatFrameOnly(t *testing.T) {
 	})
 }
 
-// collectErrors collects the errors of a socket's events. The bubble's test has
-// to wait for something before it asks.
-func collectErrors(t *testing.T, s *phoenix.Socket) func() []error {
-	t.Helper()
-	var r recorder[error]
-	events := s.Events(t.Context())
-	go func() {
-		for ev := range events {
-			if ev.Err != nil {
-				r.add(ev.Err)
-			}
-		}
-	}()
-	return func() []error {
-		time.Sleep(time.Nanosecond) // in virtual time, so that all has come to rest
-		return r.list()
-	}
-}
-
 func TestASerializerNeedNotAppend(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		picky := newPicky()
 		picky.own = true
-		c := h.joined(h.connected(&phoenix.SocketOptions{Serializer: picky}), "room:1", nil)
+		c := h.Joined(h.Connected(&phoenix.SocketOptions{Serializer: picky}), "room:1", nil)
 		var pushes []*phoenix.Push
 		for i := range 50 {
 			pushes = append(pushes, c.PushAsync(t.Context(), "echo", strings.Repeat("x", 50-i)))
@@ -227,26 +208,26 @@ func (lineSerializer) Decode(f phoenix.Frame, m *phoenix.Message) error {
 }
 
 func TestASerializerMaySpeakAnotherLanguage(t *testing.T) {
-	var got recorder[string]
-	tr := newPipeTransport(func(c *pipeConn, f phoenix.Frame) {
+	var got harness.Recorder[string]
+	tr := harness.NewPipeTransport(func(c *harness.PipeConn, f phoenix.Frame) {
 		var m phoenix.Message
 		if err := (lineSerializer{}).Decode(f, &m); err != nil {
 			t.Errorf("the server got %q", f.Data)
 			return
 		}
-		got.add(m.Event + " " + m.Payload.String())
+		got.Add(m.Event + " " + m.Payload.String())
 		payload, _ := json.Marshal(map[string]any{"status": "ok", "response": m.Payload})
 		m.Event, m.Payload = phoenix.EventReply, phoenix.NewPayload(payload, false)
 		reply, _ := (lineSerializer{}).Encode(nil, &m)
-		c.send(reply)
+		c.Send(reply)
 	})
-	inBubble(t, nil, func(t *testing.T, h *harness) {
-		c := h.joined(h.connected(&phoenix.SocketOptions{Serializer: lineSerializer{}, Transport: tr}), "room:1", nil)
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		c := h.Joined(h.Connected(&phoenix.SocketOptions{Serializer: lineSerializer{}, Transport: tr}), "room:1", nil)
 		reply, err := c.Push(t.Context(), "echo", json.RawMessage(`{"a":1}`))
 		if err != nil || reply.Response.String() != `{"a":1}` {
 			t.Errorf("Push = %v, %v", reply, err)
 		}
-		if all := got.list(); len(all) != 3 || all[2] != `echo {"a":1}` {
+		if all := got.List(); len(all) != 3 || all[2] != `echo {"a":1}` {
 			t.Errorf("the server got %q", all)
 		}
 	})
@@ -256,14 +237,14 @@ func TestASerializerMaySpeakAnotherLanguage(t *testing.T) {
 type wrapped struct{ phoenix.Serializer }
 
 func TestBinaryRepliesPassThroughASerializerOfTheUsers(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
-		s := h.connected(&phoenix.SocketOptions{Serializer: wrapped{phoenix.V2()}})
-		c := h.joined(s, "room:1", nil)
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		s := h.Connected(&phoenix.SocketOptions{Serializer: wrapped{phoenix.V2()}})
+		c := h.Joined(s, "room:1", nil)
 		reply, err := c.Push(t.Context(), "echo", phoenix.Binary("x"))
 		if err != nil || reply.Status != "ok" || string(reply.Response.Bytes()) != "x" {
 			t.Errorf("Push = %v, %v", reply, err)
 		}
-		h.at(0)
+		h.At(0)
 	})
 }
 
@@ -319,15 +300,15 @@ func (objectServer) Encode(m phoenixtest.ServerMessage) (phoenixtest.Opcode, []b
 }
 
 func TestASerializerOfTheUsersWorksEndToEnd(t *testing.T) {
-	overEach(t, func(t *testing.T, in bubble) {
+	harness.OverEach(t, func(t *testing.T, in harness.Bubble) {
 		t.Helper()
-		in(t, &phoenixtest.Options{Serializers: []phoenixtest.Serializer{objectServer{}}}, func(t *testing.T, h *harness) {
-			h.srv.Handle("v3", phoenixtest.Channel{Events: phoenixtest.Events{
+		in(t, &phoenixtest.Options{Serializers: []phoenixtest.Serializer{objectServer{}}}, func(t *testing.T, h *harness.Harness) {
+			h.Srv.Handle("v3", phoenixtest.Channel{Events: phoenixtest.Events{
 				"echo": func(_ *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply { return phoenixtest.OK(p) },
 				"err":  func(_ *phoenixtest.Context, p phoenixtest.Payload) phoenixtest.Reply { return phoenixtest.Error(p) },
 			}})
-			s := h.connected(&phoenix.SocketOptions{Serializer: objectClient{}})
-			c := h.joined(s, "v3", nil)
+			s := h.Connected(&phoenix.SocketOptions{Serializer: objectClient{}})
+			c := h.Joined(s, "v3", nil)
 			sub := c.Subscribe(nil)
 			if n, err := phoenix.PushFor[int](t.Context(), c, "echo", 7); err != nil || n != 7 {
 				t.Errorf("Push = %d, %v", n, err)
@@ -336,7 +317,7 @@ func TestASerializerOfTheUsersWorksEndToEnd(t *testing.T) {
 			if _, err := c.Push(t.Context(), "err", nil); !errors.As(err, &re) || re.Status != "error" {
 				t.Errorf("Push = %v, want an error reply", err)
 			}
-			h.srv.Broadcast("v3", "news", nil)
+			h.Srv.Broadcast("v3", "news", nil)
 			if m, err := sub.Next(t.Context()); err != nil || m.Event != "news" {
 				t.Errorf("Next = %v, %v", m, err)
 			}

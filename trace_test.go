@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
@@ -20,12 +21,12 @@ type traceKey struct{}
 // Done is the one that its Start returned.
 type tracer struct {
 	t   *testing.T
-	log recorder[string]
+	log harness.Recorder[string]
 }
 
 func (tr *tracer) start(ctx context.Context, format string, args ...any) context.Context {
 	what := fmt.Sprintf(format, args...)
-	tr.log.add(what)
+	tr.log.Add(what)
 	if ctx.Value(traceKey{}) != nil {
 		tr.t.Errorf("%s began in the ctx of %v", what, ctx.Value(traceKey{}))
 	}
@@ -33,7 +34,7 @@ func (tr *tracer) start(ctx context.Context, format string, args ...any) context
 }
 
 func (tr *tracer) done(ctx context.Context, format string, args ...any) {
-	tr.log.add(fmt.Sprintf("%s => %s", ctx.Value(traceKey{}), fmt.Sprintf(format, args...)))
+	tr.log.Add(fmt.Sprintf("%s => %s", ctx.Value(traceKey{}), fmt.Sprintf(format, args...)))
 }
 
 func (tr *tracer) trace() *phoenix.Trace {
@@ -60,40 +61,40 @@ func (tr *tracer) trace() *phoenix.Trace {
 			return tr.start(ctx, "callback %s %s %d", i.Topic, i.Event, i.Queued)
 		},
 		CallbackDone: func(ctx context.Context, i phoenix.CallbackInfo) { tr.done(ctx, "%s", i.Event) },
-		Disconnected: func(err error) { tr.log.add(fmt.Sprint("disconnected ", err != nil)) },
-		Heartbeat:    func(rtt time.Duration) { tr.log.add(fmt.Sprint("heartbeat ", rtt)) },
+		Disconnected: func(err error) { tr.log.Add(fmt.Sprint("disconnected ", err != nil)) },
+		Heartbeat:    func(rtt time.Duration) { tr.log.Add(fmt.Sprint("heartbeat ", rtt)) },
 	}
 }
 
 // take returns what was noted since the last time.
 func (tr *tracer) take() []string {
 	synctest.Wait()
-	tr.log.mu.Lock()
-	defer tr.log.mu.Unlock()
-	all := tr.log.all
-	tr.log.all = nil
+	tr.log.Mu.Lock()
+	defer tr.log.Mu.Unlock()
+	all := tr.log.All
+	tr.log.All = nil
 	return all
 }
 
 func (tr *tracer) want(what string, want ...string) {
 	tr.t.Helper()
-	wantItems(tr.t, what, tr.take(), want...)
+	harness.WantItems(tr.t, what, tr.take(), want...)
 }
 
 func TestTraceTellsWhatHappens(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		tr := &tracer{t: t}
-		h.srv.RefuseNext(1, 503, nil, "")
-		s := h.connected(&phoenix.SocketOptions{Trace: tr.trace()})
+		h.Srv.RefuseNext(1, 503, nil, "")
+		s := h.Connected(&phoenix.SocketOptions{Trace: tr.trace()})
 		const refused = "phoenix: the server answered the handshake with HTTP status 503 Service Unavailable (ws://phoenix.test/socket/websocket)"
 		const endpoint = "ws://phoenix.test/socket"
 		tr.want("connect",
 			"connect "+endpoint+" 1", "connect "+endpoint+" 1 => "+endpoint+" 1 "+refused,
 			"connect "+endpoint+" 2", "heartbeat 0s", "connect "+endpoint+" 2 => "+endpoint+" 2 <nil>")
 
-		c := h.joined(s, "room:1", nil)
+		c := h.Joined(s, "room:1", nil)
 		tr.want("join", "join room:1 false 1", "join room:1 false 1 => room:1 true <nil>")
-		if _, err := h.channel(s, "room:deny", nil).Join(t.Context()); err == nil {
+		if _, err := h.Channel(s, "room:deny", nil).Join(t.Context()); err == nil {
 			t.Error("Join succeeded")
 		}
 		tr.want("refused join", "join room:deny false 1", `join room:deny false 1 => room:deny true phoenix: join on "room:deny": status "error": unauthorized`)
@@ -115,12 +116,12 @@ func TestTraceTellsWhatHappens(t *testing.T) {
 		tr.want("bad cast", "push room:1 e 0 false true", "push room:1 e 0 false true => e false "+bad)
 
 		c.On("shout", func(*phoenix.Message) {})
-		h.srv.Broadcast("room:1", "shout", nil)
+		h.Srv.Broadcast("room:1", "shout", nil)
 		tr.want("callback", "callback room:1 shout 0", "callback room:1 shout 0 => shout")
 
 		p := c.PushAsync(t.Context(), "silent", nil)
 		tr.take()
-		h.srv.Conns()[0].Cut()
+		h.Srv.Conns()[0].Cut()
 		_, err := p.Wait(t.Context())
 		synctest.Wait()
 		if all := tr.take(); len(all) < 2 || !errors.Is(err, phoenix.ErrConnectionLost) {
@@ -136,31 +137,31 @@ func TestTraceTellsWhatHappens(t *testing.T) {
 }
 
 func TestProvidersRunInTheCtxOfTheirTrace(t *testing.T) {
-	overBoth(t, nil, func(t *testing.T, h *harness) {
+	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		tr := &tracer{t: t}
-		var seen recorder[string]
-		s := h.connected(&phoenix.SocketOptions{Trace: tr.trace(), AuthToken: func(ctx context.Context) (string, error) {
-			seen.add(fmt.Sprint(ctx.Value(traceKey{})))
+		var seen harness.Recorder[string]
+		s := h.Connected(&phoenix.SocketOptions{Trace: tr.trace(), AuthToken: func(ctx context.Context) (string, error) {
+			seen.Add(fmt.Sprint(ctx.Value(traceKey{})))
 			return "", nil
 		}})
-		h.joined(s, "room:1", &phoenix.ChannelOptions{ParamsFunc: func(ctx context.Context, _ phoenix.JoinAttempt) (any, error) {
-			seen.add(fmt.Sprint(ctx.Value(traceKey{})))
+		h.Joined(s, "room:1", &phoenix.ChannelOptions{ParamsFunc: func(ctx context.Context, _ phoenix.JoinAttempt) (any, error) {
+			seen.Add(fmt.Sprint(ctx.Value(traceKey{})))
 			return nil, nil
 		}})
-		wantItems(t, "providers", seen.list(), "connect ws://phoenix.test/socket 1", "join room:1 false 1")
+		harness.WantItems(t, "providers", seen.List(), "connect ws://phoenix.test/socket 1", "join room:1 false 1")
 	})
 }
 
 func TestFramesAreTracedInBothDirections(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
-		var log recorder[string]
-		s := h.connected(&phoenix.SocketOptions{Trace: &phoenix.Trace{
-			FrameIn:  func(f phoenix.Frame) { log.add(fmt.Sprintf("< %v %q", f.Binary, f.Data)) },
-			FrameOut: func(f phoenix.Frame) { log.add(fmt.Sprintf("> %v %q", f.Binary, f.Data)) },
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		var log harness.Recorder[string]
+		s := h.Connected(&phoenix.SocketOptions{Trace: &phoenix.Trace{
+			FrameIn:  func(f phoenix.Frame) { log.Add(fmt.Sprintf("< %v %q", f.Binary, f.Data)) },
+			FrameOut: func(f phoenix.Frame) { log.Add(fmt.Sprintf("> %v %q", f.Binary, f.Data)) },
 		}})
-		c := h.joined(s, "room:1", nil)
+		c := h.Joined(s, "room:1", nil)
 		c.Push(t.Context(), "echo", phoenix.Binary("x"))
-		wantItems(t, "frames", log.list(),
+		harness.WantItems(t, "frames", log.List(),
 			`> false "[null,\"1\",\"phoenix\",\"heartbeat\",{}]"`,
 			`< false "[null,\"1\",\"phoenix\",\"phx_reply\",{\"response\":{},\"status\":\"ok\"}]"`,
 			`> false "[\"2\",\"2\",\"room:1\",\"phx_join\",{}]"`,
@@ -177,17 +178,17 @@ func TestFramesAreTracedInBothDirections(t *testing.T) {
 
 // Each trace of a MultiTrace sees all, and its Done gets the ctx of its own Start.
 func TestTracesTogetherSeeWhatEachSeesAlone(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		alone, first, last := &tracer{t: t}, &tracer{t: t}, &tracer{t: t}
 		life := func(tr *phoenix.Trace) {
-			s := h.connected(&phoenix.SocketOptions{Trace: tr})
-			c := h.joined(s, "room:1", nil)
+			s := h.Connected(&phoenix.SocketOptions{Trace: tr})
+			c := h.Joined(s, "room:1", nil)
 			c.On("a", func(*phoenix.Message) {})
 			if _, err := c.Push(t.Context(), "echo", 1); err != nil {
 				t.Fatal(err)
 			}
-			h.say("a")
-			h.srv.Conns()[0].SendRaw(phoenixtest.OpText, []byte("no message"))
+			h.Say("a")
+			h.Srv.Conns()[0].SendRaw(phoenixtest.OpText, []byte("no message"))
 			synctest.Wait()
 			s.Close()
 			<-s.Done()
@@ -221,7 +222,7 @@ func TestTracesTogetherSeeWhatEachSeesAlone(t *testing.T) {
 		got := first.take()
 		slices.Sort(got) // hooks of different goroutines have no order among them
 		slices.Sort(want)
-		wantItems(t, "together", got, want...)
+		harness.WantItems(t, "together", got, want...)
 		if got := last.take(); len(got) == 0 || frames == 0 || dones != 2 {
 			t.Errorf("%q, %d frames, %d dones", got, frames, dones)
 		}
@@ -242,22 +243,22 @@ func TestAStartThatReturnsNilKeepsItsCtx(t *testing.T) {
 		"together": func(tr *phoenix.Trace) *phoenix.Trace { return phoenix.MultiTrace(tr, tr) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, h *harness) {
-				var done recorder[string]
-				s := h.connected(&phoenix.SocketOptions{
+			harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+				var done harness.Recorder[string]
+				s := h.Connected(&phoenix.SocketOptions{
 					AuthToken: func(ctx context.Context) (string, error) { return "", ctx.Err() },
 					Trace: combine(&phoenix.Trace{
 						ConnectStart:  func(context.Context, phoenix.ConnectStartInfo) context.Context { return nil },
-						ConnectDone:   func(ctx context.Context, _ phoenix.ConnectDoneInfo) { done.add(fmt.Sprint("connect ", ctx.Err())) },
+						ConnectDone:   func(ctx context.Context, _ phoenix.ConnectDoneInfo) { done.Add(fmt.Sprint("connect ", ctx.Err())) },
 						JoinStart:     func(context.Context, phoenix.JoinStartInfo) context.Context { return nil },
-						JoinDone:      func(ctx context.Context, _ phoenix.JoinDoneInfo) { done.add("join") },
+						JoinDone:      func(ctx context.Context, _ phoenix.JoinDoneInfo) { done.Add("join") },
 						PushStart:     func(context.Context, phoenix.PushStartInfo) context.Context { return nil },
-						PushDone:      func(ctx context.Context, _ phoenix.PushDoneInfo) { done.add(fmt.Sprint("push ", ctx.Err())) },
+						PushDone:      func(ctx context.Context, _ phoenix.PushDoneInfo) { done.Add(fmt.Sprint("push ", ctx.Err())) },
 						CallbackStart: func(context.Context, phoenix.CallbackInfo) context.Context { return nil },
-						CallbackDone:  func(ctx context.Context, _ phoenix.CallbackInfo) { done.add(fmt.Sprint("callback ", ctx.Err())) },
+						CallbackDone:  func(ctx context.Context, _ phoenix.CallbackInfo) { done.Add(fmt.Sprint("callback ", ctx.Err())) },
 					}),
 				})
-				c := h.channel(s, "room:1", &phoenix.ChannelOptions{ParamsFunc: func(ctx context.Context, _ phoenix.JoinAttempt) (any, error) { return nil, ctx.Err() }})
+				c := h.Channel(s, "room:1", &phoenix.ChannelOptions{ParamsFunc: func(ctx context.Context, _ phoenix.JoinAttempt) (any, error) { return nil, ctx.Err() }})
 				c.On("a", func(*phoenix.Message) {})
 				if _, err := c.Join(t.Context()); err != nil {
 					t.Fatal(err)
@@ -265,12 +266,12 @@ func TestAStartThatReturnsNilKeepsItsCtx(t *testing.T) {
 				if _, err := c.Push(t.Context(), "echo", nil); err != nil {
 					t.Error(err)
 				}
-				h.say("a")
+				h.Say("a")
 				want := []string{"connect <nil>", "join", "push <nil>", "callback <nil>"}
 				if name == "together" {
 					want = []string{want[0], want[0], want[1], want[1], want[2], want[2], want[3], want[3]}
 				}
-				wantItems(t, "dones", done.list(), want...)
+				harness.WantItems(t, "dones", done.List(), want...)
 			})
 		})
 	}
@@ -279,7 +280,7 @@ func TestAStartThatReturnsNilKeepsItsCtx(t *testing.T) {
 // wantUnordered is want where several goroutines call the hooks.
 func (tr *tracer) wantUnordered(what string, want ...string) {
 	tr.t.Helper()
-	wantItems(tr.t, what, unordered(tr.take()), unordered(want)...)
+	harness.WantItems(tr.t, what, unordered(tr.take()), unordered(want)...)
 }
 
 // unordered puts items in order: hooks of different goroutines have none among them.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 )
 
 // A userConn is a Conn of a user's that does something of its own first.
@@ -104,7 +105,7 @@ func TestEverythingEndsWithItsCtxThoughCodeOfTheUsersBlocks(t *testing.T) {
 	for _, name := range userCodeNames {
 		for _, after := range []string{"from the start", "once connected"} {
 			t.Run(name+" "+after, func(t *testing.T) {
-				overBoth(t, nil, func(t *testing.T, h *harness) {
+				harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 					var blocking, blocked atomic.Bool
 					release := make(chan struct{})
 					opts := withUserCode(h, func() {
@@ -113,20 +114,20 @@ func TestEverythingEndsWithItsCtxThoughCodeOfTheUsersBlocks(t *testing.T) {
 							<-release
 						}
 					})[name]
-					s := h.socket(opts)
+					s := h.Socket(opts)
 					defer close(release) // before the socket is waited for
 					blocking.Store(after == "from the start")
 					within1s := func(what string, f func(ctx context.Context)) {
 						t.Helper()
 						ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 						defer cancel()
-						start := h.now()
+						start := h.Now()
 						f(ctx)
-						if took := h.now() - start; took > time.Second+within {
+						if took := h.Now() - start; took > time.Second+harness.Within {
 							t.Errorf("%s took %v", what, took)
 						}
 					}
-					c := h.channel(s, "room:1", nil)
+					c := h.Channel(s, "room:1", nil)
 					for range 2 {
 						within1s("Connect", func(ctx context.Context) { _ = s.Connect(ctx) })
 						within1s("Join", func(ctx context.Context) { _, _ = c.Join(ctx) })
@@ -155,13 +156,13 @@ func TestEverythingEndsWithItsCtxThoughCodeOfTheUsersBlocks(t *testing.T) {
 						within1s("Shutdown", func(ctx context.Context) { _ = s.Shutdown(ctx) })
 					}()
 					time.Sleep(100 * time.Millisecond)
-					before := h.now()
+					before := h.Now()
 					_ = s.Close()
-					endsAt(t, "Close", h.now(), before)
+					harness.EndsAt(t, "Close", h.Now(), before)
 					<-shut
-					endsAt(t, "Shutdown", h.now(), before)
+					harness.EndsAt(t, "Shutdown", h.Now(), before)
 					// With long poll the goroutine is that of an HTTP transport of the user's.
-					if blocked.Load() && closed(s.Done()) && (name != "DialContext" || !h.polls) {
+					if blocked.Load() && harness.Closed(s.Done()) && (name != "DialContext" || !h.Polls) {
 						t.Error("Done did not wait")
 					}
 				})
@@ -176,18 +177,18 @@ func TestCodeOfTheUsersThatCallsGoexitWedgesNothing(t *testing.T) {
 	for _, name := range userCodeNames {
 		for _, after := range []string{"from the start", "once connected"} {
 			t.Run(name+" "+after, func(t *testing.T) {
-				overBoth(t, nil, func(t *testing.T, h *harness) {
+				harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 					var left atomic.Int32
 					opts := withUserCode(h, func() {
 						if left.Add(-1) >= 0 {
 							runtime.Goexit()
 						}
 					})[name]
-					s := h.socket(opts)
+					s := h.Socket(opts)
 					if after == "from the start" {
 						left.Store(2)
 					}
-					c := h.channel(s, "room:1", nil)
+					c := h.Channel(s, "room:1", nil)
 					try := func(ctx context.Context) {
 						ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 						defer cancel()
@@ -204,7 +205,7 @@ func TestCodeOfTheUsersThatCallsGoexitWedgesNothing(t *testing.T) {
 					if after == "once connected" {
 						left.Store(2)
 						try(t.Context())
-						for _, conn := range h.srv.Conns() {
+						for _, conn := range h.Srv.Conns() {
 							conn.Cut()
 						}
 						time.Sleep(time.Minute)
@@ -218,11 +219,11 @@ func TestCodeOfTheUsersThatCallsGoexitWedgesNothing(t *testing.T) {
 					if _, err := c.Push(t.Context(), "echo", 2); err != nil {
 						t.Errorf("Push = %v", err)
 					}
-					before := h.now()
+					before := h.Now()
 					_ = s.Close()
-					endsAt(t, "Close", h.now(), before)
+					harness.EndsAt(t, "Close", h.Now(), before)
 					synctest.Wait()
-					if !closed(s.Done()) {
+					if !harness.Closed(s.Done()) {
 						t.Error("Done is not closed")
 					}
 				})
@@ -235,22 +236,22 @@ func TestCodeOfTheUsersThatCallsGoexitWedgesNothing(t *testing.T) {
 // goroutine of a push, which ends with its ctx and says what became of it.
 func TestNoPushIsKeptByWhatSeesItsFrame(t *testing.T) {
 	const bound = 200 * time.Millisecond
-	pushes := map[string]func(t *testing.T, h *harness, ctx context.Context, c *phoenix.Channel) error{
-		"Push": func(t *testing.T, h *harness, ctx context.Context, c *phoenix.Channel) error {
+	pushes := map[string]func(t *testing.T, h *harness.Harness, ctx context.Context, c *phoenix.Channel) error{
+		"Push": func(t *testing.T, h *harness.Harness, ctx context.Context, c *phoenix.Channel) error {
 			_, err := c.Push(ctx, "echo", 1)
-			endsAt(t, "Push", h.now(), bound)
+			harness.EndsAt(t, "Push", h.Now(), bound)
 			return err
 		},
-		"PushAsync": func(t *testing.T, h *harness, ctx context.Context, c *phoenix.Channel) error {
+		"PushAsync": func(t *testing.T, h *harness.Harness, ctx context.Context, c *phoenix.Channel) error {
 			p := c.PushAsync(ctx, "echo", 1)
-			endsAt(t, "PushAsync", h.now(), 0)
+			harness.EndsAt(t, "PushAsync", h.Now(), 0)
 			_, err := p.Wait(context.Background())
-			endsAt(t, "Wait", h.now(), bound)
+			harness.EndsAt(t, "Wait", h.Now(), bound)
 			return err
 		},
-		"Cast": func(t *testing.T, h *harness, ctx context.Context, c *phoenix.Channel) error {
+		"Cast": func(t *testing.T, h *harness.Harness, ctx context.Context, c *phoenix.Channel) error {
 			err := c.Cast(ctx, "echo", 1)
-			endsAt(t, "Cast", h.now(), 0)
+			harness.EndsAt(t, "Cast", h.Now(), 0)
 			return err
 		},
 	}
@@ -259,10 +260,10 @@ func TestNoPushIsKeptByWhatSeesItsFrame(t *testing.T) {
 	} {
 		for how, push := range pushes {
 			t.Run(name+" "+how, func(t *testing.T) {
-				overBoth(t, nil, func(t *testing.T, h *harness) {
+				harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 					var blocking atomic.Bool
 					release := make(chan struct{})
-					s := h.socket(withUserCode(h, func() {
+					s := h.Socket(withUserCode(h, func() {
 						if blocking.Load() {
 							<-release
 						}
@@ -272,17 +273,17 @@ func TestNoPushIsKeptByWhatSeesItsFrame(t *testing.T) {
 					if err := s.Connect(t.Context()); err != nil {
 						t.Fatal(err)
 					}
-					c := h.joined(s, "room:1", nil)
+					c := h.Joined(s, "room:1", nil)
 					synctest.Wait()
-					received := len(h.srv.Received("room:1", "echo"))
+					received := len(h.Srv.Received("room:1", "echo"))
 					blocking.Store(true)
-					h.start = time.Now()
+					h.Start = time.Now()
 					ctx, cancel := context.WithTimeout(t.Context(), bound)
 					defer cancel()
 					err := push(t, h, ctx, c)
 					synctest.Wait()
 					// Enabled may be asked about the reply first.
-					wrote := len(h.srv.Received("room:1", "echo")) > received
+					wrote := len(h.Srv.Received("room:1", "echo")) > received
 					switch pe := (*phoenix.PushError)(nil); {
 					case how == "Cast":
 						if err != nil {
@@ -294,9 +295,9 @@ func TestNoPushIsKeptByWhatSeesItsFrame(t *testing.T) {
 					case wrote && !pe.Sent:
 						t.Error("the server got what was not sent")
 					}
-					before := h.now()
+					before := h.Now()
 					_ = s.Close()
-					endsAt(t, "Close", h.now(), before)
+					harness.EndsAt(t, "Close", h.Now(), before)
 					letGo() // nothing else ends a cast that a writer has
 					synctest.Wait()
 					if st := s.Stats(); how == "Cast" && st.CastsLost != 1 && !wrote {
@@ -310,10 +311,10 @@ func TestNoPushIsKeptByWhatSeesItsFrame(t *testing.T) {
 
 // withUserCode are the places at which a socket calls code of the user's, with f in
 // each of them.
-func withUserCode(h *harness, f func()) map[string]*phoenix.SocketOptions {
+func withUserCode(h *harness.Harness, f func()) map[string]*phoenix.SocketOptions {
 	conn := func(c userConn) phoenix.Transport {
 		return userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
-			inner, err := h.transport().Dial(ctx, req)
+			inner, err := h.Transport().Dial(ctx, req)
 			if err != nil {
 				return nil, err
 			}
@@ -323,13 +324,13 @@ func withUserCode(h *harness, f func()) map[string]*phoenix.SocketOptions {
 		})
 	}
 	checking := userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
-		inner, err := h.transport().Dial(ctx, req)
+		inner, err := h.Transport().Dial(ctx, req)
 		if err != nil {
 			return nil, err
 		}
 		return &checkingConn{inner, f}, nil
 	})
-	base := h.srv.HTTPClient().Transport.(*http.Transport) //nolint:forcetypeassert // as documented
+	base := h.Srv.HTTPClient().Transport.(*http.Transport) //nolint:forcetypeassert // as documented
 	dial := base.Clone()
 	dial.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		f()
@@ -340,17 +341,17 @@ func withUserCode(h *harness, f func()) map[string]*phoenix.SocketOptions {
 		"AuthToken":   {AuthToken: func(context.Context) (string, error) { f(); return "", nil }},
 		"HeaderFunc":  {HeaderFunc: func(context.Context) (http.Header, error) { f(); return nil, nil }},
 		"DialContext": {HTTPClient: &http.Client{Transport: dial}},
-		"RoundTripper": {HTTPClient: h.over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+		"RoundTripper": {HTTPClient: h.Over(func(next http.RoundTripper, r *http.Request) (*http.Response, error) {
 			f()
 			return next.RoundTrip(r)
 		})},
 		"Dial": {Transport: userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
 			f()
-			return h.transport().Dial(ctx, req)
+			return h.Transport().Dial(ctx, req)
 		})},
 		"Dial beneath a fallback": {Transport: phoenix.Fallback(userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
 			f()
-			return h.transport().Dial(ctx, req)
+			return h.Transport().Dial(ctx, req)
 		}), nil, nil)},
 		"ReadFrame":   {Transport: conn(userConn{read: f, write: nothing, close: nothing})},
 		"WriteFrames": {Transport: conn(userConn{read: nothing, write: f, close: nothing})},

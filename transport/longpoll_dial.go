@@ -14,7 +14,7 @@ const (
 	pollHandshakeTime = 10 * time.Second
 )
 
-// roundTripper returns what makes the requests of a session, and what ends its
+// RoundTripper returns what makes the requests of a session, and what ends its
 // idle connections: the user's, or one with connections of its own.
 func (c *pollConn) roundTripper(user http.RoundTripper) (http.RoundTripper, func(), error) {
 	if user != nil {

@@ -8,7 +8,7 @@ import (
 	"syscall/js"
 )
 
-// roundTripper returns what makes the requests of a session: the user's, or the
+// RoundTripper returns what makes the requests of a session: the user's, or the
 // Fetch API of a browser or of Node, through net/http.
 func (c *pollConn) roundTripper(user http.RoundTripper) (http.RoundTripper, func(), error) {
 	none := func() {}

@@ -18,7 +18,7 @@ import (
 	"github.com/phxgo/phoenix/internal/errs"
 )
 
-// A pollRequest is a request of a session. It ends with the ctx that it was made
+// A PollRequest is a request of a session. It ends with the ctx that it was made
 // for, and when it makes no progress for too long.
 type pollRequest struct {
 	c      *pollConn
