@@ -85,6 +85,9 @@ func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (
 		s.tellsServer(errs.SecretsOf(req.URL, req.Header, req.AuthToken, req.HTTPClient))
 		return s.set.transport().Dial(ctx, req)
 	}, closeLate)
+	if err == nil && c == nil {
+		err = &InputError{Field: "SocketOptions.Transport", Reason: "its Dial returned neither a Conn nor an error"}
+	}
 	if err == nil && ctx.Err() != nil {
 		s.cut(c) // it comes too late
 		err = ctx.Err()
@@ -270,11 +273,13 @@ func (s *Socket) url() *url.URL {
 	return u
 }
 
-// newPolicy makes a policy with the user's factory, or the default one, whose
-// delays begin with first.
+// newPolicy makes a policy with the user's factory, or, if that makes none, the
+// default one, whose delays begin with first.
 func newPolicy(factory func() backoff.BackOff, first time.Duration) backoff.BackOff {
 	if factory != nil {
-		return factory()
+		if policy := factory(); policy != nil {
+			return policy
+		}
 	}
 	return backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(first),

@@ -154,8 +154,20 @@ func (s *Socket) rest(conn *connection) {
 	}
 	conn.buf, conn.batch, conn.frames = nil, nil, nil
 	if c, ok := conn.c.(transport.Rester); ok {
-		c.Rest()
+		conn.busy = true // nobody writes meanwhile
+		s.later(func() { s.restConn(conn, c) })
 	}
+}
+
+// restConn has a Conn give memory back. It holds the writer's token, but no lock: the
+// Conn may be a user's.
+func (s *Socket) restConn(conn *connection, c transport.Rester) {
+	defer func() {
+		s.lock()
+		defer s.unlock()
+		conn.release()
+	}()
+	c.Rest()
 }
 
 // maxFreeCalls bounds how many finished calls a socket keeps for reuse.

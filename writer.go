@@ -255,11 +255,11 @@ func (s *Socket) showBatch(conn *connection) {
 // on have certainly not left. If done is false, the Conn still holds some of them.
 func (conn *connection) write(directly bool) (n int, done bool, err error) {
 	switch {
+	case len(conn.frames) == 0 && !conn.rest: // none could be framed
+		return 0, true, nil
 	case !directly:
 		n, err = conn.c.WriteFrames(conn.frames, time.Now().Add(conn.s.set.WriteTimeout))
 		return n, true, err
-	case len(conn.frames) == 0: // it could not be framed
-		return 0, true, nil
 	}
 	f := conn.frames[0]
 	done, left, err := conn.soft.WriteSoft(f)

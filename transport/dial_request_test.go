@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/phxgo/phoenix/phoenixtest"
@@ -146,5 +147,28 @@ func TestMaxMessageSizeOfZeroIs16MiBAndNegativeIsNoLimit(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A silentTransport never answers.
+type silentTransport struct{}
+
+func (silentTransport) Dial(ctx context.Context, _ *DialRequest) (Conn, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestAFallbackSaysHowLongItWaitedForThePrimaryTransport(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[time.Duration]string{2 * time.Second: "after 1s", time.Minute: "after 2.5s"} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), given)
+			defer cancel()
+			req := &DialRequest{URL: &url.URL{Scheme: "ws", Host: "example.com", Path: "/socket"}}
+			_, err := Fallback(silentTransport{}, silentTransport{}, nil).Dial(ctx, req)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("with %v it says: %v, want %q", given, err, want)
+			}
+		})
 	}
 }

@@ -14,7 +14,7 @@ func redactedAnswer(h http.Header, body []byte, redact func([]string) []string) 
 	if len(body) == 0 {
 		return h, body
 	}
-	text := redact([]string{string(body)})[0]
+	text := redact([]string{string(body[:min(len(body), maxErrorBody+errorBodySlack)])})[0]
 	return h, []byte(text[:min(len(text), maxErrorBody)])
 }
 

@@ -105,7 +105,7 @@ func (f *fallback) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 		}
 		failed = err
 	}
-	c, err := f.secondary.Dial(ctx, req.clone())
+	c, err := dialed(f.secondary.Dial(ctx, req.clone()))
 	if err == nil {
 		if failed != nil { // if both fail, the error says so
 			req.log(slog.LevelWarn, "using the secondary transport", slog.Any("err", req.secrets().Clean(failed)))
@@ -125,10 +125,11 @@ func (f *fallback) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 
 // dialPrimary opens a primary connection on which frames get through.
 func (f *fallback) dialPrimary(ctx context.Context, req *DialRequest) (Conn, error) {
-	bound, cancel := context.WithTimeoutCause(ctx, f.bound(ctx), errs.ErrTimeout)
+	limit := f.bound(ctx)
+	bound, cancel := context.WithTimeoutCause(ctx, limit, errs.ErrTimeout)
 	defer cancel()
 	c, err := dialing.Soon(bound, func() (Conn, error) {
-		c, err := f.primary.Dial(bound, req)
+		c, err := dialed(f.primary.Dial(bound, req))
 		if err != nil {
 			return nil, err
 		}
@@ -144,9 +145,20 @@ func (f *fallback) dialPrimary(ctx context.Context, req *DialRequest) (Conn, err
 		return c, nil
 	}, func(c Conn) { _ = c.Close(context.Background(), 0, "") }) // it comes too late
 	if err != nil {
-		return nil, f.withinBound(ctx, bound, err)
+		if bound.Err() != nil && ctx.Err() == nil { // it was the threshold that ended it
+			err = errs.TimedOut(limit, dialing.Of(ctx).String(), err)
+		}
+		return nil, err
 	}
 	return c, nil
+}
+
+// dialed makes an error of what a Transport of the user's must not return.
+func dialed(c Conn, err error) (Conn, error) {
+	if c == nil && err == nil {
+		err = &InputError{Field: "Fallback", Reason: "the Dial of one of its transports returned neither a Conn nor an error"}
+	}
+	return c, err
 }
 
 // bound returns how long primary may take, so that there is time for secondary.
@@ -155,14 +167,6 @@ func (f *fallback) bound(ctx context.Context) time.Duration {
 		return min(f.threshold, time.Until(end)/2)
 	}
 	return f.threshold
-}
-
-// withinBound says so if it was the threshold that ended an attempt.
-func (f *fallback) withinBound(ctx, bound context.Context, err error) error {
-	if bound.Err() == nil || ctx.Err() != nil {
-		return err
-	}
-	return errs.TimedOut(f.bound(ctx), dialing.Of(ctx).String(), err)
 }
 
 func (f *fallback) avoiding() bool {

@@ -100,6 +100,7 @@ func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	if c.client, c.closeIdle, err = c.newClient(req.HTTPClient); err != nil {
 		return nil, err
 	}
+	c.knowProxy(ctx, t.url(req.URL))
 	if err := c.open(ctx, t.url(req.URL)); err != nil {
 		c.cut()
 		if ctx.Err() != nil && !errors.As(err, new(*HandshakeError)) {
@@ -108,6 +109,22 @@ func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// knowProxy takes note of what a proxy is told, if there is one: its answer may be
+// taken for the server's. The transport may be the user's.
+func (c *pollConn) knowProxy(ctx context.Context, u *url.URL) {
+	tr, ok := c.client.Transport.(*http.Transport)
+	if !ok || tr.Proxy == nil {
+		return
+	}
+	proxy, err := dialing.Soon(ctx, func() (*url.URL, error) {
+		return tr.Proxy(&http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: http.Header{}})
+	}, func(*url.URL) {})
+	if err == nil && proxy != nil && proxy.User != nil {
+		c.told = c.told.WithUser(proxy.User)
+		dialing.Tell(ctx, c.told)
+	}
 }
 
 func (t longPoll) url(endpoint *url.URL) *url.URL {

@@ -105,9 +105,7 @@ var (
 func (c *pollConn) refusal(resp *http.Response, status int, body []byte, err error) error {
 	he := refusedBy(resp, resp.Request.URL)
 	he.StatusCode, he.Body, he.Err = status, body, err
-	told := c.secrets()
-	told.Add(c.body.token)
-	return told.Clean(he)
+	return c.secrets().With(c.body.token).Clean(he)
 }
 
 // opened is called with the URL that gave the session: where the first request

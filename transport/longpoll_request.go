@@ -301,14 +301,14 @@ func (c *pollConn) secrets() *errs.Secrets {
 	if s == nil {
 		return nil
 	}
-	all := s.With(c.token)
+	more := []string{c.token}
 	if u, err := url.Parse(c.url); err == nil && c.url != "" {
-		all.Add(u.RawQuery)
+		more = append(more, u.RawQuery)
 		if c.client.Jar != nil {
 			for _, cookie := range c.client.Jar.Cookies(u) {
-				all.Add(cookie.Value)
+				more = append(more, cookie.Value)
 			}
 		}
 	}
-	return all
+	return s.With(more...)
 }

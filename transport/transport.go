@@ -197,7 +197,8 @@ type FrameChecker interface {
 }
 
 // A Rester is a [Conn] that can give memory back. Rest is called when nothing is in
-// flight and nothing is written, perhaps at the same time as ReadFrame and Close.
+// flight and nothing is written, perhaps at the same time as ReadFrame and Close. It
+// must not block: nothing is written before it returns.
 type Rester interface {
 	Rest()
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/phxgo/phoenix/internal/crew"
 	"github.com/phxgo/phoenix/internal/dialing"
+	"github.com/phxgo/phoenix/internal/errs"
 )
 
 // compress makes the library's options of ours. To it no threshold means one of
@@ -44,9 +45,8 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	if err := cmp.Or(req.check(), t.check()); err != nil {
 		return nil, err
 	}
-	req.tells(ctx)
 	header, host := splitHost(req.Header)
-	d := &wsDialer{ctx: ctx, crew: dialing.Crew(ctx)}
+	d := &wsDialer{ctx: ctx, crew: dialing.Crew(ctx), told: req.tells(ctx)}
 	client, closeIdle := d.client(req.HTTPClient)
 	defer closeIdle()
 	// What is under way may be deaf to ctx, as a TLS handshake of net/http's is.
@@ -63,7 +63,7 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	ws, resp, err := websocket.Dial(d.traced(ctx), t.url(req.URL), dialOpts)
 	if err != nil {
 		d.giveUp()
-		return nil, t.dialError(ctx, req, resp, err)
+		return nil, t.dialError(ctx, req, d.secrets(), resp, err)
 	}
 	if !stop() {
 		_ = d.conn(ws, 0).Close(ctx, 0, "") // it comes too late
@@ -79,12 +79,12 @@ func (t webSocket) url(endpoint *url.URL) string {
 
 // dialError makes our errors of the library's. What the library says of a
 // failed request holds the URL, and with it the params: they may be secret.
-func (t webSocket) dialError(ctx context.Context, req *DialRequest, resp *http.Response, err error) error {
+func (t webSocket) dialError(ctx context.Context, req *DialRequest, told *errs.Secrets, resp *http.Response, err error) error {
 	if resp == nil {
 		if ue := (*url.Error)(nil); errors.As(err, &ue) {
 			err = ue.Err // what stands before it says nothing that we do not
 		}
-		err = req.secrets().Clean(err)
+		err = told.Clean(err)
 		if he := (*HandshakeError)(nil); errors.As(err, &he) {
 			return he // of a proxy
 		}
@@ -99,7 +99,7 @@ func (t webSocket) dialError(ctx context.Context, req *DialRequest, resp *http.R
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		he.Err = err
 	}
-	return req.secrets().Clean(he)
+	return told.Clean(he)
 }
 
 // handshakeBuffer is the size of the buffers of an HTTP transport that makes one
@@ -119,6 +119,33 @@ type wsDialer struct {
 	conns  []*corkedConn // of this dial, one for each request, if not foreign
 	stream *wsStream     // of the answer that switches protocols
 	over   bool          // the dial was given up
+	told   *errs.Secrets // what no error may repeat
+}
+
+// secrets returns what was told to the server, or to a proxy.
+func (d *wsDialer) secrets() *errs.Secrets {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.told
+}
+
+// watchProxy takes note of what a proxy is told.
+func (d *wsDialer) watchProxy(tr *http.Transport) {
+	next := tr.Proxy
+	if next == nil {
+		return
+	}
+	tr.Proxy = func(req *http.Request) (*url.URL, error) {
+		proxy, err := next(req)
+		if proxy != nil && proxy.User != nil {
+			d.mu.Lock()
+			d.told = d.told.WithUser(proxy.User)
+			told := d.told
+			d.mu.Unlock()
+			dialing.Tell(d.ctx, told)
+		}
+		return proxy, err
+	}
 }
 
 // traced returns a ctx with which a foreign transport tells what it uses.
@@ -196,6 +223,7 @@ func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
 	// own, among which they would leave holes in the heap.
 	tr.ReadBufferSize, tr.WriteBufferSize = handshakeBuffer, handshakeBuffer
 	tellProxyRefusals(tr)
+	d.watchProxy(tr)
 	switch {
 	case tr.DialTLSContext != nil:
 		tr.DialTLSContext = d.dial(tr.DialTLSContext)
@@ -223,7 +251,7 @@ type streamCatcher struct {
 
 func (b *streamCatcher) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := b.RoundTripper.RoundTrip(req)
-	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+	if err != nil || resp == nil || resp.StatusCode != http.StatusSwitchingProtocols { // net/http has an error for none
 		return resp, err
 	}
 	if body, ok := resp.Body.(io.ReadWriteCloser); ok {
@@ -295,7 +323,7 @@ func (d *wsDialer) dial(next dialFunc) dialFunc {
 			defer d.crew.Track()()
 		}
 		c, err := next(d.ctx, network, addr)
-		if err != nil {
+		if err != nil || c == nil { // net/http has an error for one that returns nothing
 			return nil, err
 		}
 		corked := &corkedConn{cork: corkConn{Conn: c}}

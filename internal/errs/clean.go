@@ -55,8 +55,9 @@ func (s *Secrets) cleaned(err error) (_ error, changed bool) { //nolint:revive /
 		}
 		return e, false
 	case redactor:
-		cleaned := e.Redacted(s.redactLines, s.Clean)
-		return cleaned, cleaned != err //nolint:errorlint // whether it is the very same
+		if cleaned := e.Redacted(s.redactLines, s.Clean); cleaned != nil { // one of the user's may return nothing
+			return cleaned, cleaned != err //nolint:errorlint // whether it is the very same
+		}
 	}
 	return s.cleanOther(err)
 }

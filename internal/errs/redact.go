@@ -3,6 +3,7 @@ package errs
 import (
 	"html"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -26,16 +27,33 @@ func (s *Secrets) Redact(text string) string {
 	if s == nil || len(text) < minSecret {
 		return text
 	}
-	if len(text) > maxRedact {
-		text = text[:maxRedact/2] + "…\n" + text[len(text)-maxRedact/2:]
-	}
+	text = cutMiddle(text, maxRedact)
 	return conceal(text, s.hidden(text))
 }
 
-// redactLines does the same with several texts at once, of one line each.
+// cutMiddle cuts the middle out of a text that is longer than a limit.
+func cutMiddle(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return text[:limit/2] + "…\n" + text[len(text)-limit/2:]
+}
+
+// redactLines does the same with several texts at once, of one line each. Together
+// they are as long as one text may be.
 func (s *Secrets) redactLines(lines []string) []string {
 	if s == nil {
 		return lines
+	}
+	size := 0
+	for _, line := range lines {
+		size += len(line)
+	}
+	if size > maxRedact {
+		lines = slices.Clone(lines)
+		for i, line := range lines {
+			lines[i] = cutMiddle(line, maxRedact/len(lines))
+		}
 	}
 	text := strings.Join(lines, "\n")
 	hide := s.hidden(text)

@@ -28,9 +28,9 @@ const (
 	// cutSecret is the length from which on the beginning of a value is looked for
 	// at the very end of a text, which was perhaps cut there.
 	cutSecret = 6
-	// maxSecrets bounds what is looked for, and maxEarlier what of it is remembered
-	// of earlier attempts, the latest first.
-	maxSecrets = 128
+	// maxSecrets bounds what is looked for, the params of the query last, and
+	// maxEarlier what of it is remembered of earlier attempts, the latest first.
+	maxSecrets = 512
 	maxEarlier = 32
 	// maxJoinSecrets bounds the params of a join in which secrets are looked for.
 	maxJoinSecrets = 64 << 10
@@ -57,7 +57,6 @@ func isPublic(header string) bool {
 func SecretsOf(endpoint *url.URL, header http.Header, authToken string, client *http.Client) *Secrets {
 	s := &Secrets{shown: fold(DisplayURL(endpoint))}
 	s.Add(authToken)
-	s.addQuery(endpoint.RawQuery)
 	s.AddUser(endpoint.User)
 	for name, values := range header {
 		if isPublic(name) {
@@ -70,6 +69,7 @@ func SecretsOf(endpoint *url.URL, header http.Header, authToken string, client *
 	if client != nil {
 		s.addClient(client, endpoint)
 	}
+	s.addQuery(endpoint.RawQuery) // of which there may be most
 	return s
 }
 
@@ -159,9 +159,6 @@ func (s *Secrets) WithJoin(params []byte) *Secrets {
 		return s
 	}
 	with := &Secrets{}
-	if s != nil {
-		with.shown, with.values = s.shown, slices.Clone(s.values)
-	}
 	var walk func(v any)
 	walk = func(v any) {
 		switch v := v.(type) {
@@ -180,6 +177,10 @@ func (s *Secrets) WithJoin(params []byte) *Secrets {
 		}
 	}
 	walk(all)
+	if s != nil {
+		with.shown = s.shown
+		with.addThose(s.values)
+	}
 	return with
 }
 
@@ -203,14 +204,35 @@ func (s *Secrets) addClient(c *http.Client, endpoint *url.URL) {
 	}
 }
 
-// With returns s with more values.
+// With returns s with more values, for which there is room in any case.
 func (s *Secrets) With(values ...string) *Secrets {
 	if s == nil {
 		return nil
 	}
-	all := &Secrets{shown: s.shown, values: slices.Clone(s.values)}
+	all := &Secrets{shown: s.shown}
 	all.Add(values...)
+	all.addThose(s.values)
 	return all
+}
+
+// WithUser does the same with the name and the password of a URL.
+func (s *Secrets) WithUser(u *url.Userinfo) *Secrets {
+	more := &Secrets{}
+	more.AddUser(u)
+	values := make([]string, len(more.values))
+	for i, v := range more.values {
+		values[i] = v.value
+	}
+	return s.With(values...)
+}
+
+// addThose adds values of another Secrets, with the forms that are made already.
+func (s *Secrets) addThose(values []*secret) {
+	for _, v := range values {
+		if len(s.values) < maxSecrets && !s.has(v.value) {
+			s.values = append(s.values, v)
+		}
+	}
 }
 
 // AddsTo reports whether s knows something that earlier does not.
