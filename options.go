@@ -110,8 +110,8 @@ type SocketOptions struct {
 	// ReconnectBackoff makes the policy for one outage, which says how long to
 	// wait before each attempt: at least 1 ms. Its Stop (-1) ends the attempts.
 	// The socket makes a new policy for each outage that follows a connection of
-	// at least 10 s. A policy must not block: Close waits for it. Default:
-	// exponential from 250 ms to 30 s, ±50 %, without end.
+	// at least 10 s. A policy must not block: Close waits for it. Default, and in
+	// place of a nil policy: exponential from 250 ms to 30 s, ±50 %, without end.
 	ReconnectBackoff func() backoff.BackOff
 	// RejoinBackoff makes the policy for rejoining a channel. Default: exponential
 	// from 1 s to 30 s, ±50 %, without end.

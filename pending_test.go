@@ -178,9 +178,15 @@ func TestTheWriterGivesItsMemoryBackWhenNothingIsInFlight(t *testing.T) {
 		conn.buf, conn.batch, conn.frames = []byte("x")[:0], []outgoing{}, []Frame{}
 	}
 
+	rest := func() {
+		s.lock()
+		defer s.unlock()
+		s.rest(conn)
+	}
+
 	use()
 	conn.busy = true
-	s.rest(conn)
+	rest()
 	if s.free.N > 0 || s.pending.ring != nil {
 		t.Error("finished calls are kept")
 	}
@@ -188,7 +194,10 @@ func TestTheWriterGivesItsMemoryBackWhenNothingIsInFlight(t *testing.T) {
 		t.Error("memory is taken from somebody who writes")
 	}
 	conn.busy = false
-	s.rest(conn)
+	rest()
+	if conn.busy {
+		t.Error("the writer's token is not given back")
+	}
 	if conn.buf != nil || conn.batch != nil || conn.frames != nil || c.rests != 1 {
 		t.Error("a writer that has nothing to write keeps its memory")
 	}
