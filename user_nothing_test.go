@@ -13,7 +13,24 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 )
+
+// wrappingWebSocket returns a Transport whose Conns are wrapped.
+func wrappingWebSocket(wrap func(phoenix.Conn) phoenix.Conn) phoenix.Transport {
+	return harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+		c, err := phoenix.WebSocket(nil).Dial(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		return wrap(c), nil
+	})
+}
+
+// refusing is a Transport that does not work.
+var refusing = harness.TransportFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+	return nil, errUnfit
+})
 
 // A hollowError is a transport.Redactor that returns nothing.
 type hollowError struct{}
@@ -24,7 +41,7 @@ func (hollowError) Redacted(func([]string) []string, func(error) error) error { 
 // Code of the user's that returns neither a value nor an error makes an error, or has
 // the default in its place. It panics on no goroutine of the socket's.
 func TestCodeOfTheUsersThatReturnsNothingMakesNoPanic(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		nothing := userTransport(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) { return nil, nil })
 		hollow := userTransport(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) { return nil, hollowError{} })
 		dial := func(context.Context, string, string) (net.Conn, error) { return nil, nil }
@@ -34,24 +51,24 @@ func TestCodeOfTheUsersThatReturnsNothingMakesNoPanic(t *testing.T) {
 			want any // that the error is; nil: any error
 		}{
 			"Dial":              {&phoenix.SocketOptions{Transport: nothing}, &input},
-			"Dial of a primary": {&phoenix.SocketOptions{Transport: phoenix.Fallback(nothing, noDial, nil)}, nil},
+			"Dial of a primary": {&phoenix.SocketOptions{Transport: phoenix.Fallback(nothing, refusing, nil)}, nil},
 			"Dial of both":      {&phoenix.SocketOptions{Transport: phoenix.Fallback(nothing, nothing, nil)}, &input},
 			"DialContext":       {&phoenix.SocketOptions{HTTPClient: &http.Client{Transport: &http.Transport{DialContext: dial}}}, nil},
-			"RoundTrip": {&phoenix.SocketOptions{HTTPClient: h.over(func(http.RoundTripper, *http.Request) (*http.Response, error) {
+			"RoundTrip": {&phoenix.SocketOptions{HTTPClient: h.Over(func(http.RoundTripper, *http.Request) (*http.Response, error) {
 				return nil, nil
 			})}, nil},
 			"Redacted":         {&phoenix.SocketOptions{Transport: hollow}, new(hollowError)},
-			"ReconnectBackoff": {&phoenix.SocketOptions{Transport: noDial, ReconnectBackoff: func() backoff.BackOff { return nil }}, nil},
+			"ReconnectBackoff": {&phoenix.SocketOptions{Transport: refusing, ReconnectBackoff: func() backoff.BackOff { return nil }}, nil},
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-			err := h.socket(c.opts).Connect(ctx)
+			err := h.Socket(c.opts).Connect(ctx)
 			cancel()
 			if err == nil || c.want != nil && !errors.As(err, c.want) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		s := h.connected(&phoenix.SocketOptions{RejoinBackoff: func() backoff.BackOff { return nil }})
-		c := h.joined(s, "room:1", nil)
+		s := h.Connected(&phoenix.SocketOptions{RejoinBackoff: func() backoff.BackOff { return nil }})
+		c := h.Joined(s, "room:1", nil)
 		if err := c.Cast(t.Context(), "crash", nil); err != nil {
 			t.Error(err)
 		}
@@ -71,11 +88,11 @@ type restingConn struct {
 func (c *restingConn) Rest() { c.rest() }
 
 func TestAConnRestsUnderNoLockAndWhileNothingIsWritten(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		var joined atomic.Pointer[phoenix.Channel]
 		var rests atomic.Int32
 		var written *phoenix.Push
-		s := h.connected(&phoenix.SocketOptions{Transport: wrapping(phoenix.WebSocket(nil), func(c phoenix.Conn) phoenix.Conn {
+		s := h.Connected(&phoenix.SocketOptions{Transport: wrappingWebSocket(func(c phoenix.Conn) phoenix.Conn {
 			return &restingConn{c, func() {
 				ch := joined.Load()
 				s := ch.Socket()
@@ -87,7 +104,7 @@ func TestAConnRestsUnderNoLockAndWhileNothingIsWritten(t *testing.T) {
 				rests.Add(1)
 			}}
 		})})
-		joined.Store(h.joined(s, "room:1", nil))
+		joined.Store(h.Joined(s, "room:1", nil))
 		time.Sleep(3 * time.Minute)
 		if rests.Load() == 0 {
 			t.Fatal("the Conn never rested")
@@ -121,15 +138,15 @@ func (c *choosyConn) WriteFrames(frames []phoenix.Frame, deadline time.Time) (in
 }
 
 func TestAConnThatCarriesNoneOfTheFramesIsNotAskedToWrite(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, h *harness) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		var empty atomic.Int32
-		s := h.connected(&phoenix.SocketOptions{Transport: wrapping(phoenix.WebSocket(nil), func(c phoenix.Conn) phoenix.Conn {
+		s := h.Connected(&phoenix.SocketOptions{Transport: wrappingWebSocket(func(c phoenix.Conn) phoenix.Conn {
 			return &choosyConn{c, &empty}
 		})})
-		c := h.joined(s, "room:1", nil)
+		c := h.Joined(s, "room:1", nil)
 		for range 3 {
 			_, err := c.Push(t.Context(), "echo", "unfit")
-			wantPushError(t, err, false, errUnfit)
+			harness.WantPushError(t, err, false, errUnfit)
 		}
 		if empty.Load() > 0 {
 			t.Error("WriteFrames was called without frames")
