@@ -166,7 +166,7 @@ func TestAReceivedBroadcastHardlyAllocates(t *testing.T) {
 func TestAnIdleSocketKeepsAtMostFourKBMoreThanTheLibrary(t *testing.T) {
 	url := startServerProcess(t)
 	joinedOver(t, url, nil)     // what a process needs once is not a socket's
-	ctx := context.Background() //nolint:usetesting // one that can end would cost memory for each connection
+	ctx := context.Background() // one that can end would cost memory for each connection
 	library := kept(t, func() {
 		ws, resp, err := websocket.Dial(t.Context(), url+"/websocket?vsn=2.0.0", nil)
 		if err != nil {

@@ -73,7 +73,7 @@ func (s *Socket) cut(c Conn) chan struct{} {
 
 // serve reads from a connection until it ends, and then takes it down.
 func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(error)) (stable bool, err error) {
-	conn := &connection{s: s, r: r, c: c, most: int32(maxBatch(c))}
+	conn := &connection{s: s, r: r, c: c, most: maxBatch(c)}
 	if s.set.writesDirect() {
 		conn.soft, _ = c.(transport.SoftWriter)
 	}
@@ -235,10 +235,10 @@ func needsHeartbeat(c Conn) bool {
 	return !ok || h.NeedsHeartbeat()
 }
 
-func maxBatch(c Conn) int {
+func maxBatch(c Conn) int32 {
 	if l, ok := c.(transport.BatchLimiter); ok {
 		if n := l.MaxBatch(); n > 0 {
-			return min(n, batchCalls)
+			return int32(min(n, batchCalls))
 		}
 	}
 	return batchCalls

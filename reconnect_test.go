@@ -22,8 +22,8 @@ func TestReconnectFollowsTheStepsOfPhoenixJS(t *testing.T) {
 		var times harness.Recorder[time.Duration]
 		s := h.Connected(&phoenix.SocketOptions{
 			Trace: h.AttemptsIn(&times),
-			ReconnectBackoff: phoenix.Steps(10*harness.Ms, 50*harness.Ms, 100*harness.Ms, 150*harness.Ms, 200*harness.Ms, 250*harness.Ms, 500*harness.Ms,
-				1000*harness.Ms, 2000*harness.Ms, 5000*harness.Ms),
+			ReconnectBackoff: phoenix.Steps(10*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond, 150*time.Millisecond, 200*time.Millisecond, 250*time.Millisecond, 500*time.Millisecond,
+				1000*time.Millisecond, 2000*time.Millisecond, 5000*time.Millisecond),
 		})
 		h.Until(20 * time.Second)
 		h.Srv.Down()
@@ -34,7 +34,7 @@ func TestReconnectFollowsTheStepsOfPhoenixJS(t *testing.T) {
 		want := []time.Duration{0}
 		at := 20 * time.Second
 		for _, n := range []int{10, 50, 100, 150, 200, 250, 500, 1000, 2000, 5000, 5000, 5000, 5000} {
-			at += time.Duration(n) * harness.Ms
+			at += time.Duration(n) * time.Millisecond
 			want = append(want, at)
 		}
 		harness.WantTimes(t, times.List(), want...)
@@ -42,7 +42,7 @@ func TestReconnectFollowsTheStepsOfPhoenixJS(t *testing.T) {
 		// That it was open for 10 s makes the next outage start over.
 		h.Until(60 * time.Second)
 		h.Conn().Cut()
-		h.Until(60*time.Second + 10*harness.Ms)
+		h.Until(60*time.Second + 10*time.Millisecond)
 		harness.WantSocketState(t, s, phoenix.SocketOpen)
 	})
 }
@@ -65,7 +65,7 @@ func TestTheDefaultBackoffStaysInItsBoundsAndNeverGivesUp(t *testing.T) {
 		h.Until(20*time.Second + 6*time.Hour)
 		harness.WantSocketState(t, s, phoenix.SocketWaiting)
 		all := times.List()[1:]
-		last, mean := 20*time.Second, 250*harness.Ms
+		last, mean := 20*time.Second, 250*time.Millisecond
 		for i, at := range all {
 			if d := at - last; d < mean/2 || d > mean*3/2+1 {
 				t.Errorf("delay %d is %v, want %v ±50 %%", i, d, mean)
@@ -99,8 +99,8 @@ func TestTheBackoffStartsOverOnlyAfterTenSeconds(t *testing.T) {
 		lasts time.Duration
 		want  []time.Duration
 	}{
-		{9999 * harness.Ms, []time.Duration{0, 10999 * harness.Ms, 22998 * harness.Ms, 36997 * harness.Ms, 54996 * harness.Ms}},
-		{10000 * harness.Ms, []time.Duration{0, 11000 * harness.Ms, 22000 * harness.Ms, 33000 * harness.Ms, 44000 * harness.Ms, 55000 * harness.Ms}},
+		{9999 * time.Millisecond, []time.Duration{0, 10999 * time.Millisecond, 22998 * time.Millisecond, 36997 * time.Millisecond, 54996 * time.Millisecond}},
+		{10000 * time.Millisecond, []time.Duration{0, 11000 * time.Millisecond, 22000 * time.Millisecond, 33000 * time.Millisecond, 44000 * time.Millisecond, 55000 * time.Millisecond}},
 	} {
 		t.Run(test.lasts.String(), func(t *testing.T) {
 			harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
@@ -139,7 +139,7 @@ func TestAPolicyThatStopsEndsTheAttempts(t *testing.T) {
 		events := h.WatchSocket(s)
 		c := h.Joined(s, "room:1", nil)
 		h.Srv.Down()
-		h.Until(500 * harness.Ms)
+		h.Until(500 * time.Millisecond)
 		queued := c.PushAsync(t.Context(), "echo", nil)
 		_, err := queued.Wait(t.Context())
 		h.At(2 * time.Second)
@@ -185,7 +185,7 @@ func TestAPermanentErrorOfAProviderEndsTheAttempts(t *testing.T) {
 		c := h.Joined(s, "room:1", nil)
 		gone.Store(true)
 		h.Conn().Cut()
-		h.Until(500 * harness.Ms)
+		h.Until(500 * time.Millisecond)
 		_, err := c.Push(t.Context(), "echo", nil)
 		h.At(time.Second)
 		wantUnsent(t, err, cause)

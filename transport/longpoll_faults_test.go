@@ -145,7 +145,7 @@ func TestAProxyThatHangsEndsTheSession(t *testing.T) {
 		s := h.Connected(nil)
 		c := h.Joined(s, "room:1", nil)
 		h.Until(5 * time.Second)
-		time.AfterFunc(25500*harness.Ms, func() { h.Srv.HangRequests(false) })
+		time.AfterFunc(25500*time.Millisecond, func() { h.Srv.HangRequests(false) })
 		// The poll of 10 s is not answered.
 		h.WantLost(s, c, 30*time.Second, func() { h.Srv.HangRequests(true) })
 	})
@@ -174,7 +174,7 @@ func TestAServerWithoutLongPollIsARefusal(t *testing.T) {
 // last polls open in vain die too.)
 func TestSessionsThatDieAfterOpen(t *testing.T) {
 	harness.Polled(t, nil, func(t *testing.T, h *harness.Harness) {
-		h.Srv.DieAfterOpen(5, 500*harness.Ms)
+		h.Srv.DieAfterOpen(5, 500*time.Millisecond)
 		var times harness.Recorder[time.Duration]
 		s := h.Connected(&phoenix.SocketOptions{
 			Trace:            h.AttemptsIn(&times),

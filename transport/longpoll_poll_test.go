@@ -154,7 +154,7 @@ func TestMessagesAreHandedOutAsTheyCome(t *testing.T) {
 	harness.Polled(t, nil, func(t *testing.T, h *harness.Harness) {
 		spy := h.Spy()
 		s := h.Connected(&phoenix.SocketOptions{
-			HTTPClient: spy.Client(), Transport: phoenix.LongPoll(&phoenix.LongPollOptions{Timeout: 10500 * harness.Ms}),
+			HTTPClient: spy.Client(), Transport: phoenix.LongPoll(&phoenix.LongPollOptions{Timeout: 10500 * time.Millisecond}),
 		})
 		c := h.Joined(s, "room:1", nil)
 		synctest.Wait()
@@ -222,7 +222,7 @@ func TestEmptyAnswersThatComeAtOnceArePaced(t *testing.T) {
 				for _, r := range spy.Requests("GET")[1:] {
 					at = append(at, r.At)
 				}
-				harness.WantTimes(t, at, 0, 100*harness.Ms, 200*harness.Ms, 300*harness.Ms, 400*harness.Ms, 500*harness.Ms, 600*harness.Ms, 700*harness.Ms, 800*harness.Ms, 900*harness.Ms)
+				harness.WantTimes(t, at, 0, 100*time.Millisecond, 200*time.Millisecond, 300*time.Millisecond, 400*time.Millisecond, 500*time.Millisecond, 600*time.Millisecond, 700*time.Millisecond, 800*time.Millisecond, 900*time.Millisecond)
 			})
 		})
 	}
@@ -344,7 +344,7 @@ func TestSlowJoinsDoNotCostTheSession(t *testing.T) {
 	}{
 		// A poll ends after 10 s without a message.
 		{"one, with the end of a poll in it", 8 * time.Second, []string{"slow:5s"}, []time.Duration{13 * time.Second}},
-		{"two, with the end of a poll in them", 8 * time.Second, []string{"slow:1:3s", "slow:2:2500ms"}, []time.Duration{13500 * harness.Ms, 13500 * harness.Ms}},
+		{"two, with the end of a poll in them", 8 * time.Second, []string{"slow:1:3s", "slow:2:2500ms"}, []time.Duration{13500 * time.Millisecond, 13500 * time.Millisecond}},
 		// The first reply ends the poll. Since that join was slow, the next poll waits.
 		{"three", time.Second, []string{"slow:1:3s", "slow:2:3s", "slow:3:3s"}, []time.Duration{4 * time.Second, 10 * time.Second, 10 * time.Second}},
 		// But for 8 s at most, which is to say until 12 s.
@@ -354,7 +354,7 @@ func TestSlowJoinsDoNotCostTheSession(t *testing.T) {
 			[]time.Duration{4 * time.Second, 13 * time.Second, 13 * time.Second, 13 * time.Second, 16 * time.Second},
 		},
 		// The next poll need not wait for these.
-		{"quick ones", time.Second, []string{"slow:1:1900ms", "slow:2:1900ms", "slow:3:1900ms"}, []time.Duration{2900 * harness.Ms, 4800 * harness.Ms, 6700 * harness.Ms}},
+		{"quick ones", time.Second, []string{"slow:1:1900ms", "slow:2:1900ms", "slow:3:1900ms"}, []time.Duration{2900 * time.Millisecond, 4800 * time.Millisecond, 6700 * time.Millisecond}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			harness.Polled(t, nil, func(t *testing.T, h *harness.Harness) {

@@ -154,8 +154,6 @@ func (h *Harness) WithFallback(opts *phoenix.SocketOptions) *phoenix.Socket {
 	return h.Socket(&o)
 }
 
-const Ms = time.Millisecond
-
 // SlowChannel is a channel whose join takes the time that its topic ends with.
 func SlowChannel() phoenixtest.Channel {
 	return phoenixtest.Channel{Join: func(c *phoenixtest.Context, _ phoenixtest.Payload) phoenixtest.Reply {

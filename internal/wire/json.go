@@ -31,6 +31,7 @@ func Scan(data []byte) Facts {
 	return Facts{Valid: s.pos == len(data), multiline: s.multiline, unfit: s.unfit}
 }
 
+// What [Length] says of a text that is no JSON, or not all of it.
 var (
 	ErrSyntax  = errors.New("malformed JSON")
 	ErrCut     = errors.New("JSON that ends too early")

@@ -1,4 +1,4 @@
-package phoenix_test
+package errs_test
 
 import (
 	"context"
@@ -23,7 +23,7 @@ func refusal(t *testing.T, endpoint string, opts *phoenix.SocketOptions) string 
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // always nil
+	defer s.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	err = s.Connect(ctx)
