@@ -379,8 +379,8 @@ func (hollowError) Redacted(func([]string) []string, func(error) error) error { 
 // the default in its place. It panics on no goroutine of the socket's.
 func TestCodeOfTheUsersThatReturnsNothingMakesNoPanic(t *testing.T) {
 	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
-		nothing := userTransport(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) { return nil, nil })
-		hollow := userTransport(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) { return nil, hollowError{} })
+		nothing := harness.TransportFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) { return nil, nil })
+		hollow := harness.TransportFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) { return nil, hollowError{} })
 		dial := func(context.Context, string, string) (net.Conn, error) { return nil, nil }
 		input := (*phoenix.InputError)(nil)
 		for name, c := range map[string]struct {

@@ -40,13 +40,6 @@ func (c *userConn) Close(ctx context.Context, code int, reason string) error {
 	return c.Conn.Close(ctx, code, reason)
 }
 
-// userTransport is a Transport that is a function.
-type userTransport func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error)
-
-func (f userTransport) Dial(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
-	return f(ctx, req)
-}
-
 // handlerFunc is a slog.Handler.
 type handlerFunc func(slog.Record)
 
@@ -313,7 +306,7 @@ func TestNoPushIsKeptByWhatSeesItsFrame(t *testing.T) {
 // each of them.
 func withUserCode(h *harness.Harness, f func()) map[string]*phoenix.SocketOptions {
 	conn := func(c userConn) phoenix.Transport {
-		return userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+		return harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
 			inner, err := h.Transport().Dial(ctx, req)
 			if err != nil {
 				return nil, err
@@ -323,7 +316,7 @@ func withUserCode(h *harness.Harness, f func()) map[string]*phoenix.SocketOption
 			return &c, nil
 		})
 	}
-	checking := userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+	checking := harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
 		inner, err := h.Transport().Dial(ctx, req)
 		if err != nil {
 			return nil, err
@@ -345,11 +338,11 @@ func withUserCode(h *harness.Harness, f func()) map[string]*phoenix.SocketOption
 			f()
 			return next.RoundTrip(r)
 		})},
-		"Dial": {Transport: userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+		"Dial": {Transport: harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
 			f()
 			return h.Transport().Dial(ctx, req)
 		})},
-		"Dial beneath a fallback": {Transport: phoenix.Fallback(userTransport(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+		"Dial beneath a fallback": {Transport: phoenix.Fallback(harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
 			f()
 			return h.Transport().Dial(ctx, req)
 		}), nil, nil)},

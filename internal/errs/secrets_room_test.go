@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/internal/harness"
 )
 
 // refusal connects to a server or proxy that refuses, and returns the body of its
@@ -97,7 +98,7 @@ func TestAHugeTextInAnErrorOfATransportCostsNoTime(t *testing.T) {
 	} {
 		s, err := phoenix.NewSocket("ws://127.0.0.1/socket", &phoenix.SocketOptions{
 			Params: url.Values{"a": {secret}},
-			Transport: userTransport(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+			Transport: harness.TransportFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
 				return nil, refused
 			}),
 		})
