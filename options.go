@@ -113,8 +113,8 @@ type SocketOptions struct {
 	// at least 10 s. A policy must not block: Close waits for it. Default, and in
 	// place of a nil policy: exponential from 250 ms to 30 s, ±50 %, without end.
 	ReconnectBackoff func() backoff.BackOff
-	// RejoinBackoff makes the policy for rejoining a channel. Default: exponential
-	// from 1 s to 30 s, ±50 %, without end.
+	// RejoinBackoff makes the policy for rejoining a channel. Default, and in place
+	// of a nil policy: exponential from 1 s to 30 s, ±50 %, without end.
 	RejoinBackoff func() backoff.BackOff
 	// JoinRate is how many joins the socket sends in a second. Set it for servers
 	// that limit joins, somewhat below their limit. The joins of all channels and
