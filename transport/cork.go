@@ -86,23 +86,6 @@ func (c *corkConn) arm() {
 	c.mu.Unlock()
 }
 
-// A patience bounds a write: it has to end at a time, or, with stall, it must not
-// go without progress for so long. The zero patience is without bounds.
-type patience struct {
-	until time.Time
-	stall time.Duration
-}
-
-// until and without make a patience.
-func until(t time.Time) patience       { return patience{until: t} }
-func without(d time.Duration) patience { return patience{stall: d} }
-func (p patience) end(last time.Time) time.Time {
-	if p.stall > 0 {
-		return last.Add(p.stall)
-	}
-	return p.until
-}
-
 // Write collects p, or, outside of a batch, sends it as far as the peer takes
 // it at once: the library writes control frames by itself, and its reader must
 // not be stopped by a peer that does not read.
@@ -364,15 +347,6 @@ func (c *corkConn) cut() error {
 	c.fail(net.ErrClosed)
 	c.mu.Unlock()
 	return cutNet(c.Conn)
-}
-
-// cutNet closes a connection at once. That of TLS alone would wait five seconds
-// for a deaf peer to take its farewell.
-func cutNet(c net.Conn) error {
-	if t, ok := c.(*tls.Conn); ok {
-		_ = t.NetConn().Close() // the next Close reports what there is to report
-	}
-	return c.Close()
 }
 
 // Read reads ahead once a read has filled the library's small buffer, into a
