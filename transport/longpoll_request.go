@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -212,14 +213,29 @@ func (r *pollRequest) trace() *httptrace.ClientTrace {
 	// To open a session twice does no harm.
 	once := r.method == http.MethodGet && r.c.token != ""
 	return &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) {
+		GotConn: func(info httptrace.GotConnInfo) {
 			if once && r.sent.Load() {
 				r.cancel(errPolledTwice)
+				keepUnsent(info)
 			}
 		},
 		WroteHeaders:         func() { r.sent.Store(true) },
 		GotFirstResponseByte: func() { r.sent.Store(false) }, // what comes next is a redirect
 	}
+}
+
+// keepUnsent closes the network beneath a request that is to be written next, if no
+// other request uses it: to cancel the request might come too late, and for a poll of
+// a session that is lost the server would open another one.
+func keepUnsent(info httptrace.GotConnInfo) {
+	if info.Reused && !info.WasIdle {
+		return
+	}
+	c := info.Conn
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn() // the Close of TLS would wait for a deaf peer
+	}
+	_ = c.Close() // the request tells
 }
 
 // mayHaveLeft reports whether the server may have got what a request that failed
