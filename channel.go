@@ -108,7 +108,7 @@ type Channel struct {
 	subs       []*Subscription
 	presences  []*presenceFeed
 	callbacks  *callbacks
-	watchers   []*watcher[ChannelEvent]
+	watchers   streams[ChannelEvent]
 }
 
 // A retry is the question to RejoinBackoff when to try again. It is void when it

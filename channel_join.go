@@ -321,7 +321,7 @@ func (c *Channel) retryJoin(reply *Reply, err error) {
 
 // worthRejoining runs without the lock.
 func (c *Channel) worthRejoining(err error) bool {
-	if isPermanent(err) || IsTooManyChannels(err) {
+	if isPermanent(err) || errors.Is(err, ErrTooManyChannels) {
 		return false
 	}
 	if retryIf := c.socket.set.RetryIf; retryIf != nil {

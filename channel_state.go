@@ -53,9 +53,7 @@ func (c *Channel) unstray() {
 func (c *Channel) setState(ev ChannelEvent) {
 	c.state = ev.State
 	ev.Rejoin = c.rejoin
-	for _, w := range c.watchers {
-		w.put(ev)
-	}
+	c.watchers.put(ev, ev.Reply.size())
 	if c.socket.set.Logger == nil {
 		return
 	}

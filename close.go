@@ -156,9 +156,7 @@ func (s *Socket) closeLocked() {
 	}
 	for c := range s.strays {
 		c.finish(ErrClosed)
-		for _, w := range c.watchers {
-			w.end()
-		}
+		c.watchers.end()
 	}
 	s.strays = nil
 	for c := s.queue.Pop(); c != nil; c = s.queue.Pop() {
@@ -173,10 +171,7 @@ func (s *Socket) closeLocked() {
 		t.end(ErrClosed)
 	}
 	s.setState(SocketEvent{State: SocketClosed, Err: ErrClosed})
-	for _, w := range s.watchers {
-		w.end()
-	}
-	s.watchers = nil
+	s.watchers.end()
 	if r != nil {
 		s.stopRun(r, ErrClosed)
 	}

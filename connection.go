@@ -18,7 +18,7 @@ import (
 type connection struct {
 	s     *Socket
 	r     *runner
-	c     Conn
+	c     transport.Conn
 	soft  transport.SoftWriter // c, if a push may be written on its caller's goroutine
 	most  int32                // frames for the writer to take at a time
 	open  bool                 // frames get through
@@ -62,7 +62,7 @@ func (conn *connection) cut() {
 
 // cut ends a Conn, and returns what is closed when that is done: a Conn of a
 // user's may keep it.
-func (s *Socket) cut(c Conn) chan struct{} {
+func (s *Socket) cut(c transport.Conn) chan struct{} {
 	gone := make(chan struct{})
 	s.crew.Start(func() {
 		defer close(gone)
@@ -72,7 +72,7 @@ func (s *Socket) cut(c Conn) chan struct{} {
 }
 
 // serve reads from a connection until it ends, and then takes it down.
-func (s *Socket) serve(r *runner, c Conn, probed bool, attempt int, opened func(error)) (stable bool, err error) {
+func (s *Socket) serve(r *runner, c transport.Conn, probed bool, attempt int, opened func(error)) (stable bool, err error) {
 	conn := &connection{s: s, r: r, c: c, most: maxBatch(c)}
 	if s.set.writesDirect() {
 		conn.soft, _ = c.(transport.SoftWriter)
@@ -230,12 +230,12 @@ func isOurs(cause error) bool {
 	return cause == ErrDisconnected || cause == ErrClosed //nolint:errorlint // as they were stored; the lock is held
 }
 
-func needsHeartbeat(c Conn) bool {
+func needsHeartbeat(c transport.Conn) bool {
 	h, ok := c.(transport.Heartbeater)
 	return !ok || h.NeedsHeartbeat()
 }
 
-func maxBatch(c Conn) int32 {
+func maxBatch(c transport.Conn) int32 {
 	if l, ok := c.(transport.BatchLimiter); ok {
 		if n := l.MaxBatch(); n > 0 {
 			return int32(min(n, batchCalls))
@@ -244,7 +244,7 @@ func maxBatch(c Conn) int32 {
 	return batchCalls
 }
 
-func checkFrame(c Conn, f Frame) error {
+func checkFrame(c transport.Conn, f Frame) error {
 	if checker, ok := c.(transport.FrameChecker); ok {
 		return checker.CheckFrame(f)
 	}

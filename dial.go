@@ -16,6 +16,7 @@ import (
 
 	"github.com/phxgo/phoenix/internal/dialing"
 	"github.com/phxgo/phoenix/internal/errs"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // connectOnce makes one attempt to connect and, if it succeeds, serves the
@@ -52,7 +53,7 @@ func (s *Socket) traceConnect(attempt int) (ctx context.Context, done func(error
 }
 
 // dial asks for the credentials and dials.
-func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (Conn, error) {
+func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (transport.Conn, error) {
 	ctx, cancel := attemptContext(ctx, s.set.Timeout)
 	defer cancel()
 
@@ -80,7 +81,7 @@ func (s *Socket) dial(ctx context.Context, r *runner, pr *prober, attempt int) (
 		return nil, s.attemptError(ctx, r, err)
 	}
 	req.Probe, req.Idle = pr.probe, s.idle
-	c, err := dialing.Soon(ctx, func() (Conn, error) {
+	c, err := dialing.Soon(ctx, func() (transport.Conn, error) {
 		// This asks a cookie jar of the user's.
 		s.tellsServer(errs.SecretsOf(req.URL, req.Header, req.AuthToken, req.HTTPClient))
 		return s.set.transport().Dial(ctx, req)
@@ -113,7 +114,7 @@ func (s *Socket) tellsServer(told *errs.Secrets) {
 }
 
 // closeLate closes a Conn that nobody waits for any more.
-func closeLate(c Conn) {
+func closeLate(c transport.Conn) {
 	if c != nil {
 		_ = c.Close(context.Background(), 0, "") // there is nobody to tell
 	}
@@ -146,13 +147,13 @@ func (s *Socket) attemptError(ctx context.Context, r *runner, err error) error {
 // dialRequest asks the providers for what goes into a request. They run on a
 // goroutine of their own, which may outlive the attempt: one that ignores its
 // ctx cannot hold up the socket.
-func (s *Socket) dialRequest(ctx context.Context) (*DialRequest, error) {
+func (s *Socket) dialRequest(ctx context.Context) (*transport.DialRequest, error) {
 	set := s.set
 	if set.ParamsFunc == nil && set.AuthToken == nil && set.HeaderFunc == nil {
 		return s.newDialRequest(set.Params, set.Header.Clone(), ""), nil // both were checked by NewSocket
 	}
 	type result struct {
-		req *DialRequest
+		req *transport.DialRequest
 		err error
 	}
 	asked := make(chan result, 1)
@@ -171,7 +172,7 @@ func (s *Socket) dialRequest(ctx context.Context) (*DialRequest, error) {
 	}
 }
 
-func (s *Socket) askProviders(ctx context.Context) (*DialRequest, error) {
+func (s *Socket) askProviders(ctx context.Context) (*transport.DialRequest, error) {
 	set := s.set
 	params, header, token := set.Params, set.Header, ""
 	var err error
@@ -205,7 +206,7 @@ func (s *Socket) askProviders(ctx context.Context) (*DialRequest, error) {
 	return s.newDialRequest(params, header.Clone(), token), nil
 }
 
-func (s *Socket) newDialRequest(params url.Values, header http.Header, token string) *DialRequest {
+func (s *Socket) newDialRequest(params url.Values, header http.Header, token string) *transport.DialRequest {
 	u := s.url()
 	query := cloneValues(s.set.query)
 	if query == nil {
@@ -218,7 +219,7 @@ func (s *Socket) newDialRequest(params url.Values, header http.Header, token str
 	if header == nil {
 		header = http.Header{}
 	}
-	return &DialRequest{
+	return &transport.DialRequest{
 		URL: u, Header: header, AuthToken: token,
 		HTTPClient: s.set.HTTPClient, MaxMessageSize: s.set.MaxMessageSize, Logger: s.set.Logger,
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // noLimit is what an option without a limit amounts to; a test that nothing has
@@ -112,7 +113,7 @@ type deafTransport struct {
 	dials harness.Recorder[time.Duration]
 }
 
-func (d *deafTransport) Dial(ctx context.Context, _ *phoenix.DialRequest) (phoenix.Conn, error) {
+func (d *deafTransport) Dial(ctx context.Context, _ *transport.DialRequest) (transport.Conn, error) {
 	start := time.Now()
 	<-ctx.Done()
 	d.dials.Add(time.Since(start))

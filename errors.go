@@ -56,6 +56,11 @@ var (
 	ErrChannelCrashed = errors.New("phoenix: channel crashed on the server")
 	// ErrTopicInUse says that another channel of the socket has the topic.
 	ErrTopicInUse = errors.New("phoenix: topic in use by another channel of this socket")
+	// ErrTooManyChannels says that the server refused a join because the connection
+	// already has as many channels as the server allows: 100 by default
+	// (max_channels_per_transport). The error is a *ReplyError. The channel does not
+	// try such a join again. Spread the channels over several sockets.
+	ErrTooManyChannels = errors.New("phoenix: too many channels on this connection")
 	// ErrQueueFull says that no more messages can wait to be sent: the buffer of
 	// the channel (MaxBuffer, MaxBufferBytes) or the queue of the socket
 	// (MaxQueue) is full. PushAsync and Cast return it; Push waits instead.
@@ -107,23 +112,16 @@ func (e *ReplyError) Reason() string {
 // maxReasonReply bounds the replies that are searched for a reason.
 const maxReasonReply = 4 << 10
 
-// Decode stores the response in v, as [Payload.Decode] does.
-func (e *ReplyError) Decode(v any) error { return e.Response.Decode(v) }
+// Is reports whether the reply says what ErrTooManyChannels does.
+func (e *ReplyError) Is(target error) bool {
+	return target == ErrTooManyChannels && e.Event == EventJoin && e.Reason() == reasonTooManyChannels
+}
 
 // The reasons that Phoenix itself gives for refusing a join or a push.
 const (
 	reasonUnmatchedTopic  = "unmatched topic"
 	reasonTooManyChannels = "too many channels joined"
 )
-
-// IsTooManyChannels reports whether the server refused a join because the
-// connection already has as many channels as the server allows: 100 by default
-// (max_channels_per_transport). The channel does not try such a join again.
-// Spread the channels over several sockets.
-func IsTooManyChannels(err error) bool {
-	var re *ReplyError
-	return errors.As(err, &re) && re.Event == EventJoin && re.Reason() == reasonTooManyChannels
-}
 
 // A PushError says what happened to a push that got no reply. Err is the cause,
 // such as ErrConnectionLost, ErrTimeout, ErrChannelClosed or the error of ctx.

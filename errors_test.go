@@ -20,6 +20,7 @@ import (
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
+	"github.com/phxgo/phoenix/transport"
 )
 
 func TestErrorTexts(t *testing.T) {
@@ -131,12 +132,12 @@ func TestTooManyChannelsIsRecognized(t *testing.T) {
 		s := h.Connected(nil)
 		h.Joined(s, "room:1", nil)
 		_, err := h.Channel(s, "room:2", nil).Join(t.Context())
-		if !phoenix.IsTooManyChannels(err) || !phoenix.IsTooManyChannels(fmt.Errorf("join: %w", err)) {
+		if !errors.Is(err, phoenix.ErrTooManyChannels) || !errors.Is(fmt.Errorf("join: %w", err), phoenix.ErrTooManyChannels) {
 			t.Errorf("Join = %v", err)
 		}
 		_, err = h.Channel(s, "room:deny", nil).Join(t.Context())
 		var re *phoenix.ReplyError
-		if !errors.As(err, &re) || phoenix.IsTooManyChannels(nil) {
+		if !errors.As(err, &re) || errors.Is(nil, phoenix.ErrTooManyChannels) {
 			t.Errorf("Join = %v", err)
 		}
 	})
@@ -354,8 +355,8 @@ func TestARecoveredPanicDoesNotKeepTheWriter(t *testing.T) {
 }
 
 // wrappingWebSocket returns a Transport whose Conns are wrapped.
-func wrappingWebSocket(wrap func(phoenix.Conn) phoenix.Conn) phoenix.Transport {
-	return harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+func wrappingWebSocket(wrap func(transport.Conn) transport.Conn) phoenix.Transport {
+	return harness.TransportFunc(func(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 		c, err := phoenix.WebSocket(nil).Dial(ctx, req)
 		if err != nil {
 			return nil, err
@@ -365,7 +366,7 @@ func wrappingWebSocket(wrap func(phoenix.Conn) phoenix.Conn) phoenix.Transport {
 }
 
 // refusing is a Transport that does not work.
-var refusing = harness.TransportFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+var refusing = harness.TransportFunc(func(context.Context, *transport.DialRequest) (transport.Conn, error) {
 	return nil, errUnfit
 })
 
@@ -379,8 +380,8 @@ func (hollowError) Redacted(func([]string) []string, func(error) error) error { 
 // the default in its place. It panics on no goroutine of the socket's.
 func TestCodeOfTheUsersThatReturnsNothingMakesNoPanic(t *testing.T) {
 	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
-		nothing := harness.TransportFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) { return nil, nil })
-		hollow := harness.TransportFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) { return nil, hollowError{} })
+		nothing := harness.TransportFunc(func(context.Context, *transport.DialRequest) (transport.Conn, error) { return nil, nil })
+		hollow := harness.TransportFunc(func(context.Context, *transport.DialRequest) (transport.Conn, error) { return nil, hollowError{} })
 		dial := func(context.Context, string, string) (net.Conn, error) { return nil, nil }
 		input := (*phoenix.InputError)(nil)
 		for name, c := range map[string]struct {
@@ -418,7 +419,7 @@ func TestCodeOfTheUsersThatReturnsNothingMakesNoPanic(t *testing.T) {
 
 // A restingConn is a Conn of the user's that is told when nothing is in flight.
 type restingConn struct {
-	phoenix.Conn
+	transport.Conn
 	rest func()
 }
 
@@ -429,7 +430,7 @@ func TestAConnRestsUnderNoLockAndWhileNothingIsWritten(t *testing.T) {
 		var joined atomic.Pointer[phoenix.Channel]
 		var rests atomic.Int32
 		var written *phoenix.Push
-		s := h.Connected(&phoenix.SocketOptions{Transport: wrappingWebSocket(func(c phoenix.Conn) phoenix.Conn {
+		s := h.Connected(&phoenix.SocketOptions{Transport: wrappingWebSocket(func(c transport.Conn) transport.Conn {
 			return &restingConn{c, func() {
 				ch := joined.Load()
 				s := ch.Socket()
@@ -454,7 +455,7 @@ func TestAConnRestsUnderNoLockAndWhileNothingIsWritten(t *testing.T) {
 
 // A choosyConn is a Conn of the user's that does not carry some frames.
 type choosyConn struct {
-	phoenix.Conn
+	transport.Conn
 	empty *atomic.Int32
 }
 
@@ -477,7 +478,7 @@ func (c *choosyConn) WriteFrames(frames []phoenix.Frame, deadline time.Time) (in
 func TestAConnThatCarriesNoneOfTheFramesIsNotAskedToWrite(t *testing.T) {
 	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		var empty atomic.Int32
-		s := h.Connected(&phoenix.SocketOptions{Transport: wrappingWebSocket(func(c phoenix.Conn) phoenix.Conn {
+		s := h.Connected(&phoenix.SocketOptions{Transport: wrappingWebSocket(func(c transport.Conn) transport.Conn {
 			return &choosyConn{c, &empty}
 		})})
 		c := h.Joined(s, "room:1", nil)

@@ -9,15 +9,16 @@ import (
 	"github.com/phxgo/phoenix/internal/queue"
 )
 
-// maxEvents is how many events wait for a watcher. Their replies count in bytes,
-// as in a subscription.
-const maxEvents = 256
+// maxSteps is how many events of a socket or channel, or steps of a presence,
+// wait for a loop. Their messages count in bytes, as in a subscription.
+const maxSteps = 256
 
-// A watcher gets the events of a socket or of a channel.
-type watcher[T any] struct {
+// A stream holds what one loop over events, or over the changes of a presence,
+// has not seen yet.
+type stream[T any] struct {
 	socket *Socket
-	missed func(*T, int) // notes in an event how many were dropped before it
-	size   func(*T) int
+	missed func(v *T, n int)  // notes in v how many were dropped before it
+	merge  func(last *T, v T) // what does not fit becomes part of the last; nil: the oldest is dropped
 
 	// Guarded by the socket's lock.
 	queue queue.Queue[T]
@@ -25,34 +26,39 @@ type watcher[T any] struct {
 	wake  chan struct{} // one slot
 }
 
-func newWatcher[T any](s *Socket, missed func(*T, int), size func(*T) int) *watcher[T] {
-	return &watcher[T]{
-		socket: s, missed: missed, size: size, wake: make(chan struct{}, 1),
-		queue: queue.Queue[T]{Limit: queue.Limits{Count: maxEvents, Bytes: defaultLimitBytes}},
-	}
+func newStream[T any](s *Socket) *stream[T] {
+	return &stream[T]{socket: s, wake: make(chan struct{}, 1), queue: newStepQueue[T]()}
 }
 
-func (w *watcher[T]) put(ev T) {
-	if w.ended {
+func newStepQueue[T any]() queue.Queue[T] {
+	return queue.Queue[T]{Limit: queue.Limits{Count: maxSteps, Bytes: defaultLimitBytes}}
+}
+
+func (w *stream[T]) put(v T, size int) {
+	switch {
+	case w.ended:
 		return
+	case w.merge != nil && w.queue.Full(size):
+		w.merge(w.queue.Last(), v)
+	default:
+		w.queue.PushOver(v, size)
 	}
-	w.queue.PushOver(ev, w.size(&ev))
 	wake(w.wake)
 }
 
-func (w *watcher[T]) end() {
+func (w *stream[T]) end() {
 	w.ended = true
 	wake(w.wake)
 }
 
-// next waits for an event; false: there will be none.
-func (w *watcher[T]) next(ctx context.Context) (ev T, ok bool) {
+// next waits for a value; false: there will be none.
+func (w *stream[T]) next(ctx context.Context) (v T, ok bool) {
 	for {
 		w.socket.mu.Lock()
-		ev, missing, ok := w.queue.Pop()
+		v, missing, ok := w.queue.Pop()
 		if dropped, _ := missing.(queue.DroppedError); dropped > 0 { //nolint:errorlint // it is one of ours, never wrapped
-			ev, _, ok = w.queue.Pop() // the one for which others were dropped
-			w.missed(&ev, int(dropped))
+			v, _, ok = w.queue.Pop() // the one for which others were dropped
+			w.missed(&v, int(dropped))
 		}
 		ended := w.ended
 		if ended {
@@ -60,26 +66,54 @@ func (w *watcher[T]) next(ctx context.Context) (ev T, ok bool) {
 		}
 		w.socket.mu.Unlock()
 		if ok || ended {
-			return ev, ok
+			return v, ok
 		}
 		select {
 		case <-w.wake:
 		case <-ctx.Done():
-			return ev, false
+			return v, false
 		}
 	}
 }
 
-// all iterates over the events until ctx is done, the loop ends, or there are
-// no more; remove is called then.
-func (w *watcher[T]) all(ctx context.Context, remove func()) iter.Seq[T] {
+// streams are those of one source. They are guarded by the socket's lock.
+type streams[T any] []*stream[T]
+
+func (l streams[T]) put(v T, size int) {
+	for _, w := range l {
+		w.put(v, size)
+	}
+}
+
+// end ends all streams: what waits in them can still be had.
+func (l *streams[T]) end() {
+	for _, w := range *l {
+		w.end()
+	}
+	*l = nil
+}
+
+// all adds a stream, and iterates over what it gets until ctx is done, the loop
+// ends, or there is no more. Then the stream is removed, and removed is called
+// under the lock.
+func (l *streams[T]) all(ctx context.Context, w *stream[T], removed func()) iter.Seq[T] {
+	if !w.ended {
+		*l = append(*l, w)
+	}
+	remove := func() {
+		w.socket.lock()
+		defer w.socket.unlock()
+		w.end()
+		*l = slices.DeleteFunc(*l, func(x *stream[T]) bool { return x == w })
+		removed()
+	}
 	stop := context.AfterFunc(ctx, remove)
 	return func(yield func(T) bool) {
 		defer stop()
 		defer remove()
-		for {
-			ev, ok := w.next(ctx)
-			if !ok || !yield(ev) {
+		for ctx.Err() == nil {
+			v, ok := w.next(ctx)
+			if !ok || !yield(v) {
 				return
 			}
 		}
@@ -94,21 +128,37 @@ func (w *watcher[T]) all(ctx context.Context, remove func()) iter.Seq[T] {
 // A slow loop does not hold up the socket: events are dropped, and
 // SocketEvent.Missed says how many.
 func (s *Socket) Events(ctx context.Context) iter.Seq[SocketEvent] {
-	w := newWatcher(s, func(ev *SocketEvent, n int) { ev.Missed = n }, func(*SocketEvent) int { return messageOverhead })
+	w := newStream[SocketEvent](s)
+	w.missed = func(ev *SocketEvent, n int) { ev.Missed = n }
 	s.lock()
-	w.put(SocketEvent{State: s.state})
+	defer s.unlock()
+	w.put(SocketEvent{State: s.state}, messageOverhead)
 	if s.closed {
 		w.end()
-	} else {
-		s.watchers = append(s.watchers, w)
 	}
-	s.unlock()
-	return w.all(ctx, func() {
-		s.lock()
-		defer s.unlock()
+	return s.watchers.all(ctx, w, func() {})
+}
+
+// Events returns an iterator over the changes of the channel's state, with the
+// reply of each rejoin. It watches from the moment you call it, through Leave and
+// Join. The first event has the current State and Rejoin only. The loop ends with
+// ctx, or when the socket is closed. You can range over the iterator once.
+//
+// A slow loop does not hold up the socket: events are dropped, and
+// ChannelEvent.Missed says how many.
+func (c *Channel) Events(ctx context.Context) iter.Seq[ChannelEvent] {
+	s := c.socket
+	w := newStream[ChannelEvent](s)
+	w.missed = func(ev *ChannelEvent, n int) { ev.Missed = n }
+	s.lock()
+	defer s.unlock()
+	w.put(ChannelEvent{State: c.state, Rejoin: c.rejoin}, messageOverhead)
+	if s.closed {
 		w.end()
-		s.watchers = slices.DeleteFunc(s.watchers, func(x *watcher[SocketEvent]) bool { return x == w })
-	})
+	}
+	defer c.unstray()
+	c.stray()
+	return c.watchers.all(ctx, w, c.unstray)
 }
 
 // EventChan returns a Go channel, for a select, which delivers what a loop over
@@ -124,34 +174,6 @@ func (s *Socket) EventChan(ctx context.Context) <-chan SocketEvent {
 // Events would get. It works as [Socket.EventChan] does.
 func (c *Channel) EventChan(ctx context.Context) <-chan ChannelEvent {
 	return chanOf(ctx, c.socket, c.Events(ctx))
-}
-
-// Events returns an iterator over the changes of the channel's state, with the
-// reply of each rejoin. It watches from the moment you call it, through Leave and
-// Join. The first event has the current State and Rejoin only. The loop ends with
-// ctx, or when the socket is closed. You can range over the iterator once.
-//
-// A slow loop does not hold up the socket: events are dropped, and
-// ChannelEvent.Missed says how many.
-func (c *Channel) Events(ctx context.Context) iter.Seq[ChannelEvent] {
-	s := c.socket
-	w := newWatcher(s, func(ev *ChannelEvent, n int) { ev.Missed = n }, func(ev *ChannelEvent) int { return ev.Reply.size() })
-	s.lock()
-	w.put(ChannelEvent{State: c.state, Rejoin: c.rejoin})
-	if s.closed {
-		w.end()
-	} else {
-		c.watchers = append(c.watchers, w)
-		c.stray()
-	}
-	s.unlock()
-	return w.all(ctx, func() {
-		s.lock()
-		defer s.unlock()
-		w.end()
-		c.watchers = slices.DeleteFunc(c.watchers, func(x *watcher[ChannelEvent]) bool { return x == w })
-		c.unstray()
-	})
 }
 
 // callbacks are the functions given to On, and the calls of them that wait. A

@@ -9,6 +9,7 @@ import (
 
 	"github.com/phxgo/phoenix/internal/dialing"
 	"github.com/phxgo/phoenix/internal/wire"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // A heartbeat keeps a connection alive and notices when it is not: one message
@@ -183,7 +184,7 @@ type prober struct {
 }
 
 // probe is DialRequest.Probe.
-func (p *prober) probe(ctx context.Context, c Conn) error {
+func (p *prober) probe(ctx context.Context, c transport.Conn) error {
 	p.passed.Store(false)
 	dialing.Of(ctx).At(firstHeartbeat)
 	cutting := make(chan struct{})
@@ -201,7 +202,7 @@ func (p *prober) probe(ctx context.Context, c Conn) error {
 }
 
 // exchange sends a heartbeat and reads until its reply.
-func (p *prober) exchange(c Conn) error {
+func (p *prober) exchange(c transport.Conn) error {
 	s := p.s
 	s.lock()
 	s.ref++

@@ -230,7 +230,7 @@ func TestTooManyChannelsIsNotRetried(t *testing.T) {
 		c := h.Channel(s, "room:3", nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := c.Join(ctx); !phoenix.IsTooManyChannels(err) {
+		if _, err := c.Join(ctx); !errors.Is(err, phoenix.ErrTooManyChannels) {
 			t.Errorf("Join = %v", err)
 		}
 		h.At(0)
@@ -254,7 +254,7 @@ func TestTooManyChannelsIsNotRetried(t *testing.T) {
 		harness.WantStrings(t, "subscription", sub.List(), "closed")
 		list := events.List()
 		harness.WantStrings(t, "states", harness.States(list), "errored", "joining", "closed")
-		if ev := list[len(list)-1]; !phoenix.IsTooManyChannels(ev.Err) || !errors.Is(ev.Err, phoenix.ErrChannelClosed) {
+		if ev := list[len(list)-1]; !errors.Is(ev.Err, phoenix.ErrTooManyChannels) || !errors.Is(ev.Err, phoenix.ErrChannelClosed) {
 			t.Errorf("event = %+v", ev)
 		}
 		h.WantReceived("room:2", "phx_join", 2)

@@ -101,18 +101,10 @@ func ranging(ctx context.Context, sub *Subscription) iter.Seq2[*Message, error] 
 // MessagesFor returns an iterator over a Subscription that decodes each payload
 // into a T. If a payload cannot be decoded, the loop gets the error with a zero T
 // and goes on. It also gets each *GapError and *DroppedError. The subscription
-// ends with the loop or with ctx; use [AllFor] to keep it.
+// ends with the loop or with ctx; to keep it, range over [Subscription.All] and
+// call [Message.Decode].
 func MessagesFor[T any](ctx context.Context, sub *Subscription) iter.Seq2[T, error] {
-	return decoding[T](ranging(ctx, sub))
-}
-
-// AllFor is [MessagesFor] for a subscription that lives on after the loop, as
-// with [Subscription.All].
-func AllFor[T any](ctx context.Context, sub *Subscription) iter.Seq2[T, error] {
-	return decoding[T](sub.All(ctx))
-}
-
-func decoding[T any](messages iter.Seq2[*Message, error]) iter.Seq2[T, error] {
+	messages := ranging(ctx, sub)
 	return func(yield func(T, error) bool) {
 		for m, err := range messages {
 			var v T

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix/internal/queue"
+	"github.com/phxgo/phoenix/transport"
 )
 
 func TestPendingTableFindsWhatWasPut(t *testing.T) {
@@ -205,7 +206,7 @@ func TestTheWriterGivesItsMemoryBackWhenNothingIsInFlight(t *testing.T) {
 
 // A restingConn counts how often it was told to rest.
 type restingConn struct {
-	Conn
+	transport.Conn
 	rests int
 }
 

@@ -61,10 +61,9 @@ type PresenceOptions struct {
 	// count as in SubscribeOptions. If too many diffs wait for a state, the oldest
 	// are dropped; that is nearly harmless, because the state includes them. If
 	// too many messages wait to be decoded, all of them are dropped. The list is
-	// then stale until the next state, which comes after a rejoin or if the server
-	// pushes one on request: Synced is false, and Snapshots yields a stale list.
-	// Stats, Trace and the Logger report both. Default: 524,288 and 64 MiB.
-	// Negative: no limit.
+	// then PresenceStale until the next state, which comes after a rejoin, or if
+	// the server pushes one on request. Stats, Trace and the Logger report both.
+	// Default: 524,288 and 64 MiB. Negative: no limit.
 	MaxPending      int
 	MaxPendingBytes int
 
@@ -92,7 +91,7 @@ type Presence[M any] struct {
 	// Guarded by the socket's lock.
 	feed      presenceFeed
 	list      presenceList[M]
-	streams   []*presenceStream[M]
+	streams   streams[presenceStep[M]]
 	callbacks presenceCallbacks[M]
 	misfit    bool // one was reported
 }
@@ -110,7 +109,7 @@ func NewPresence[M any](c *Channel, opts *PresenceOptions) *Presence[M] {
 	s := c.socket
 	p := &Presence[M]{socket: s, list: roster.NewSortedMap[PresenceEntry[M]]()}
 	p.feed = presenceFeed{channel: c, owner: p, stateEvent: EventPresenceState, diffEvent: EventPresenceDiff}
-	p.callbacks.queue = newStepQueue[M]()
+	p.callbacks.queue = newStepQueue[presenceStep[M]]()
 	f := &p.feed
 	limit := orLimits(0, 0)
 	if opts != nil {
@@ -150,18 +149,12 @@ func (f *presenceFeed) check() error {
 	return nil
 }
 
-// Channel returns the channel that the presence belongs to.
-func (p *Presence[M]) Channel() *Channel { return p.feed.channel }
-
 // Status returns how far you can rely on the list now.
 func (p *Presence[M]) Status() PresenceStatus {
 	p.socket.mu.Lock()
 	defer p.socket.mu.Unlock()
 	return p.feed.status()
 }
-
-// Synced reports whether the list is that of the server.
-func (p *Presence[M]) Synced() bool { return p.Status() == PresenceSynced }
 
 // Err returns why the presence is closed: ErrChannelClosed, perhaps with a cause,
 // ErrClosedByServer, ErrClosed, or an *InputError. It returns nil if the presence
@@ -232,16 +225,6 @@ func (p *Presence[M]) Snapshot() PresenceSnapshot[M] {
 	return PresenceSnapshot[M]{p.list, p.feed.status()}
 }
 
-// All is short for Snapshot().All(). The loop does not see changes that happen
-// meanwhile.
-func (p *Presence[M]) All() iter.Seq[PresenceEntry[M]] { return p.Snapshot().All() }
-
-// Get is short for Snapshot().Get(key).
-func (p *Presence[M]) Get(key string) (PresenceEntry[M], bool) { return p.Snapshot().Get(key) }
-
-// Len is short for Snapshot().Len().
-func (p *Presence[M]) Len() int { return p.Snapshot().Len() }
-
 // All returns an iterator over the entries, in the order of their keys.
 func (s PresenceSnapshot[M]) All() iter.Seq[PresenceEntry[M]] {
 	return func(yield func(PresenceEntry[M]) bool) {
@@ -262,10 +245,6 @@ func (s PresenceSnapshot[M]) Len() int { return s.list.Len() }
 
 // Status returns how far you could rely on the list when the snapshot was taken.
 func (s PresenceSnapshot[M]) Status() PresenceStatus { return s.status }
-
-// Synced reports whether the list was that of the server when the snapshot was
-// taken.
-func (s PresenceSnapshot[M]) Synced() bool { return s.status == PresenceSynced }
 
 // The list itself is the work of package roster: how it is decoded, what a state
 // or a diff makes of it, and what has changed between two lists.

@@ -30,8 +30,8 @@ func newPresenceBench(tb testing.TB, keys int) presenceBench {
 	p.feed.working = true // we are the worker
 	b := presenceBench{p}
 	b.feed(EventPresenceState, benchState(keys, 0))
-	if p.Len() != keys || !p.Synced() {
-		tb.Fatalf("%d keys, %v", p.Len(), p.Status())
+	if p.Snapshot().Len() != keys || p.Status() != PresenceSynced {
+		tb.Fatalf("%d keys, %v", p.Snapshot().Len(), p.Status())
 	}
 	return b
 }
@@ -158,7 +158,7 @@ func BenchmarkPresenceList(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		n := 0
-		for range bench.p.All() {
+		for range bench.p.Snapshot().All() {
 			n++
 		}
 		if n != 10_000 {

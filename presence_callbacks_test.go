@@ -98,7 +98,7 @@ func TestAPresenceCallbackMayDoAnything(t *testing.T) {
 					break // the list goes on while the callback waits
 				}
 			}
-			if u1, ok := p.Get("u1"); !ok || refs(u1.Metas) != "[1 1.2]" || !p.Synced() {
+			if u1, ok := p.Snapshot().Get("u1"); !ok || refs(u1.Metas) != "[1 1.2]" || p.Status() != phoenix.PresenceSynced {
 				t.Errorf("Get: %v", u1)
 			}
 			off := p.OnLeave(func(change) {})
@@ -353,7 +353,7 @@ func wantList(t *testing.T, p presence, status phoenix.PresenceStatus, want stri
 	if got := listed(snap.All()); got != want || snap.Status() != status {
 		t.Errorf("the list is %v: %s, want %v: %s", snap.Status(), got, status, want)
 	}
-	if snap.Status() != p.Status() || snap.Synced() != p.Synced() || snap.Synced() != (status == phoenix.PresenceSynced) {
+	if snap.Status() != p.Status() {
 		t.Errorf("the status of the snapshot is %v, that of the presence %v", snap.Status(), p.Status())
 	}
 }

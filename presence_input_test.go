@@ -234,7 +234,7 @@ func TestPresenceKeepsMetasThatDoNotFit(t *testing.T) {
 		const misfit = `{"id":"secret","phx_ref":"2","phx_ref_prev":"1"}`
 		sendState(h, `{"u1":{"metas":[{"id":1,"phx_ref":"1"},`+misfit+`]}}`)
 		wantList(t, p, phoenix.PresenceSynced, "u1[1 2]")
-		u1, _ := p.Get("u1")
+		u1, _ := p.Snapshot().Get("u1")
 		good, bad := u1.Metas[0], u1.Metas[1]
 		if good.Err != nil || good.Value.ID != 1 || string(good.Raw) != `{"id":1,"phx_ref":"1"}` {
 			t.Errorf("the good meta is %+v", good)
@@ -253,10 +253,10 @@ func TestPresenceKeepsMetasThatDoNotFit(t *testing.T) {
 		if !strings.Contains(log.String(), "do not fit") || strings.Contains(log.String(), "secret") {
 			t.Errorf("log: %s", log.String())
 		}
-		if u2, _ := raw.Get("u2"); string(u2.Metas[0].Value) != `{"id":[],"phx_ref":"3"}` {
+		if u2, _ := raw.Snapshot().Get("u2"); string(u2.Metas[0].Value) != `{"id":[],"phx_ref":"3"}` {
 			t.Errorf("raw: %+v", u2)
 		}
-		if u2, _ := loose.Get("u2"); u2.Metas[0].Value["phx_ref"] != "3" {
+		if u2, _ := loose.Snapshot().Get("u2"); u2.Metas[0].Value["phx_ref"] != "3" {
 			t.Errorf("loose: %+v", u2)
 		}
 	})
@@ -281,7 +281,7 @@ func TestPresenceKeepsTheFieldsOfFetch(t *testing.T) {
 			return `{"u1":{"user":{"name":"` + name + `"},"metas":[` + refs + `],"n":1}}`
 		}
 		sendState(h, state("Ann", `{"phx_ref":"1"}`))
-		u1, _ := p.Get("u1")
+		u1, _ := p.Snapshot().Get("u1")
 		var fields struct{ User struct{ Name string } }
 		if err := u1.Fields.Decode(&fields); err != nil || fields.User.Name != "Ann" || u1.Fields.String() != `{"user":{"name":"Ann"},"n":1}` {
 			t.Errorf("fields: %s, decoded: %+v, %v", u1.Fields, fields, err)
@@ -318,7 +318,7 @@ func TestPresenceOfMetasWithoutRefs(t *testing.T) {
 		p, _ := presentIn(h, nil)
 		ids := func() (ids []string) {
 			synctest.Wait()
-			u1, _ := p.Get("u1")
+			u1, _ := p.Snapshot().Get("u1")
 			for _, m := range u1.Metas {
 				ids = append(ids, strconv.Itoa(m.Value.ID))
 			}

@@ -3,7 +3,6 @@ package phoenix
 import (
 	"context"
 	"iter"
-	"slices"
 
 	"github.com/phxgo/phoenix/internal/queue"
 	"github.com/phxgo/phoenix/internal/roster"
@@ -95,9 +94,7 @@ func (p *Presence[M]) publish(st presenceStep[M], in presenceInput) {
 	p.list = st.to
 	st.synced = f.status() == PresenceSynced
 	if !st.from.Same(st.to) {
-		for _, w := range p.streams {
-			w.put(st)
-		}
+		p.streams.put(st, st.size)
 	}
 	if !f.hushed {
 		p.callbacks.put(p, st)
@@ -133,52 +130,6 @@ func (p *Presence[M]) applyDiff(st *presenceStep[M], m *Message) bool {
 	return err == nil
 }
 
-// A presenceStream holds the steps that a loop over Changes has not seen.
-type presenceStream[M any] struct {
-	queue stepQueue[M]
-	ended bool
-	awake chan struct{} // one slot
-}
-
-// A stepQueue holds the steps that a consumer has not seen.
-type stepQueue[M any] struct{ queue.Queue[presenceStep[M]] }
-
-// maxPresenceSteps bounds the steps that wait for a consumer, and
-// defaultLimitBytes what their messages count.
-const maxPresenceSteps = 256
-
-func newStepQueue[M any]() stepQueue[M] {
-	return stepQueue[M]{queue.Queue[presenceStep[M]]{Limit: queue.Limits{Count: maxPresenceSteps, Bytes: defaultLimitBytes}}}
-}
-
-// put adds a step. If there is no room for it, and it may be merged, it becomes
-// part of the last one.
-func (q *stepQueue[M]) put(st presenceStep[M], merge bool) {
-	if merge && q.Full(st.size) {
-		q.Items.At(q.Items.N - 1).Value.add(st)
-		return
-	}
-	q.Push(st, st.size)
-}
-
-func (w *presenceStream[M]) put(st presenceStep[M]) {
-	w.queue.put(st, true)
-	wake(w.awake)
-}
-
-func (w *presenceStream[M]) end() {
-	w.ended = true
-	wake(w.awake)
-}
-
-// finish is called when nothing more will come.
-func (p *Presence[M]) finish() {
-	for _, w := range slices.Clone(p.streams) {
-		w.end()
-	}
-	p.streams = nil
-}
-
 // Changes returns an iterator over the changes of the list. It watches from the
 // moment you call it, and begins with a join for each key that is already
 // present. So applying every change reproduces the list. The loop ends with ctx
@@ -189,32 +140,19 @@ func (p *Presence[M]) finish() {
 // meanwhile.
 func (p *Presence[M]) Changes(ctx context.Context) iter.Seq[PresenceChange[M]] {
 	s := p.socket
-	w := &presenceStream[M]{queue: newStepQueue[M](), awake: make(chan struct{}, 1)}
+	w := newStream[presenceStep[M]](s)
+	w.merge = (*presenceStep[M]).add
 	s.lock()
+	defer s.unlock()
 	if p.list.Len() > 0 {
-		w.put(presenceStep[M]{from: p.list.Emptied(), to: p.list, resync: true})
+		w.put(presenceStep[M]{from: p.list.Emptied(), to: p.list, resync: true}, 0)
 	}
 	if p.feed.over {
 		w.end()
-	} else {
-		p.streams = append(p.streams, w)
 	}
-	s.unlock()
-	remove := func() {
-		s.lock()
-		defer s.unlock()
-		w.end()
-		p.streams = slices.DeleteFunc(p.streams, func(x *presenceStream[M]) bool { return x == w })
-	}
-	stop := context.AfterFunc(ctx, remove)
+	steps := p.streams.all(ctx, w, func() {})
 	return func(yield func(PresenceChange[M]) bool) {
-		defer stop()
-		defer remove()
-		for ctx.Err() == nil {
-			st, ok := p.next(ctx, w)
-			if !ok {
-				return
-			}
+		for st := range steps {
 			for _, c := range st.changes() {
 				if ctx.Err() != nil || !yield(c) {
 					return
@@ -224,30 +162,15 @@ func (p *Presence[M]) Changes(ctx context.Context) iter.Seq[PresenceChange[M]] {
 	}
 }
 
+// finish is called when nothing more will come.
+func (p *Presence[M]) finish() { p.streams.end() }
+
 // ChangeChan returns a Go channel, for a select, which delivers what a loop over
 // Changes would get. It is closed when ctx is done, after the end of the
 // presence, or when the socket is closed and nobody has received for a second. A
 // goroutine serves it until then. If you stop receiving before, end ctx.
 func (p *Presence[M]) ChangeChan(ctx context.Context) <-chan PresenceChange[M] {
 	return chanOf(ctx, p.socket, p.Changes(ctx))
-}
-
-// next waits for a step; false: there will be none.
-func (p *Presence[M]) next(ctx context.Context, w *presenceStream[M]) (st presenceStep[M], ok bool) {
-	for {
-		p.socket.mu.Lock()
-		st, _, ok = w.queue.Pop()
-		ended := w.ended
-		p.socket.mu.Unlock()
-		if ok || ended {
-			return st, ok
-		}
-		select {
-		case <-w.awake:
-		case <-ctx.Done():
-			return st, false
-		}
-	}
 }
 
 // Snapshots returns an iterator over the list each time that it, or its status,
@@ -286,7 +209,7 @@ func (p *Presence[M]) Snapshots(ctx context.Context) iter.Seq[PresenceSnapshot[M
 type presenceCallbacks[M any] struct {
 	handlers []*presenceHandler[M] // a new list with each change
 	version  int                   // of handlers
-	queue    stepQueue[M]
+	queue    queue.Queue[presenceStep[M]]
 	last     int // the version of handlers that the last step has
 	running  bool
 	gen      int             // grows when the calls that wait are dropped
@@ -314,9 +237,13 @@ func (cb *presenceCallbacks[M]) put(p *Presence[M], st presenceStep[M]) {
 	if len(cb.handlers) == 0 {
 		return
 	}
-	merge := cb.last == cb.version
-	st.handlers, cb.last = cb.handlers, cb.version
-	cb.queue.put(st, merge)
+	st.handlers = cb.handlers
+	if cb.last == cb.version && cb.queue.Full(st.size) {
+		cb.queue.Last().add(st)
+	} else {
+		cb.queue.Push(st, st.size)
+	}
+	cb.last = cb.version
 	if !cb.running {
 		cb.running = true
 		p.socket.goSteps(p.call)

@@ -256,7 +256,7 @@ func runPresenceModel(t *testing.T, h *harness.Harness, rnd *rand.Rand) {
 		if rnd.IntN(3) == 0 {
 			synctest.Wait()
 			want := text(m.list)
-			if got := text(modelOf(t, p.All())); got != want || p.Status() != m.status() || p.Len() != len(m.list) {
+			if got := text(modelOf(t, p.Snapshot().All())); got != want || p.Status() != m.status() || p.Snapshot().Len() != len(m.list) {
 				t.Fatalf("the list is %v: %s\nwant        %v: %s", p.Status(), got, m.status(), want)
 			}
 			if text(fast.list) != want || text(called.list) != want {
@@ -268,7 +268,7 @@ func runPresenceModel(t *testing.T, h *harness.Harness, rnd *rand.Rand) {
 	want := text(m.list)
 	p.Close()
 	<-done
-	got := text(modelOf(t, p.All()))
+	got := text(modelOf(t, p.Snapshot().All()))
 	for c := range later {
 		slow.apply(t, c)
 	}

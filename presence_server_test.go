@@ -82,7 +82,7 @@ func canonical(data []byte) string {
 
 func (m *member) clubList() map[string]string {
 	all := map[string]string{}
-	for e := range m.presence.All() {
+	for e := range m.presence.Snapshot().All() {
 		var metas []string
 		for _, m := range e.Metas {
 			metas = append(metas, canonical(m.Raw))
@@ -135,10 +135,10 @@ func TestPresenceOfThreeClients(t *testing.T) {
 					synctest.Wait()
 					want := text(clubListOf(h))
 					for i, m := range members {
-						if got := text(m.clubList()); got != want || !m.presence.Synced() {
+						if got := text(m.clubList()); got != want || m.presence.Status() != phoenix.PresenceSynced {
 							t.Fatalf("client %d is %v and has\n%s\nthe server has\n%s", i, m.presence.Status(), got, want)
 						}
-						if got, want := text(m.replay.list), text(modelOf(t, m.presence.All())); got != want {
+						if got, want := text(m.replay.list), text(modelOf(t, m.presence.Snapshot().All())); got != want {
 							t.Fatalf("the changes of client %d give\n%s\nits list is\n%s", i, got, want)
 						}
 					}
@@ -176,7 +176,7 @@ func TestPresenceHasGhosts(t *testing.T) {
 		metas := func(want int, status phoenix.PresenceStatus) {
 			t.Helper()
 			synctest.Wait()
-			e, _ := ann.presence.Get("ann")
+			e, _ := ann.presence.Snapshot().Get("ann")
 			if len(e.Metas) != want || ann.presence.Status() != status {
 				t.Errorf("at %v ann is %v and has herself %d times, want %v and %d", h.Now(), ann.presence.Status(), len(e.Metas), status, want)
 			}
@@ -189,7 +189,7 @@ func TestPresenceHasGhosts(t *testing.T) {
 		metas(1, phoenix.PresenceStale)
 		h.SleepUntil(41 * time.Second)
 		metas(2, phoenix.PresenceSynced) // back, and her ghost is there
-		if e, _ := bob.presence.Get("ann"); len(e.Metas) != 2 {
+		if e, _ := bob.presence.Snapshot().Get("ann"); len(e.Metas) != 2 {
 			t.Errorf("bob has ann %d times", len(e.Metas))
 		}
 		h.SleepUntil(90 * time.Second)

@@ -384,8 +384,8 @@ func TestAPresenceThatKeepsUpIsSyncedAfterABurst(t *testing.T) {
 					break
 				}
 			}
-			if st := s.Stats(); st.Dropped != 0 || p.Status() != phoenix.PresenceSynced || p.Len() != 100 {
-				t.Errorf("%d dropped, %v, %d keys", st.Dropped, p.Status(), p.Len())
+			if st := s.Stats(); st.Dropped != 0 || p.Status() != phoenix.PresenceSynced || p.Snapshot().Len() != 100 {
+				t.Errorf("%d dropped, %v, %d keys", st.Dropped, p.Status(), p.Snapshot().Len())
 			}
 		})
 	}

@@ -119,19 +119,11 @@ type outage struct {
 // ends the goroutine, the connection is lost, and another one goes on.
 func (s *Socket) runOn(r *runner, o *outage) {
 	returned := false
-	defer func() {
-		if returned {
-			return
-		}
-		if p := recover(); p != nil {
-			panic(p) // it was no Goexit
-		}
-		s.crew.Start(func() {
-			s.abandon(r)
-			o.tried, o.stable, o.err = true, false, errs.ErrGoexit
-			s.runOn(r, o)
-		})
-	}()
+	defer s.crew.IfGoexit(&returned, func() {
+		s.abandon(r)
+		o.tried, o.stable, o.err = true, false, errs.ErrGoexit
+		s.runOn(r, o)
+	})
 	if o.deciding {
 		s.endRun(r, errs.ErrGoexit, true)
 	} else {

@@ -265,7 +265,7 @@ func ExampleNewPresence() {
 	if err := presence.WaitSynced(ctx); err != nil {
 		log.Fatal(err)
 	}
-	for entry := range presence.All() {
+	for entry := range presence.Snapshot().All() {
 		fmt.Println(entry.Key, "is", entry.Metas[0].Value.Status)
 	}
 	// Output:
@@ -339,7 +339,7 @@ func ExamplePresence_Snapshots() {
 		log.Fatal(err)
 	}
 	for list := range presence.Snapshots(ctx) {
-		if !list.Synced() {
+		if list.Status() != phoenix.PresenceSynced {
 			continue // a user interface would show it in grey
 		}
 		fmt.Println(list.Len(), "present")

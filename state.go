@@ -44,7 +44,7 @@ type Socket struct {
 	free     queue.List[call]
 	effects  *effects // of the critical section that is under way; most have none
 	teller   *teller  // nil if there is nothing to tell
-	watchers []*watcher[SocketEvent]
+	watchers streams[SocketEvent]
 	strays   map[*Channel]struct{} // not registered, but perhaps with somebody who waits for something
 	taps     []*Subscription
 	drained  chan struct{} // made by Shutdown; closed when nothing is left to send or await
@@ -294,9 +294,7 @@ func (s *Socket) setStateAt(level slog.Level, ev SocketEvent) {
 }
 
 func (s *Socket) emit(ev SocketEvent) {
-	for _, w := range s.watchers {
-		w.put(ev)
-	}
+	s.watchers.put(ev, messageOverhead)
 }
 
 // unusable returns the sentinel that explains why the socket takes no work.

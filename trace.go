@@ -3,6 +3,7 @@ package phoenix
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/phxgo/phoenix/internal/crew"
@@ -151,15 +152,22 @@ type (
 	doneHook[I any]  func(context.Context, I)
 )
 
-// starts makes one Start of many, or nil if there is none.
-func starts[I any](m *multiTrace, of func(*Trace) startHook[I]) func(context.Context, I) context.Context {
-	hooks := make([]startHook[I], len(m.traces))
-	some := false
+// hooksOf returns the hook of each trace, or nil if none is set.
+func hooksOf[H any](m *multiTrace, of func(*Trace) H, set func(H) bool) []H {
+	hooks := make([]H, len(m.traces))
 	for i := range m.traces {
 		hooks[i] = of(&m.traces[i])
-		some = some || hooks[i] != nil
 	}
-	if !some {
+	if !slices.ContainsFunc(hooks, set) {
+		return nil
+	}
+	return hooks
+}
+
+// starts makes one Start of many, or nil if there is none.
+func starts[I any](m *multiTrace, of func(*Trace) startHook[I]) func(context.Context, I) context.Context {
+	hooks := hooksOf(m, of, func(hook startHook[I]) bool { return hook != nil })
+	if hooks == nil {
 		return nil
 	}
 	return func(ctx context.Context, info I) context.Context {
@@ -184,13 +192,8 @@ func begun(got, returned context.Context) context.Context {
 
 // dones makes one Done of many.
 func dones[I any](m *multiTrace, of func(*Trace) doneHook[I]) func(context.Context, I) {
-	hooks := make([]doneHook[I], len(m.traces))
-	some := false
-	for i := range m.traces {
-		hooks[i] = of(&m.traces[i])
-		some = some || hooks[i] != nil
-	}
-	if !some {
+	hooks := hooksOf(m, of, func(hook doneHook[I]) bool { return hook != nil })
+	if hooks == nil {
 		return nil
 	}
 	return func(ctx context.Context, info I) {

@@ -16,11 +16,12 @@ import (
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/harness"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // A userConn is a Conn of a user's that does something of its own first.
 type userConn struct {
-	phoenix.Conn
+	transport.Conn
 	read, write, close func()
 }
 
@@ -78,7 +79,7 @@ func (s userSerializer) Decode(f phoenix.Frame, m *phoenix.Message) error {
 
 // A checkingConn is a Conn of a user's that looks at each frame.
 type checkingConn struct {
-	phoenix.Conn
+	transport.Conn
 	check func()
 }
 
@@ -306,7 +307,7 @@ func TestNoPushIsKeptByWhatSeesItsFrame(t *testing.T) {
 // each of them.
 func withUserCode(h *harness.Harness, f func()) map[string]*phoenix.SocketOptions {
 	conn := func(c userConn) phoenix.Transport {
-		return harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+		return harness.TransportFunc(func(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 			inner, err := h.Transport().Dial(ctx, req)
 			if err != nil {
 				return nil, err
@@ -316,7 +317,7 @@ func withUserCode(h *harness.Harness, f func()) map[string]*phoenix.SocketOption
 			return &c, nil
 		})
 	}
-	checking := harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+	checking := harness.TransportFunc(func(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 		inner, err := h.Transport().Dial(ctx, req)
 		if err != nil {
 			return nil, err
@@ -338,11 +339,11 @@ func withUserCode(h *harness.Harness, f func()) map[string]*phoenix.SocketOption
 			f()
 			return next.RoundTrip(r)
 		})},
-		"Dial": {Transport: harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+		"Dial": {Transport: harness.TransportFunc(func(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 			f()
 			return h.Transport().Dial(ctx, req)
 		})},
-		"Dial beneath a fallback": {Transport: phoenix.Fallback(harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+		"Dial beneath a fallback": {Transport: phoenix.Fallback(harness.TransportFunc(func(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 			f()
 			return h.Transport().Dial(ctx, req)
 		}), nil, nil)},

@@ -110,19 +110,11 @@ var errPanicked = errors.New("phoenix: a network connection of yours panicked wh
 // drain writes until nothing is left to write. It holds the writer's token.
 func (s *Socket) drain(conn *connection) {
 	returned := false
-	defer func() {
-		if returned {
-			return
-		}
-		if p := recover(); p != nil {
-			panic(p) // it was no Goexit
-		}
-		s.crew.Start(func() {
-			s.lock()
-			defer s.unlock()
-			s.writerGone(conn, errs.ErrGoexit)
-		})
-	}()
+	defer s.crew.IfGoexit(&returned, func() {
+		s.lock()
+		defer s.unlock()
+		s.writerGone(conn, errs.ErrGoexit)
+	})
 	// A fresh goroutine would run before those that are about to push: yield
 	// once, and take what they have together.
 	runtime.Gosched()

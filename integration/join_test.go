@@ -138,7 +138,7 @@ func TestTooManyChannels(t *testing.T) {
 		}
 		wg.Wait()
 		one := w.channel(s, prefix, nil)
-		if _, err := one.Join(w.ctx); !phoenix.IsTooManyChannels(err) {
+		if _, err := one.Join(w.ctx); !errors.Is(err, phoenix.ErrTooManyChannels) {
 			t.Fatalf("Join = %v", err)
 		}
 		first, ok := s.Lookup(prefix + "0")

@@ -38,15 +38,7 @@ func (s *Signer) Format(f fmt.State, _ rune) {
 // holder of this secret can make it with this salt. The package comment says what
 // data can be.
 func (s *Signer) Sign(salt string, data any, opts ...SignOption) (string, error) {
-	message, err := pack(data, opts)
-	if err != nil {
-		return "", err
-	}
-	k, err := s.key(salt)
-	if err != nil {
-		return "", err
-	}
-	return k.sign(message), nil
+	return s.seal(salt, data, opts, func(k *key, message []byte) (string, error) { return k.sign(message), nil })
 }
 
 // Verify returns what a token carries that Sign made with the same salt. The
@@ -59,15 +51,7 @@ func (s *Signer) Verify(salt, token string, opts ...VerifyOption) (any, error) {
 // Encrypt returns a token that carries data. Nobody can read it, or make it,
 // without this secret and salt.
 func (s *Signer) Encrypt(salt string, data any, opts ...SignOption) (string, error) {
-	message, err := pack(data, opts)
-	if err != nil {
-		return "", err
-	}
-	k, err := s.key(salt)
-	if err != nil {
-		return "", err
-	}
-	return k.encrypt(message)
+	return s.seal(salt, data, opts, (*key).encrypt)
 }
 
 // Decrypt returns what a token carries that Encrypt made with the same salt. It
@@ -92,6 +76,19 @@ func forType[T any](data any, err error) (T, error) {
 		return none, err
 	}
 	return As[T](data)
+}
+
+// seal is what Sign and Encrypt have in common.
+func (s *Signer) seal(salt string, data any, opts []SignOption, write func(*key, []byte) (string, error)) (string, error) {
+	message, err := pack(data, opts)
+	if err != nil {
+		return "", err
+	}
+	k, err := s.key(salt)
+	if err != nil {
+		return "", err
+	}
+	return write(k, message)
 }
 
 // open is what Verify and Decrypt have in common.

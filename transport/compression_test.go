@@ -261,7 +261,7 @@ func readAll(t *testing.T, mode transport.CompressionMode, frames []byte) (all [
 		}
 		_, _ = c.Write(append([]byte(answer+"\r\n"), frames...)) // the client tells
 	}).Listen(t)
-	conn, err := phoenix.WebSocket(&phoenix.WebSocketOptions{Compression: mode}).Dial(t.Context(), &phoenix.DialRequest{
+	conn, err := phoenix.WebSocket(&phoenix.WebSocketOptions{Compression: mode}).Dial(t.Context(), &transport.DialRequest{
 		URL:            &url.URL{Scheme: "ws", Host: "phoenix.test", Path: "/socket"},
 		HTTPClient:     &http.Client{Transport: tr},
 		MaxMessageSize: 1 << 20,

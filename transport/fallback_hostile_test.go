@@ -12,6 +12,7 @@ import (
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/harness"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // One failure of the network ends all connections over it, and is one.
@@ -111,7 +112,7 @@ func TestFallbackLeavesTheRequestAlone(t *testing.T) {
 	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		h.Srv.BlockUpgrade(true)
 		inner := phoenix.Fallback(phoenix.WebSocket(nil), phoenix.LongPoll(nil), &phoenix.FallbackOptions{Memory: time.Nanosecond})
-		s := h.Socket(&phoenix.SocketOptions{Transport: dialFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+		s := h.Socket(&phoenix.SocketOptions{Transport: dialFunc(func(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 			c, err := inner.Dial(ctx, req)
 			time.Sleep(6 * time.Second) // the primary is tried again meanwhile
 			req.Header.Set("X-Try", "2")
@@ -125,9 +126,9 @@ func TestFallbackLeavesTheRequestAlone(t *testing.T) {
 	})
 }
 
-type dialFunc func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error)
+type dialFunc func(context.Context, *transport.DialRequest) (transport.Conn, error)
 
-func (f dialFunc) Dial(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+func (f dialFunc) Dial(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 	return f(ctx, req)
 }
 
@@ -136,7 +137,7 @@ func TestFallbackWithAShortMemoryDoesNotSpin(t *testing.T) {
 	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		var tries atomic.Int64
 		s := h.Socket(&phoenix.SocketOptions{Transport: phoenix.Fallback(
-			dialFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+			dialFunc(func(context.Context, *transport.DialRequest) (transport.Conn, error) {
 				tries.Add(1)
 				return nil, errors.New("no WebSockets here")
 			}),
@@ -172,7 +173,7 @@ func TestStatsOfAProbe(t *testing.T) {
 func TestFallbackTriesThePrimaryWhenTheSecondaryFails(t *testing.T) {
 	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		var down atomic.Bool
-		shared := phoenix.Fallback(phoenix.WebSocket(nil), dialFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+		shared := phoenix.Fallback(phoenix.WebSocket(nil), dialFunc(func(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 			if down.Load() {
 				return nil, &phoenix.HandshakeError{StatusCode: http.StatusNotFound}
 			}
@@ -205,7 +206,7 @@ func TestFallbackIsNotQuietWhileSomethingIsCast(t *testing.T) {
 		var works atomic.Bool
 		var dials harness.Recorder[time.Duration]
 		s := h.Socket(&phoenix.SocketOptions{HeartbeatInterval: -1, Transport: phoenix.Fallback(
-			dialFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+			dialFunc(func(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 				if !works.Load() {
 					return nil, errors.New("not yet")
 				}

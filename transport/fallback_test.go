@@ -14,6 +14,7 @@ import (
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
+	"github.com/phxgo/phoenix/transport"
 )
 
 func TestFallbackPrefersThePrimary(t *testing.T) {
@@ -371,7 +372,7 @@ func TestFallbackToATransportThatTheServerLacks(t *testing.T) {
 // failing is a transport that never opens.
 type failing struct{ err error }
 
-func (f failing) Dial(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+func (f failing) Dial(context.Context, *transport.DialRequest) (transport.Conn, error) {
 	return nil, f.err
 }
 

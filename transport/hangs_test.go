@@ -14,6 +14,7 @@ import (
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/harness"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // hostilePeers are those that keep a client waiting for ever.
@@ -129,7 +130,7 @@ func TestADialOfALongPollEndsWithItsCtx(t *testing.T) {
 	for name, p := range peers {
 		for kind, client := range harness.Clients {
 			for _, scheme := range []string{"http", "https"} {
-				for by, transport := range map[string]phoenix.Transport{
+				for by, via := range map[string]phoenix.Transport{
 					"itself": phoenix.LongPoll(nil), "a fallback": phoenix.Fallback(phoenix.LongPoll(nil), phoenix.LongPoll(nil), nil),
 				} {
 					t.Run(kind+"/"+scheme+"/"+name+"/by "+by, func(t *testing.T) {
@@ -137,7 +138,7 @@ func TestADialOfALongPollEndsWithItsCtx(t *testing.T) {
 							h := &harness.Harness{T: t, Start: time.Now()}
 							ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 							defer cancel()
-							_, err := transport.Dial(ctx, &phoenix.DialRequest{
+							_, err := via.Dial(ctx, &transport.DialRequest{
 								URL: &url.URL{Scheme: scheme, Host: "hostile", Path: "/socket"}, Header: http.Header{},
 								HTTPClient: client(p.Listen(t)), MaxMessageSize: 1 << 20,
 							})
@@ -159,7 +160,7 @@ func TestADialOfALongPollEndsWithItsCtx(t *testing.T) {
 func TestReadingAndWritingALongPollEndWithClose(t *testing.T) {
 	forHostilePolls(t, func(t *testing.T, h *harness.Harness, _ string, client *http.Client) {
 		for _, code := range []int{0, 1000} {
-			conn, err := phoenix.LongPoll(&phoenix.LongPollOptions{Timeout: -1}).Dial(t.Context(), &phoenix.DialRequest{
+			conn, err := phoenix.LongPoll(&phoenix.LongPollOptions{Timeout: -1}).Dial(t.Context(), &transport.DialRequest{
 				URL: &url.URL{Scheme: "http", Host: "hostile", Path: "/socket"}, Header: http.Header{}, HTTPClient: client,
 				MaxMessageSize: 1 << 20,
 			})
@@ -223,7 +224,7 @@ func TestASocketOverALongPollEndsWithCtxAndClose(t *testing.T) {
 // as it likes.
 func TestWhatTricklesDoesNotKeepALongPoll(t *testing.T) {
 	forHostilePolls(t, func(t *testing.T, h *harness.Harness, name string, client *http.Client) {
-		conn, err := phoenix.LongPoll(&phoenix.LongPollOptions{Timeout: 5 * time.Second}).Dial(t.Context(), &phoenix.DialRequest{
+		conn, err := phoenix.LongPoll(&phoenix.LongPollOptions{Timeout: 5 * time.Second}).Dial(t.Context(), &transport.DialRequest{
 			URL: &url.URL{Scheme: "http", Host: "hostile", Path: "/socket"}, Header: http.Header{}, HTTPClient: client,
 			MaxMessageSize: 1 << 20,
 		})

@@ -20,6 +20,7 @@ import (
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/harness"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // The recordings of long polls with a real Phoenix are played to the client: it
@@ -194,7 +195,7 @@ func playPolls(t *testing.T, polls []recordedPoll) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := phoenix.LongPoll(nil).Dial(t.Context(), &phoenix.DialRequest{
+	conn, err := phoenix.LongPoll(nil).Dial(t.Context(), &transport.DialRequest{
 		URL: u, Header: http.Header{}, HTTPClient: &http.Client{Transport: play}, MaxMessageSize: 1 << 20,
 	})
 	if first.body.Status != http.StatusGone {

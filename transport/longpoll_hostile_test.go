@@ -14,6 +14,7 @@ import (
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/harness"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // Nothing obliges a RoundTripper to say in its answer what the request was.
@@ -116,7 +117,7 @@ func refuseDial(context.Context, string, string) (net.Conn, error) { return nil,
 func TestAPostDoesNotClaimToBeIdempotent(t *testing.T) {
 	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		opts := pollOnly()
-		opts.Transport = harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+		opts.Transport = harness.TransportFunc(func(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 			req.Header = http.Header{"Idempotency-Key": {"1"}, "X-Idempotency-Key": {"1"}, "X-Other": {"1"}}
 			return phoenix.LongPoll(nil).Dial(ctx, req)
 		})

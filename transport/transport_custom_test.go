@@ -15,10 +15,10 @@ import (
 )
 
 // wrapping returns a Transport whose Conns are wrapped, those that are probed too.
-func wrapping(inner phoenix.Transport, wrap func(phoenix.Conn) phoenix.Conn) phoenix.Transport {
-	return harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+func wrapping(inner phoenix.Transport, wrap func(transport.Conn) transport.Conn) phoenix.Transport {
+	return harness.TransportFunc(func(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 		probe := req.Probe
-		req.Probe = func(ctx context.Context, c phoenix.Conn) error { return probe(ctx, wrap(c)) }
+		req.Probe = func(ctx context.Context, c transport.Conn) error { return probe(ctx, wrap(c)) }
 		c, err := inner.Dial(ctx, req)
 		if err != nil {
 			return nil, err
@@ -29,11 +29,11 @@ func wrapping(inner phoenix.Transport, wrap func(phoenix.Conn) phoenix.Conn) pho
 
 // A redactor is a Conn that wraps another, and changes what is sent.
 type redactor struct {
-	phoenix.Conn
+	transport.Conn
 	written *atomic.Int64
 }
 
-func (c *redactor) Unwrap() phoenix.Conn { return c.Conn }
+func (c *redactor) Unwrap() transport.Conn { return c.Conn }
 
 func (c *redactor) WriteFrames(frames []phoenix.Frame, deadline time.Time) (int, error) {
 	c.written.Add(int64(len(frames)))
@@ -45,7 +45,7 @@ func (c *redactor) WriteFrames(frames []phoenix.Frame, deadline time.Time) (int,
 
 // A forwarder is a Conn that wraps another, with all that this can do.
 type forwarder struct {
-	phoenix.Conn
+	transport.Conn
 	written *atomic.Int64
 }
 
@@ -61,7 +61,7 @@ func (c *forwarder) NeedsHeartbeat() bool { return c.Conn.(transport.Heartbeater
 
 // A softForwarder forwards WriteSoft.
 type softForwarder struct {
-	phoenix.Conn
+	transport.Conn
 	soft *atomic.Int64
 }
 
@@ -89,7 +89,7 @@ func TestAConnThatWrapsAnotherSeesEveryFrame(t *testing.T) {
 			harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 				var n atomic.Int64
 				s := h.Connected(&phoenix.SocketOptions{Transport: of(h.Transport(), func(tr phoenix.Transport) phoenix.Transport {
-					return wrapping(tr, func(c phoenix.Conn) phoenix.Conn {
+					return wrapping(tr, func(c transport.Conn) transport.Conn {
 						if _, ok := c.(*redactor); ok {
 							return c // the fallback probes what it got from below
 						}
@@ -121,7 +121,7 @@ func TestAConnThatWrapsAnotherSeesEveryFrame(t *testing.T) {
 }
 
 // noDial is a Transport that does not work.
-var noDial = harness.TransportFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+var noDial = harness.TransportFunc(func(context.Context, *transport.DialRequest) (transport.Conn, error) {
 	return nil, harness.ErrPipeClosed
 })
 
@@ -131,9 +131,9 @@ func TestAConnThatWrapsAnotherForwardsWhatThatCan(t *testing.T) {
 	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		var written, soft atomic.Int64
 		for _, tr := range []phoenix.Transport{
-			wrapping(phoenix.WebSocket(nil), func(c phoenix.Conn) phoenix.Conn { return &softForwarder{c, &soft} }),
-			phoenix.Fallback(wrapping(phoenix.WebSocket(nil), func(c phoenix.Conn) phoenix.Conn { return &softForwarder{c, &soft} }), nil, nil),
-			phoenix.Fallback(noDial, wrapping(phoenix.WebSocket(nil), func(c phoenix.Conn) phoenix.Conn { return &softForwarder{c, &soft} }), nil),
+			wrapping(phoenix.WebSocket(nil), func(c transport.Conn) transport.Conn { return &softForwarder{c, &soft} }),
+			phoenix.Fallback(wrapping(phoenix.WebSocket(nil), func(c transport.Conn) transport.Conn { return &softForwarder{c, &soft} }), nil, nil),
+			phoenix.Fallback(noDial, wrapping(phoenix.WebSocket(nil), func(c transport.Conn) transport.Conn { return &softForwarder{c, &soft} }), nil),
 		} {
 			before := soft.Load()
 			s := h.Connected(&phoenix.SocketOptions{Transport: tr})
@@ -147,7 +147,7 @@ func TestAConnThatWrapsAnotherForwardsWhatThatCan(t *testing.T) {
 			_ = s.Close()
 		}
 		beats := len(h.Srv.Received("phoenix", "heartbeat"))
-		forward := func(c phoenix.Conn) phoenix.Conn { return &forwarder{c, &written} }
+		forward := func(c transport.Conn) transport.Conn { return &forwarder{c, &written} }
 		for _, tr := range []phoenix.Transport{
 			wrapping(phoenix.LongPoll(nil), forward),
 			phoenix.Fallback(noDial, wrapping(phoenix.LongPoll(nil), forward), nil),
@@ -168,8 +168,8 @@ func TestAConnThatWrapsAnotherForwardsWhatThatCan(t *testing.T) {
 		}
 		h.WantReceived("phoenix", "heartbeat", beats)
 		// A wrapper with nothing of its own gets heartbeats.
-		s := h.Connected(&phoenix.SocketOptions{Transport: wrapping(phoenix.LongPoll(nil), func(c phoenix.Conn) phoenix.Conn {
-			return struct{ phoenix.Conn }{c}
+		s := h.Connected(&phoenix.SocketOptions{Transport: wrapping(phoenix.LongPoll(nil), func(c transport.Conn) transport.Conn {
+			return struct{ transport.Conn }{c}
 		})})
 		time.Sleep(time.Minute + time.Second)
 		h.WantReceived("phoenix", "heartbeat", beats+3)

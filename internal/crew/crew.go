@@ -71,6 +71,19 @@ func (c *Crew) StartUser(f func()) {
 	c.run(&c.users, f)
 }
 
+// IfGoexit is for a defer of a goroutine of ours that has called code of the
+// user's. If that code ended the goroutine, as t.FailNow does, next takes over in
+// another one.
+func (c *Crew) IfGoexit(returned *bool, next func()) {
+	if *returned {
+		return
+	}
+	if p := recover(); p != nil {
+		panic(p) // it was no Goexit
+	}
+	c.Start(next)
+}
+
 // Track counts something that runs code of the user's, until done is called.
 func (c *Crew) Track() (done func()) {
 	c.Add(&c.users, 1)

@@ -20,6 +20,7 @@ import (
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/harness"
 	"github.com/phxgo/phoenix/phoenixtest"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // byByte spells each byte of a text by itself.
@@ -112,7 +113,7 @@ func TestAHugeAnswerCostsNoTimeAndIsKeptInPart(t *testing.T) {
 		"a long reason":     "",
 		"a long Set-Cookie": "Set-Cookie: a=" + strings.Repeat("b", 4_000_000) + "\r\n",
 	} {
-		for kind, transport := range map[string]phoenix.Transport{"websocket": phoenix.WebSocket(nil), "longpoll": phoenix.LongPoll(nil)} {
+		for kind, via := range map[string]phoenix.Transport{"websocket": phoenix.WebSocket(nil), "longpoll": phoenix.LongPoll(nil)} {
 			t.Run(kind+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				status := "503 Busy"
@@ -122,7 +123,7 @@ func TestAHugeAnswerCostsNoTimeAndIsKeptInPart(t *testing.T) {
 				endpoint := echoServer(t, func(*http.Request, string, string) string {
 					return "HTTP/1.1 " + status + "\r\nRetry-After: 7\r\n" + lines + "\r\n"
 				})
-				s := echoSocket(t, endpoint, transport, nil, &harness.Spill{})
+				s := echoSocket(t, endpoint, via, nil, &harness.Spill{})
 				defer s.Close()
 				begun := time.Now()
 				err := s.Connect(t.Context())
@@ -204,12 +205,12 @@ func TestACookieJarThatBlocksHoldsUpNobody(t *testing.T) {
 func TestWhatATransportAddsToTheRequestIsASecretToo(t *testing.T) {
 	t.Parallel()
 	const added = "added-by-the-transport-5772156649"
-	for name, add := range map[string]func(req *phoenix.DialRequest) *phoenix.DialRequest{
-		"in place": func(req *phoenix.DialRequest) *phoenix.DialRequest {
+	for name, add := range map[string]func(req *transport.DialRequest) *transport.DialRequest{
+		"in place": func(req *transport.DialRequest) *transport.DialRequest {
 			req.Header.Set("X-Key", added)
 			return req
 		},
-		"in a copy": func(req *phoenix.DialRequest) *phoenix.DialRequest {
+		"in a copy": func(req *transport.DialRequest) *transport.DialRequest {
 			r := *req
 			r.AuthToken = added
 			return &r
@@ -223,7 +224,7 @@ func TestWhatATransportAddsToTheRequestIsASecretToo(t *testing.T) {
 			})
 			inner := phoenix.WebSocket(nil)
 			var out harness.Spill
-			s := echoSocket(t, endpoint, harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+			s := echoSocket(t, endpoint, harness.TransportFunc(func(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 				return inner.Dial(ctx, add(req))
 			}), nil, &out)
 			defer s.Close()
@@ -268,7 +269,7 @@ func TestADialRequestPrintsWithoutItsSecrets(t *testing.T) {
 	t.Parallel()
 	var out harness.Spill
 	stop := errors.New("enough")
-	s := echoSocket(t, "ws://h.test/socket", harness.TransportFunc(func(_ context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+	s := echoSocket(t, "ws://h.test/socket", harness.TransportFunc(func(_ context.Context, req *transport.DialRequest) (transport.Conn, error) {
 		fmt.Fprintf(&out, "%v %+v %#v %s %v %+v %#v", req, req, req, req, *req, *req, *req)
 		slog.New(slog.NewTextHandler(&out, nil)).LogAttrs(t.Context(), slog.LevelInfo, "dial", slog.Any("req", req), slog.Any("value", *req))
 		slog.New(slog.NewJSONHandler(&out, nil)).LogAttrs(t.Context(), slog.LevelInfo, "dial", slog.Any("req", req))
@@ -306,7 +307,7 @@ func TestAnErrorOfATransportKeepsItsTypeUnlessItHoldsASecret(t *testing.T) {
 				var asked atomic.Int32
 				s := h.Socket(&phoenix.SocketOptions{
 					AuthToken: func(context.Context) (string, error) { return echoToken, nil },
-					Transport: harness.TransportFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+					Transport: harness.TransportFunc(func(context.Context, *transport.DialRequest) (transport.Conn, error) {
 						asked.Add(1)
 						return nil, test.err
 					}),

@@ -24,6 +24,7 @@ import (
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/harness"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // What a client is told to keep secret in these tests.
@@ -175,10 +176,10 @@ func acceptKey(r *http.Request) string {
 }
 
 // echoSocket makes a socket with secrets that logs into out.
-func echoSocket(t *testing.T, endpoint string, transport phoenix.Transport, client *http.Client, out io.Writer, traces ...*phoenix.Trace) *phoenix.Socket {
+func echoSocket(t *testing.T, endpoint string, via phoenix.Transport, client *http.Client, out io.Writer, traces ...*phoenix.Trace) *phoenix.Socket {
 	t.Helper()
 	s, err := phoenix.NewSocket(endpoint+"?known="+echoKnown, &phoenix.SocketOptions{
-		Transport: transport, HTTPClient: client,
+		Transport: via, HTTPClient: client,
 		Params:    url.Values{"secret": {echoParam}, "s": {echoShort}},
 		Header:    http.Header{"Authorization": {echoHeader}, "Cookie": {echoCookie}},
 		AuthToken: func(context.Context) (string, error) { return echoToken, nil },
@@ -266,13 +267,13 @@ func TestNoErrorOrLogRepeatsWhatAHostileServerEchoes(t *testing.T) {
 		},
 	}
 	for name, answer := range answers {
-		for kind, transport := range map[string]phoenix.Transport{
+		for kind, via := range map[string]phoenix.Transport{
 			"websocket": phoenix.WebSocket(nil), "longpoll": phoenix.LongPoll(nil), "fallback": phoenix.Fallback(nil, nil, nil),
 		} {
 			t.Run(kind+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				var out harness.Spill
-				s := echoSocket(t, echoServer(t, answer), transport, nil, &out)
+				s := echoSocket(t, echoServer(t, answer), via, nil, &out)
 				defer s.Close()
 				events := s.Events(t.Context())
 				ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
@@ -344,7 +345,7 @@ type (
 		fails *atomic.Bool
 	}
 	leakyConn struct {
-		phoenix.Conn
+		transport.Conn
 		fails *atomic.Bool
 	}
 )
@@ -370,22 +371,22 @@ func TestAFailedWriteRepeatsNoSecret(t *testing.T) {
 		t.Run(fmt.Sprintf("Transport of the user's: %v", own), func(t *testing.T) {
 			harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 				var fails atomic.Bool
-				transport := phoenix.WebSocket(nil)
+				via := phoenix.WebSocket(nil)
 				client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 					c, err := h.Srv.DialContext(ctx, network, addr)
 					return leakyNet{c, &fails}, err
 				}}}
 				if own {
 					client = h.Srv.HTTPClient()
-					inner := transport
-					transport = harness.TransportFunc(func(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+					inner := via
+					via = harness.TransportFunc(func(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 						c, err := inner.Dial(ctx, req)
 						return leakyConn{c, &fails}, err
 					})
 				}
 				var out harness.Spill
 				var lost harness.Recorder[error]
-				s := echoSocket(t, h.Srv.URL(), transport, client, &out, &phoenix.Trace{
+				s := echoSocket(t, h.Srv.URL(), via, client, &out, &phoenix.Trace{
 					PushDone:     func(_ context.Context, info phoenix.PushDoneInfo) { lost.Add(info.Err) },
 					Disconnected: lost.Add,
 				})
@@ -419,7 +420,7 @@ func TestAFailedWriteRepeatsNoSecret(t *testing.T) {
 func TestARefusalByAProxyIsAHandshakeErrorWithoutCredentials(t *testing.T) {
 	t.Parallel()
 	for _, status := range []string{"407 Proxy Authentication Required", "403 Forbidden", "502 Bad Gateway"} {
-		for kind, transport := range map[string]phoenix.Transport{
+		for kind, via := range map[string]phoenix.Transport{
 			"websocket": phoenix.WebSocket(nil), "longpoll": phoenix.LongPoll(nil), "fallback": phoenix.Fallback(nil, nil, nil),
 		} {
 			t.Run(kind+"/"+status, func(t *testing.T) {
@@ -432,7 +433,7 @@ func TestARefusalByAProxyIsAHandshakeErrorWithoutCredentials(t *testing.T) {
 					t.Fatal(err)
 				}
 				var out bytes.Buffer
-				s := echoSocket(t, "wss://behind.test/socket", transport,
+				s := echoSocket(t, "wss://behind.test/socket", via,
 					&http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}, &out)
 				defer s.Close()
 				err = s.Connect(t.Context())

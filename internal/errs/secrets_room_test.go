@@ -14,6 +14,7 @@ import (
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/harness"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // refusal connects to a server or proxy that refuses, and returns the body of its
@@ -98,7 +99,7 @@ func TestAHugeTextInAnErrorOfATransportCostsNoTime(t *testing.T) {
 	} {
 		s, err := phoenix.NewSocket("ws://127.0.0.1/socket", &phoenix.SocketOptions{
 			Params: url.Values{"a": {secret}},
-			Transport: harness.TransportFunc(func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+			Transport: harness.TransportFunc(func(context.Context, *transport.DialRequest) (transport.Conn, error) {
 				return nil, refused
 			}),
 		})

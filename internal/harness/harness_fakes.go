@@ -20,6 +20,7 @@ import (
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/memnet"
+	"github.com/phxgo/phoenix/transport"
 )
 
 var ErrRefused error = syscall.ECONNREFUSED
@@ -108,9 +109,9 @@ type PipeConn struct {
 var ErrPipeClosed = errors.New("pipe closed")
 
 // A TransportFunc is a Transport that is a function.
-type TransportFunc func(context.Context, *phoenix.DialRequest) (phoenix.Conn, error)
+type TransportFunc func(context.Context, *transport.DialRequest) (transport.Conn, error)
 
-func (f TransportFunc) Dial(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
+func (f TransportFunc) Dial(ctx context.Context, req *transport.DialRequest) (transport.Conn, error) {
 	return f(ctx, req)
 }
 
@@ -123,7 +124,7 @@ type pipeTransport struct {
 	serve func(*PipeConn, phoenix.Frame)
 }
 
-func (t *pipeTransport) Dial(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+func (t *pipeTransport) Dial(context.Context, *transport.DialRequest) (transport.Conn, error) {
 	return &PipeConn{serve: t.serve, frames: make(chan phoenix.Frame, 1000), closed: make(chan struct{})}, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/memnet"
 	"github.com/phxgo/phoenix/phoenixtest"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // Arrivals returns when joins arrived at the server.
@@ -37,7 +38,7 @@ func (h *Harness) AsSent(data []byte) []byte {
 }
 
 // DialPollLater opens a session while dials hang.
-func (h *Harness) DialPollLater() phoenix.Conn {
+func (h *Harness) DialPollLater() transport.Conn {
 	h.Srv.HangDials(false)
 	c := h.DialPoll(nil, h.Srv.HTTPClient())
 	h.Srv.HangDials(true)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/phoenixtest"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // Polled runs a test over long poll.
@@ -118,7 +119,7 @@ func Never(r *http.Request) error {
 }
 
 // DialPoll opens a session past the socket.
-func (h *Harness) DialPoll(opts *phoenix.LongPollOptions, client *http.Client) phoenix.Conn {
+func (h *Harness) DialPoll(opts *phoenix.LongPollOptions, client *http.Client) transport.Conn {
 	h.T.Helper()
 	c, err := phoenix.LongPoll(opts).Dial(h.T.Context(), h.PollRequest(client))
 	if err != nil {
@@ -129,12 +130,12 @@ func (h *Harness) DialPoll(opts *phoenix.LongPollOptions, client *http.Client) p
 }
 
 // PollRequest is what a socket asks the transport for.
-func (h *Harness) PollRequest(client *http.Client) *phoenix.DialRequest {
+func (h *Harness) PollRequest(client *http.Client) *transport.DialRequest {
 	u, err := url.Parse(h.Srv.URL() + "?vsn=2.0.0")
 	if err != nil {
 		h.T.Fatal(err)
 	}
-	return &phoenix.DialRequest{URL: u, Header: http.Header{}, HTTPClient: client, MaxMessageSize: 1 << 20}
+	return &transport.DialRequest{URL: u, Header: http.Header{}, HTTPClient: client, MaxMessageSize: 1 << 20}
 }
 
 // Texts makes text frames.

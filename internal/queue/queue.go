@@ -54,6 +54,9 @@ func (q *Queue[T]) Push(v T, size int) {
 	q.Bytes += size
 }
 
+// Last returns the value added last. There must be one, and no mark behind it.
+func (q *Queue[T]) Last() *T { return &q.Items.At(q.Items.N - 1).Value }
+
 // PushOver adds a value, and drops the oldest ones until it fits. It returns how
 // many it dropped.
 func (q *Queue[T]) PushOver(v T, size int) (dropped int) {

@@ -157,16 +157,9 @@ func (s *scanner) behindObject(i, depth int) int {
 		if i = s.behindValue(s.behindSpace(i+1), depth+1); i < 0 {
 			return i
 		}
-		if i = s.behindSpace(i); i >= len(b) {
-			return ^i
-		}
-		switch b[i] {
-		case '}':
-			return i + 1
-		case ',':
-			i = s.behindSpace(i + 1)
-		default:
-			return ^i
+		var ended bool
+		if i, ended = s.behindItem(i, '}'); ended {
+			return i
 		}
 	}
 }
@@ -185,18 +178,27 @@ func (s *scanner) behindArray(i, depth int) int {
 		if i = s.behindValue(i, depth+1); i < 0 {
 			return i
 		}
-		if i = s.behindSpace(i); i >= len(b) {
-			return ^i
-		}
-		switch b[i] {
-		case ']':
-			return i + 1
-		case ',':
-			i = s.behindSpace(i + 1)
-		default:
-			return ^i
+		var ended bool
+		if i, ended = s.behindItem(i, ']'); ended {
+			return i
 		}
 	}
+}
+
+// behindItem returns where the next item of an object or array begins, behind one
+// that ends at i. If there is none it has ended: i is then behind its end, or ^i
+// where it is malformed.
+func (s *scanner) behindItem(i int, end byte) (next int, ended bool) {
+	i = s.behindSpace(i)
+	switch {
+	case i >= len(s.data):
+		return ^i, true
+	case s.data[i] == ',':
+		return s.behindSpace(i + 1), false
+	case s.data[i] == end:
+		return i + 1, true
+	}
+	return ^i, true
 }
 
 func (s *scanner) behindString(start int) int {

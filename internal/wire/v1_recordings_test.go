@@ -18,6 +18,7 @@ import (
 
 	"github.com/phxgo/phoenix"
 	"github.com/phxgo/phoenix/internal/harness"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // Conversations over protocol 1.0.0 that were recorded with real servers. Here
@@ -277,7 +278,7 @@ func (a *recordedActor) end() {
 }
 
 // Dial makes the actor the transport of its socket.
-func (a *recordedActor) Dial(context.Context, *phoenix.DialRequest) (phoenix.Conn, error) {
+func (a *recordedActor) Dial(context.Context, *transport.DialRequest) (transport.Conn, error) {
 	a.conn = &recordedConn{
 		frames: make(chan phoenix.Frame, 1), lost: make(chan error, 1), closed: make(chan struct{}),
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // losses returns the scenarios in which something goes wrong.
@@ -181,12 +182,12 @@ func stalled(ctx context.Context, k *kit) error {
 }
 
 // dial opens a Conn without a socket.
-func (k *kit) dial(ctx context.Context) (phoenix.Conn, error) {
+func (k *kit) dial(ctx context.Context) (transport.Conn, error) {
 	u, err := url.Parse(k.config.Endpoint + "?vsn=2.0.0")
 	if err != nil {
 		return nil, err
 	}
-	return phoenix.WebSocket(nil).Dial(ctx, &phoenix.DialRequest{URL: u, MaxMessageSize: 1000})
+	return phoenix.WebSocket(nil).Dial(ctx, &transport.DialRequest{URL: u, MaxMessageSize: 1000})
 }
 
 // ownCode closes a Conn of the transport with a code of an application's.

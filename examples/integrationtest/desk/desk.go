@@ -245,7 +245,7 @@ func (d *Desk) Buy(ctx context.Context, symbol string, count int) (Receipt, erro
 // Traders returns who is at the market, sorted, as far as is known.
 func (d *Desk) Traders() []string {
 	var names []string
-	for who := range d.traders.All() {
+	for who := range d.traders.Snapshot().All() {
 		names = append(names, who.Key)
 	}
 	return names
