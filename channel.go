@@ -146,7 +146,11 @@ func newChannel(s *Socket, topic string, opts *ChannelOptions) (*Channel, error)
 	if c.opts.ParamsFunc == nil {
 		params, err := c.encodeParams(c.opts.Params)
 		if err != nil {
-			return nil, &InputError{Field: "ChannelOptions.Params", Reason: "cannot be sent", Err: err}
+			bad := InputError{Field: "ChannelOptions.Params", Reason: "cannot be sent", Err: err}
+			if ie, ok := err.(*InputError); ok { //nolint:errorlint // it is one of ours, never wrapped
+				bad.Reason, bad.Err = ie.Reason, ie.Err
+			}
+			return nil, &bad
 		}
 		c.params = params
 	}

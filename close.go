@@ -3,6 +3,7 @@ package phoenix
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 
 	"github.com/phxgo/phoenix/internal/crew"
@@ -181,3 +182,65 @@ func (s *Socket) closeLocked() {
 // Done returns a channel that is closed once the socket is closed and none of its
 // goroutines runs any more, including those in which your callbacks run.
 func (s *Socket) Done() <-chan struct{} { return s.crew.Await(&s.crew.Done) }
+
+// stopRun makes the runner end, with cause as the reason.
+func (s *Socket) stopRun(r *runner, cause error) {
+	r.stopping = true
+	if r.cause == nil {
+		r.cause = cause
+	}
+	if conn := s.conn; conn != nil && conn.r == r { // and not that of the next Connect
+		conn.fail(cause)
+		s.later(conn.cut)
+	}
+	s.endAttempt(r)
+	r.poke()
+}
+
+// awaitEnd waits until a runner that was stopped has ended, but once ctx is done
+// or the socket closed, only briefly.
+func (s *Socket) awaitEnd(ctx context.Context, r *runner) {
+	ended := make(chan struct{})
+	s.lock()
+	switch {
+	case r.ended:
+		close(ended)
+	case r.done == nil:
+		r.done = ended
+	default:
+		ended = r.done
+	}
+	s.unlock()
+	crew.Soon(ctx, &s.crew, ended)
+}
+
+// endRun ends the runner: because it was stopped, or, with giveUp, because the
+// attempts came to an end by themselves, and with them the hope of what waits to
+// be sent.
+func (s *Socket) endRun(r *runner, cause error, giveUp bool) {
+	s.lock()
+	defer s.unlock()
+	s.run = nil
+	r.stopping = true
+	if !giveUp {
+		cause = r.cause
+	}
+	for _, c := range slices.Clone(s.channels.list) {
+		c.connectionEnded(cause)
+		if giveUp {
+			s.failAll(&c.parked, errs.Because(ErrNotConnected, cause))
+		}
+	}
+	if s.drained != nil { // Shutdown need not wait for what cannot be sent any more
+		close(s.drained)
+		s.drained = nil
+	}
+	level := slog.LevelInfo
+	if giveUp {
+		level = slog.LevelWarn
+	}
+	if !s.closed {
+		s.setStateAt(level, SocketEvent{State: SocketDisconnected, Err: cause})
+	}
+	r.answer(cause)
+}

@@ -3,7 +3,6 @@ package phoenix
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
-	"github.com/phxgo/phoenix/internal/crew"
 	"github.com/phxgo/phoenix/internal/dialing"
 	"github.com/phxgo/phoenix/internal/errs"
 	"github.com/phxgo/phoenix/transport"
@@ -167,37 +165,6 @@ func (s *Socket) await(ctx context.Context, r *runner) error {
 	}
 }
 
-// awaitEnd waits until a runner that was stopped has ended, but once ctx is done
-// or the socket closed, only briefly.
-func (s *Socket) awaitEnd(ctx context.Context, r *runner) {
-	ended := make(chan struct{})
-	s.lock()
-	switch {
-	case r.ended:
-		close(ended)
-	case r.done == nil:
-		r.done = ended
-	default:
-		ended = r.done
-	}
-	s.unlock()
-	crew.Soon(ctx, &s.crew, ended)
-}
-
-// stopRun makes the runner end, with cause as the reason.
-func (s *Socket) stopRun(r *runner, cause error) {
-	r.stopping = true
-	if r.cause == nil {
-		r.cause = cause
-	}
-	if conn := s.conn; conn != nil && conn.r == r { // and not that of the next Connect
-		conn.fail(cause)
-		s.later(conn.cut)
-	}
-	s.endAttempt(r)
-	r.poke()
-}
-
 func (s *Socket) runLoop(r *runner, o *outage) {
 	for {
 		if !o.tried {
@@ -341,33 +308,49 @@ func isPermanent(err error) bool {
 // verify, or an *InputError. Without [SocketOptions].RetryIf a first Connect ends with it.
 func IsFinal(err error) bool { return transport.IsFinal(err) }
 
-// endRun ends the runner: because it was stopped, or, with giveUp, because the
-// attempts came to an end by themselves, and with them the hope of what waits to
-// be sent.
-func (s *Socket) endRun(r *runner, cause error, giveUp bool) {
-	s.lock()
-	defer s.unlock()
-	s.run = nil
-	r.stopping = true
-	if !giveUp {
-		cause = r.cause
-	}
-	for _, c := range slices.Clone(s.channels.list) {
-		c.connectionEnded(cause)
-		if giveUp {
-			s.failAll(&c.parked, errs.Because(ErrNotConnected, cause))
+// newPolicy makes a policy with the user's factory, or, if that makes none, the
+// default one, whose delays begin with first.
+func newPolicy(factory func() backoff.BackOff, first time.Duration) backoff.BackOff {
+	if factory != nil {
+		if policy := factory(); policy != nil {
+			return policy
 		}
 	}
-	if s.drained != nil { // Shutdown need not wait for what cannot be sent any more
-		close(s.drained)
-		s.drained = nil
-	}
-	level := slog.LevelInfo
-	if giveUp {
-		level = slog.LevelWarn
-	}
-	if !s.closed {
-		s.setStateAt(level, SocketEvent{State: SocketDisconnected, Err: cause})
-	}
-	r.answer(cause)
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(first),
+		backoff.WithMaxInterval(maxBackoff),
+		backoff.WithMultiplier(2),
+		backoff.WithRandomizationFactor(0.5),
+		backoff.WithMaxElapsedTime(0), // its own default gives up after 15 minutes
+	)
 }
+
+// minDelay is the shortest delay: with none at all, a client whose attempts fail
+// at once would do nothing else.
+const minDelay = time.Millisecond
+
+// Steps returns a policy for ReconnectBackoff or RejoinBackoff that waits for
+// each of the delays in turn, and then for the last one again and again. Without
+// any delay it makes no second attempt. It has no jitter. phoenix.js reconnects
+// after 10, 50, 100, 150, 200, 250, 500, 1000, 2000 and then 5000 ms, and rejoins
+// after 1, 2, 5 and then 10 s.
+func Steps(delays ...time.Duration) func() backoff.BackOff {
+	delays = slices.Clone(delays)
+	return func() backoff.BackOff { return &steps{delays: delays} }
+}
+
+type steps struct {
+	delays []time.Duration
+	next   int
+}
+
+func (b *steps) NextBackOff() time.Duration {
+	if len(b.delays) == 0 {
+		return backoff.Stop
+	}
+	d := b.delays[b.next]
+	b.next = min(b.next+1, len(b.delays)-1)
+	return d
+}
+
+func (b *steps) Reset() { b.next = 0 }

@@ -263,6 +263,9 @@ func TestCastsThatWereTakenAndNeverLeftAreCounted(t *testing.T) {
 		c := h.Joined(s, "room:1", nil)
 		_ = h.GoPush(t.Context(), c, "silent", nil) // so that the writer collects
 		conn.Stall()
+		// A writer that is quick has sent a few before it finds the rest: what the
+		// network has taken may have been handled, and is not counted.
+		const fit = 3 // of 90 bytes each
 		for range 20 {
 			if err := c.Cast(t.Context(), "echo", string(make([]byte, 10))); err != nil {
 				t.Error(err)
@@ -273,7 +276,7 @@ func TestCastsThatWereTakenAndNeverLeftAreCounted(t *testing.T) {
 		harness.WantErr(t, <-h.GoLeave(ctx, c), context.DeadlineExceeded, time.Second)
 		h.SleepUntil(time.Minute) // given up at 5 s, connected at 6 s
 		synctest.Wait()
-		if n := s.Stats().CastsLost; n != 20 {
+		if n := s.Stats().CastsLost; n > 20 || n < 20-fit {
 			t.Errorf("%d casts lost", n)
 		}
 		if _, err := c.Join(t.Context()); err != nil {

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -70,7 +71,16 @@ func Main(ex Example) {
 	flag.StringVar(&cfg.URL, "url", "", "`endpoint` of a Phoenix server, such as ws://localhost:4000/socket (default: a server inside the program)")
 	flag.StringVar(&cfg.Token, "token", "", "auth `token` for the server of -url")
 	flag.BoolVar(&cfg.Verbose, "v", false, "log every frame on the standard error")
+	name := filepath.Base(os.Args[0])
+	flag.Usage = func() {
+		fmt.Fprintf(flag.CommandLine.Output(), "usage: go run ./examples/%s [flags]\n\n", name)
+		flag.PrintDefaults()
+	}
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "%s takes only flags, not %q: see -h\n", name, flag.Arg(0))
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	if err := ex.Exec(ctx, cfg); err != nil {
