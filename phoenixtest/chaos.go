@@ -19,6 +19,7 @@ type chaos struct {
 	delayMin, delayMax time.Duration
 	reorder            time.Duration
 	corrupt, duplicate float64
+	lose               float64
 }
 
 // Delay delays every frame to clients by a time between least and most, on open
@@ -48,6 +49,14 @@ func (s *Server) Corrupt(probability float64) {
 	s.setChaos(func(c *chaos) { c.corrupt = probability })
 }
 
+// Lose loses messages to clients, each with this probability, until Lose(0):
+// broadcasts, pushes and replies alike. Nothing else tells the client, and the
+// connection lives on, as after a broadcast that a node of a cluster never got. A
+// heartbeat whose reply is lost ends the connection, however.
+func (s *Server) Lose(probability float64) {
+	s.setChaos(func(c *chaos) { c.lose = probability })
+}
+
 func (s *Server) setChaos(change func(*chaos)) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -62,8 +71,8 @@ func (s *Server) setChaos(change func(*chaos)) {
 		return
 	}
 	s.chaos.Store(&c)
-	s.note(fmt.Sprintf("the network delays by %v to %v, reorders within %v, duplicates %v, corrupts %v, with seed %d",
-		c.delayMin, c.delayMax, c.reorder, c.duplicate, c.corrupt, s.opts.Seed))
+	s.note(fmt.Sprintf("the network delays by %v to %v, reorders within %v, duplicates %v, corrupts %v, loses %v, with seed %d",
+		c.delayMin, c.delayMax, c.reorder, c.duplicate, c.corrupt, c.lose, s.opts.Seed))
 }
 
 // fate is what happens to one frame.
@@ -71,6 +80,7 @@ type fate struct {
 	delay   time.Duration
 	reorder bool
 	twice   bool
+	lost    bool
 	// cut is the length that is left of it, -1 for all.
 	cut int
 }
@@ -79,12 +89,14 @@ type fate struct {
 // that one fault does not change what another does.
 func (c *chaos) decide(r *rand.Rand, op Opcode, data []byte) fate {
 	wait, late, twice, corrupt, where := r.Float64(), r.Float64(), r.Float64(), r.Float64(), r.Float64()
+	lose := r.Float64()
 	f := fate{cut: -1, reorder: c.reorder > 0}
 	f.delay = c.delay(wait, late)
 	if op >= OpClose {
 		return f
 	}
 	f.twice = twice < c.duplicate
+	f.lost = lose < c.lose
 	if corrupt < c.corrupt && len(data) > 0 {
 		f.cut = cutAt(op, data, where)
 	}
@@ -115,6 +127,9 @@ func cutAt(op Opcode, data []byte, where float64) int {
 
 // String is for the frame log.
 func (f fate) String() string {
+	if f.lost {
+		return " (lost)"
+	}
 	var all []string
 	if f.delay > 0 {
 		all = append(all, fmt.Sprintf("delayed by %v", f.delay))

@@ -37,6 +37,7 @@ func flooded(t *testing.T, seed uint64, fault func(*phoenixtest.Server)) (frames
 		s.Reorder(0)
 		s.Duplicate(0)
 		s.Corrupt(0)
+		s.Lose(0)
 		conn.Send(phoenixtest.Message{Topic: "t", Event: "sound"})
 		c.want(t, `[null,null,"t","sound",{}]`)
 	})
@@ -90,6 +91,45 @@ func TestCorrupt(t *testing.T) {
 	if len(frames) != 20 || bad < 2 || bad > 18 {
 		t.Errorf("%d of %d are corrupt: %q", bad, len(frames), frames)
 	}
+}
+
+func TestLose(t *testing.T) {
+	fault := func(s *phoenixtest.Server) { s.Lose(0.5) }
+	frames, _ := flooded(t, 7, fault)
+	sound, _ := flooded(t, 7, func(*phoenixtest.Server) {})
+	if n := len(frames); n < 2 || n > 18 {
+		t.Errorf("%d of %d messages have arrived", n, len(sound))
+	}
+	rest := sound
+	for _, f := range frames { // in order, and nothing else
+		i := slices.Index(rest, f)
+		if i < 0 {
+			t.Fatalf("got %q of %q", frames, sound)
+		}
+		rest = rest[i+1:]
+	}
+	if again, _ := flooded(t, 7, fault); !slices.Equal(frames, again) {
+		t.Errorf("the same seed gives\n%q\n%q", frames, again)
+	}
+}
+
+// What is lost is in the log, marked as lost, and a close is never lost.
+func TestLoseAll(t *testing.T) {
+	phoenixtest.Bubble(t, nil, func(t *testing.T, s *phoenixtest.Server) {
+		c := open(t, s)
+		s.Lose(1)
+		s.Conns()[0].Send(phoenixtest.Message{Topic: "t", Event: "gone"})
+		s.Conns()[0].Close(1012, "")
+		if code := c.code(); code != 1012 {
+			t.Errorf("closed with %d", code)
+		}
+		noted := slices.ContainsFunc(s.Frames(), func(f phoenixtest.Frame) bool {
+			return f.Kind == phoenixtest.FrameSent && strings.Contains(f.String(), "(lost)")
+		})
+		if !noted || len(c.wait(0)) != 0 {
+			t.Errorf("noted %v, received %q", noted, c.wait(0))
+		}
+	})
 }
 
 func TestCorruptBinary(t *testing.T) {

@@ -49,6 +49,9 @@ func (l *lane) plan(op Opcode, data []byte) (fate, bool) {
 
 // frame sends a frame as was decided.
 func (l *lane) frame(f fate, op Opcode, data []byte) {
+	if f.lost {
+		return
+	}
 	data = slices.Clone(data)
 	if f.cut >= 0 {
 		data = data[:f.cut]
