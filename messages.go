@@ -106,11 +106,11 @@ func ranging(ctx context.Context, sub *Subscription) iter.Seq2[*Message, error] 
 func MessagesFor[T any](ctx context.Context, sub *Subscription) iter.Seq2[T, error] {
 	messages := ranging(ctx, sub)
 	return func(yield func(T, error) bool) {
+		var v, zero T // in one place for all messages, since Decode puts it on the heap
 		for m, err := range messages {
-			var v T
+			v = zero
 			if err == nil {
 				if derr := m.Decode(&v); derr != nil {
-					var zero T
 					v, err = zero, errs.About("event "+errs.QuoteShort(m.Event)+" on "+errs.QuoteShort(m.Topic), derr)
 				}
 			}

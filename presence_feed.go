@@ -346,6 +346,15 @@ func (p *Presence[M]) report(d *presenceDecoder[M], m *Message, err error) {
 	s.reportProtocol(pe)
 }
 
+// presenceText returns the JSON text of a payload. That it is valid, the reader of
+// the socket has made sure.
+func presenceText(m *Message) ([]byte, error) {
+	if m.Payload.binary {
+		return nil, errPresenceBinary
+	}
+	return m.Payload.Bytes(), nil
+}
+
 var errPresenceBinary = errors.New("binary data where a JSON object belongs")
 
 // misfitting returns what is to be reported about metas that are no M.
@@ -358,14 +367,14 @@ func misfitting[M any](d *presenceDecoder[M], m *Message) *ProtocolError {
 
 // complaint returns what is to be reported about the payload; nil: nothing.
 func complaint[M any](d *presenceDecoder[M], m *Message, err error) *ProtocolError {
-	pe := &ProtocolError{Topic: m.Topic, Event: m.Event, Size: len(m.Payload.Bytes()), Binary: m.Payload.binary}
+	var reason string
 	switch {
 	case err != nil:
-		pe.Reason = err.Error()
+		reason = err.Error()
 	case d.Skipped > 0:
-		pe.Reason = fmt.Sprintf("%d of its parts skipped; the first: %s", d.Skipped, d.Reason)
+		reason = fmt.Sprintf("%d of its parts skipped; the first: %s", d.Skipped, d.Reason)
 	default:
 		return nil
 	}
-	return pe
+	return &ProtocolError{Topic: m.Topic, Event: m.Event, Size: len(m.Payload.Bytes()), Binary: m.Payload.binary, Reason: reason}
 }

@@ -105,9 +105,10 @@ func (p *Presence[M]) publish(st presenceStep[M], in presenceInput) {
 // applyState applies a state, if it is one.
 func (p *Presence[M]) applyState(st *presenceStep[M], m *Message) bool {
 	d := p.decoder()
-	state, err := d.State(m.Payload.Bytes())
-	if m.Payload.binary {
-		err = errPresenceBinary
+	text, err := presenceText(m)
+	var state []*PresenceEntry[M]
+	if err == nil {
+		state, err = d.State(text)
 	}
 	if err == nil {
 		st.to = roster.WithState(st.to, state)
@@ -119,9 +120,10 @@ func (p *Presence[M]) applyState(st *presenceStep[M], m *Message) bool {
 // applyDiff applies a diff, if it is one.
 func (p *Presence[M]) applyDiff(st *presenceStep[M], m *Message) bool {
 	d := p.decoder()
-	joins, leaves, err := d.Diff(m.Payload.Bytes())
-	if m.Payload.binary {
-		err = errPresenceBinary
+	text, err := presenceText(m)
+	var joins, leaves []*PresenceEntry[M]
+	if err == nil {
+		joins, leaves, err = d.Diff(text)
 	}
 	if err == nil {
 		st.to = roster.WithDiff(st.to, joins, leaves)

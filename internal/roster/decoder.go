@@ -20,37 +20,40 @@ type Decoder[M any, F Text] struct {
 	Skipped int    // keys and metas
 	Reason  string // why the first of them was
 	Misfits int    // metas that are no M
+
+	fields []byte // where those of an entry are put together
 }
 
 var (
-	errNotJSON  = errors.New("not valid JSON")
 	errNoObject = errors.New("not a JSON object")
 	errNoDiff   = errors.New(`neither "joins" nor "leaves" in a diff`)
 )
 
-// State decodes a state.
+// State decodes a state. The text has to be valid JSON.
 func (d *Decoder[M, F]) State(text []byte) ([]*Entry[M, F], error) {
-	if err := checkText(text); err != nil {
-		return nil, err
+	state := wire.Walk(text)
+	if state.Kind() != '{' {
+		return nil, errNoObject
 	}
-	return d.entries(text, true), nil
+	return d.entries(state, true), nil
 }
 
 // Diff decodes a diff. Of what is left only the keys and refs are, and the text
-// of metas without a ref.
+// of metas without a ref. The text has to be valid JSON.
 func (d *Decoder[M, F]) Diff(text []byte) (joins, leaves []*Entry[M, F], err error) {
-	if err := checkText(text); err != nil {
-		return nil, nil, err
+	diff := wire.Walk(text)
+	if diff.Kind() != '{' {
+		return nil, nil, errNoObject
 	}
 	known := false
-	for key, value := range wire.Members(text) {
+	for key, value := range diff.Members() {
 		joined, left := wire.IsName(key, "joins"), wire.IsName(key, "leaves")
 		if !joined && !left {
 			continue
 		}
 		known = true
 		var entries []*Entry[M, F]
-		switch wire.KindOf(value) {
+		switch value.Kind() {
 		case '{':
 			entries = d.entries(value, joined)
 		case 'n': // null is as good as nobody
@@ -69,21 +72,11 @@ func (d *Decoder[M, F]) Diff(text []byte) (joins, leaves []*Entry[M, F], err err
 	return joins, leaves, nil
 }
 
-func checkText(text []byte) error {
-	switch {
-	case !wire.Scan(text).Valid:
-		return errNotJSON
-	case wire.KindOf(text) != '{':
-		return errNoObject
-	}
-	return nil
-}
-
 // entries decodes an object of presences, in the order of their keys. As
 // everywhere in JSON the last one counts of several with the same key.
-func (d *Decoder[M, F]) entries(object []byte, whole bool) []*Entry[M, F] {
+func (d *Decoder[M, F]) entries(object wire.Value, whole bool) []*Entry[M, F] {
 	var all []*Entry[M, F]
-	for key, value := range wire.Members(object) {
+	for key, value := range object.Members() {
 		if e := d.entry(value, whole); e != nil {
 			e.Key = wire.Unquote(key)
 			all = append(all, e)
@@ -101,49 +94,46 @@ func (d *Decoder[M, F]) entries(object []byte, whole bool) []*Entry[M, F] {
 
 // entry decodes what is under a key, into memory of its own: one that is kept
 // must not keep the others.
-func (d *Decoder[M, F]) entry(text []byte, whole bool) *Entry[M, F] {
-	if wire.KindOf(text) != '{' {
+func (d *Decoder[M, F]) entry(presence wire.Value, whole bool) *Entry[M, F] {
+	if presence.Kind() != '{' {
 		d.skip("a presence is not an object")
 		return nil
 	}
-	var metas []byte
-	n := len(`{}`)
-	for key, value := range wire.Members(text) {
-		if wire.IsName(key, "metas") {
-			metas = value
+	e := &Entry[M, F]{Fields: d.Fields(nil)}
+	listed := false
+	d.fields = append(d.fields[:0], '{')
+	for key, value := range presence.Members() {
+		if !wire.IsName(key, "metas") {
+			if whole {
+				d.fields = append(append(append(append(d.fields, key...), ':'), value.Raw()...), ',')
+			}
 			continue
 		}
-		n += len(key) + len(value) + len(`:,`)
+		if listed = value.Kind() == '['; listed {
+			e.Metas = d.metas(value, whole)
+		}
 	}
-	if wire.KindOf(metas) != '[' {
+	if !listed {
 		d.skip(`the "metas" of a presence are missing, or not a list`)
 		return nil
 	}
-	e := &Entry[M, F]{Fields: d.Fields(nil)}
-	if whole && n > len(`{}`) {
-		fields := append(make([]byte, 0, n), '{')
-		for key, value := range wire.Members(text) {
-			if !wire.IsName(key, "metas") {
-				fields = append(append(append(append(fields, key...), ':'), value...), ',')
-			}
-		}
-		fields[len(fields)-1] = '}'
-		e.Fields = d.Fields(fields)
+	if last := len(d.fields) - 1; last > 0 {
+		d.fields[last] = '}' // in place of a comma
+		e.Fields = d.Fields(bytes.Clone(d.fields))
 	}
-	e.Metas = d.metas(metas, whole)
 	return e
 }
 
 // metas decodes a list of metas. Of several that are the same the first counts.
-func (d *Decoder[M, F]) metas(list []byte, whole bool) []Meta[M] {
+func (d *Decoder[M, F]) metas(list wire.Value, whole bool) []Meta[M] {
 	var all []Meta[M]
-	for text := range wire.Elements(list) {
-		if wire.KindOf(text) != '{' {
+	for meta := range list.Elements() {
+		if meta.Kind() != '{' {
 			d.skip("a meta is not an object")
 			continue
 		}
-		m := Meta[M]{Raw: text}
-		for key, value := range wire.Members(text) {
+		var m Meta[M]
+		for key, value := range meta.Members() {
 			switch {
 			case wire.IsName(key, "phx_ref"):
 				m.Ref = refOf(value)
@@ -151,8 +141,9 @@ func (d *Decoder[M, F]) metas(list []byte, whole bool) []Meta[M] {
 				m.PrevRef = refOf(value)
 			}
 		}
+		m.Raw = meta.Raw()
 		if whole {
-			m.Raw = bytes.Clone(text)
+			m.Raw = bytes.Clone(m.Raw)
 			d.decode(&m)
 		}
 		all = append(all, m)
@@ -179,14 +170,14 @@ func (d *Decoder[M, F]) decode(m *Meta[M]) {
 
 // refOf returns a ref, which is a string. Anything else is an identity too, but
 // for null.
-func refOf(value []byte) string {
-	switch value[0] {
+func refOf(value wire.Value) string {
+	switch value.Kind() {
 	case '"':
-		return wire.Unquote(value)
+		return wire.Unquote(value.Raw())
 	case 'n':
 		return ""
 	}
-	return string(value)
+	return string(value.Raw())
 }
 
 func (d *Decoder[M, F]) skip(reason string) {

@@ -88,12 +88,12 @@ func (e *Envelope) splitReplySlow() error {
 		return errors.New("reply payload: want an object")
 	}
 	status, response := []byte(nil), []byte("null")
-	for key, value := range Members(e.Payload) {
+	for key, value := range Walk(e.Payload).Members() {
 		switch {
 		case IsName(key, "status"):
-			status = value
+			status = value.Raw()
 		case IsName(key, "response"):
-			response = value
+			response = value.Raw()
 		}
 	}
 	// A status is an atom on the server: one named nil or true is not a string
