@@ -91,5 +91,6 @@ func describe(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}
-	return strings.TrimPrefix(err.Error(), "phoenix: ")
+	text := strings.TrimPrefix(err.Error(), "phoenix: ")
+	return clean(strings.ReplaceAll(text, context.DeadlineExceeded.Error(), "timed out"))
 }

@@ -9,12 +9,16 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/phxgo/phoenix"
 )
 
 // A connection is what the flags of a command, and its context, say about where and
 // how to connect.
 type connection struct {
 	app *app
+	// hooks are those of the command, in addition to --trace. May be nil.
+	hooks *phoenix.Trace
 
 	url          string
 	params       []string

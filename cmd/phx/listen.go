@@ -10,15 +10,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/phxgo/phoenix"
 )
-
-// joinParamsFlag adds the flag for the payload of a join.
-func joinParamsFlag(f *pflag.FlagSet, value *string) {
-	f.StringVar(value, "join", "", "params of the join: `JSON`, @FILE or -")
-}
 
 // A listenCommand is the flags of phx listen.
 type listenCommand struct {
@@ -156,7 +150,7 @@ type lineJSON struct {
 func (l *listenCommand) printMessage(m *phoenix.Message) error {
 	out := l.conn.app.out
 	if !l.conn.json {
-		out.Printf("%s %s %s\n", out.paint(dim, m.Topic), out.paint(cyan, m.Event), payloadText(m.Payload))
+		out.Printf("%s %s %s\n", out.paint(dim, clean(m.Topic)), out.paint(cyan, clean(m.Event)), payloadText(m.Payload))
 		return nil
 	}
 	line := lineJSON{Time: time.Now().UTC(), Topic: m.Topic, Event: m.Event}
@@ -190,12 +184,4 @@ func (l *listenCommand) printMissing(r phoenix.Received) error {
 	}
 	out.Printf("%s\n", out.paint(yellow, "-- "+r.Message.Topic+" "+text))
 	return nil
-}
-
-// payloadText returns a payload for a line of text.
-func payloadText(p phoenix.Payload) string {
-	if p.IsBinary() {
-		return fmt.Sprintf("binary, %d bytes: %s", len(p.Bytes()), base64.StdEncoding.EncodeToString(p.Bytes()))
-	}
-	return string(oneLine(p))
 }

@@ -60,8 +60,11 @@ func TestListenShowsGaps(t *testing.T) {
 				return
 			}
 			var all [3]struct {
-				Topic, Event, Gap, Ended string
-				Payload                  json.RawMessage
+				Topic   string          `json:"topic"`
+				Event   string          `json:"event"`
+				Gap     string          `json:"gap"`
+				Ended   string          `json:"ended"`
+				Payload json.RawMessage `json:"payload"`
 			}
 			for i, line := range lines {
 				if err := json.Unmarshal([]byte(line), &all[i]); err != nil {

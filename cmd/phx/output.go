@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
+	"unicode"
 
 	"golang.org/x/term"
 )
@@ -63,6 +65,36 @@ func (p *printer) failed() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err
+}
+
+// divert lets everything go to another writer, until restore is called.
+func (p *printer) divert(w io.Writer) (restore func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.w
+	p.w = w
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.w = before
+	}
+}
+
+// clean returns a text of the server without control characters, which a terminal
+// would obey.
+func clean(text string) string {
+	if !strings.ContainsFunc(text, unicode.IsControl) {
+		return text
+	}
+	var out strings.Builder
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			fmt.Fprintf(&out, `\u%04x`, r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
 }
 
 // The colours that printers know.

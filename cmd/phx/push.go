@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -142,17 +141,6 @@ func jsonReply(reply *phoenix.Reply) replyJSON {
 		return replyJSON{Status: reply.Status, Binary: base64.StdEncoding.EncodeToString(reply.Response.Bytes())}
 	}
 	return replyJSON{Status: reply.Status, Response: oneLine(reply.Response)}
-}
-
-// oneLine returns the JSON text of a payload, which has no line breaks of its own
-// then.
-func oneLine(p phoenix.Payload) json.RawMessage {
-	return json.RawMessage(strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\r' {
-			return ' ' // white space between tokens: strings cannot have it
-		}
-		return r
-	}, p.String()))
 }
 
 // sleep waits, and returns the error of ctx if that ends first.

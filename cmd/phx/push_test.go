@@ -70,11 +70,11 @@ func TestPing(t *testing.T) {
 		got := phx("ping", "--count", "3", "--every", "1ms", "--json", "--transport", transport, "--url", server.URL()).Run(t)
 		lines := strings.Split(strings.TrimSpace(got.Stdout), "\n")
 		var summary struct {
-			Count     int
+			Count     int     `json:"count"`
 			P50       float64 `json:"p50_ms"`
 			Max       float64 `json:"max_ms"`
-			Transport string
-			Vsn       string
+			Transport string  `json:"transport"`
+			Vsn       string  `json:"vsn"`
 		}
 		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &summary); err != nil {
 			t.Fatalf("%v: %v", err, got)

@@ -72,8 +72,10 @@ process, so that you can try it at once:
 	}
 	root.AddCommand(
 		newServeCommand(a),
+		newJoinCommand(a),
 		newPushCommand(a),
 		newListenCommand(a),
+		newPresenceCommand(a),
 		newPingCommand(a),
 		newTokenCommand(a),
 		newVersionCommand(a),

@@ -3,10 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/phxgo/phoenix"
@@ -33,7 +29,10 @@ func (c *connection) open(ctx context.Context) (*session, error) {
 		t.close()
 		return nil, err
 	}
-	if err := s.socket.Connect(ctx); err != nil {
+	// The Timeout of the socket does not bound the wait for the first heartbeat.
+	connectCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	if err := s.socket.Connect(connectCtx); err != nil {
 		s.close(ctx)
 		return nil, &connectError{err}
 	}
@@ -55,49 +54,4 @@ func (s *session) channel(topic string, params json.RawMessage) (*phoenix.Channe
 		opts.Params = params
 	}
 	return s.socket.Channel(topic, opts)
-}
-
-// readPayload returns the JSON text of an argument: the argument itself, @FILE, or -
-// for the standard input. Without an argument it is {}.
-func readPayload(a *app, arg string) (json.RawMessage, error) {
-	data, err := readData(a, arg)
-	if err != nil {
-		return nil, err
-	}
-	if len(strings.TrimSpace(string(data))) == 0 {
-		return json.RawMessage("{}"), nil
-	}
-	var v any
-	if err := json.Unmarshal(data, &v); err != nil {
-		// The error of encoding/json shows at most one character of the text.
-		return nil, usage(fmt.Sprintf("the payload is not JSON: %v. Quote it for your shell: '{\"a\":1}'", err))
-	}
-	return data, nil
-}
-
-// mostInput is how many bytes of a file or of the standard input are read.
-const mostInput = 64 << 20
-
-func readData(a *app, arg string) ([]byte, error) {
-	switch {
-	case arg == "-":
-		return readAll(a.stdin)
-	case strings.HasPrefix(arg, "@"):
-		f, err := os.Open(arg[1:])
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close() //nolint:errcheck // it was only read
-		return readAll(f)
-	default:
-		return []byte(arg), nil
-	}
-}
-
-func readAll(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, mostInput+1))
-	if err == nil && len(data) > mostInput {
-		err = fmt.Errorf("more than %d bytes of input", mostInput)
-	}
-	return data, err
 }

@@ -116,6 +116,7 @@ func (c *connection) socketOptions(used *atomic.Value) (*phoenix.SocketOptions, 
 	if c.trace {
 		opts.Trace = newTrace(c.app.err, secrets)
 	}
+	opts.Trace = phoenix.MultiTrace(opts.Trace, c.hooks)
 	retryOnceOpen(opts)
 	return opts, nil
 }

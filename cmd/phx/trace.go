@@ -53,7 +53,7 @@ func frameText(f phoenix.Frame, secrets *mask.Masker) string {
 		text := fmt.Sprintf("binary, %d bytes: %q", len(f.Data), f.Data[:min(len(f.Data), 64)])
 		return secrets.MaskText(text)
 	}
-	text := secrets.Mask(f.Data)
+	text := clean(secrets.Mask(f.Data))
 	if len(text) > mostShown {
 		text = strings.ToValidUTF8(text[:mostShown], "") + fmt.Sprintf("… (%d bytes)", len(f.Data))
 	}

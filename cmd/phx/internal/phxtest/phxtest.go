@@ -132,6 +132,13 @@ func (p *Process) Interrupt() {
 // Wait waits for the end of the process.
 func (p *Process) Wait() Result {
 	p.t.Helper()
+	code := p.WaitExit()
+	return Result{Stdout: p.Stdout.String(), Stderr: p.Stderr.String(), Code: code}
+}
+
+// WaitExit waits for the end of the process, and returns its exit code.
+func (p *Process) WaitExit() int {
+	p.t.Helper()
 	timer := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
 	p.readers.Wait()
 	err := p.cmd.Wait()
@@ -142,7 +149,7 @@ func (p *Process) Wait() Result {
 	if err != nil && !errors.As(err, &exit) {
 		p.t.Fatal(err)
 	}
-	return Result{Stdout: p.Stdout.String(), Stderr: p.Stderr.String(), Code: p.cmd.ProcessState.ExitCode()}
+	return p.cmd.ProcessState.ExitCode()
 }
 
 // An Output is what a process prints.
