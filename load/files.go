@@ -1,0 +1,52 @@
+package load
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+)
+
+// spareFiles is how many files a process needs besides its connections.
+const spareFiles = 50
+
+// CheckFiles returns an error if the process may not have as many files open as the
+// users of the scenario have connections. Each user needs one, and two if the server
+// runs in the same process. Run calls it.
+func (s *Scenario) CheckFiles() error {
+	if s.HTTPClient != nil {
+		return nil // it may be a network in memory
+	}
+	limit, known := fileLimit()
+	if !known {
+		return nil
+	}
+	return checkFiles(s.MostUsers(), s.InProcess, limit)
+}
+
+func checkFiles(users int, inProcess bool, limit int64) error {
+	need := int64(users)
+	of := "one for each user"
+	if inProcess {
+		need *= 2
+		of = "two for each user, because the server runs in this process"
+	}
+	need += spareFiles
+	if need <= limit {
+		return nil
+	}
+	return fmt.Errorf("load: %d users need %d open files (%s), and this process may have %d: run \"ulimit -n %d\" before, "+
+		"or raise the limit in /etc/security/limits.conf (LimitNOFILE= for a service), or take fewer users",
+		users, need, of, limit, need)
+}
+
+// where returns the endpoint without user and query, and whether it is on this
+// machine.
+func where(endpoint string) (shown string, sameHost bool) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return "", false // Check has refused it
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	ip := net.ParseIP(u.Hostname())
+	return u.String(), u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,311 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/phxgo/phoenix"
+)
+
+// A Scenario is a load test: what a user does, how many there are, and for how
+// long. Only Endpoint and User are needed. The zero value of each other field means
+// its default. Run copies the struct.
+type Scenario struct {
+	// Name stands over the report. Default: none.
+	Name string
+	// Endpoint is the socket on the server, such as ws://localhost:4000/socket.
+	Endpoint string
+	// User is what a virtual user does: connect, join, push, wait, leave. What it
+	// does again and again stands in a call of [User.Each], which paces it. When it
+	// returns, the user's socket is closed. Then, and after an error, the user
+	// begins again, as a new one, while the load lasts; in the arrivals model it
+	// does not. User is called on many goroutines at once.
+	User func(ctx context.Context, u *User) error
+
+	// Model is Closed, Open or Arrivals. Default: Open with a Rate, Arrivals with
+	// Arrivals, otherwise Closed.
+	Model Model
+	// Users is how many there are. In the closed model each of them waits for its
+	// own replies, so that a slow server gets less load. Default: 1; with Arrivals,
+	// the most that may be there at the same time, by default 10,000.
+	Users int
+	// Ramp is the time over which the users begin. In the closed model it is a
+	// part of Duration. Default: 1 s for each 500 users.
+	Ramp time.Duration
+	// Think is how long a user of the closed model, or an arrival, waits after each
+	// turn, and Jitter the part of it that is random: with 0.5 it waits 0.5 to 1.5
+	// times as long. Default: no pause, no jitter.
+	Think  time.Duration
+	Jitter float64
+
+	// Rate makes the model an open one: so many turns begin in a second, spread
+	// over the users, whether or not earlier ones have ended. Latencies count from
+	// when a turn should have begun. Default: the closed model.
+	Rate float64
+	// Arrivals makes another open model: so many users arrive in a second. Each runs
+	// User once, and its Each makes Turns turns. Latencies of connecting count from
+	// when the user should have arrived. Default: the closed model.
+	Arrivals float64
+	// Turns is how many turns an arrival makes. Default: 1.
+	Turns int
+
+	// Stages change the load over time: the users of the closed model, the Rate or
+	// the Arrivals. They replace Duration. If Users, or the rate, is set too, the
+	// first stage begins with it, otherwise with nothing. Default: a steady load.
+	Stages []Stage
+	// Duration is how long the load lasts. Default: 10 s.
+	Duration time.Duration
+	// Grace is how long to wait at the end, for replies and messages that are on
+	// their way. Default: 5 s. Negative: no time.
+	Grace time.Duration
+
+	// Storms are times, since the begin of the load, at which all connections are
+	// cut at once.
+	Storms []time.Duration
+	// MaxTurns is how many turns may be under way at the same time in an open
+	// model. Beyond that, turns are not made, and count as errors. Default: 100,000.
+	MaxTurns int
+
+	// Socket returns the options of a user's socket, such as its token. Nil means
+	// all defaults. Its HTTPClient is replaced by that of the scenario.
+	Socket func(u *User) *phoenix.SocketOptions
+	// HTTPClient makes the connections. Its Transport has to be an *http.Transport
+	// or nil. Default: Go's defaults, with the proxy of the environment.
+	HTTPClient *http.Client
+	// Slow is how long a slow user waits before each read from the network; see
+	// SlowShare, the part of the users, from 0 to 1, that are slow. The server then
+	// has to keep what these do not read.
+	Slow      time.Duration
+	SlowShare float64
+	// FirstUser is the number of the first user. Give each of several machines
+	// another one, so that their users differ. Default: 1.
+	FirstUser int
+
+	// Interval is the time between two samples of the course. Default: 1 s, or
+	// longer if that makes more than 600 samples.
+	Interval time.Duration
+	// Progress is called about once a second, from one goroutine; the test waits
+	// for nothing meanwhile. Default: none.
+	Progress func(Progress)
+	// InProcess says that the server runs in this process, which the report then
+	// mentions.
+	InProcess bool
+
+	// probe measures the generator; tests in virtual time replace it.
+	probe func() usage
+	_     struct{}
+}
+
+// A Model says what the load is made of.
+type Model string
+
+// The models.
+const (
+	// Closed: each user waits for its replies, and pushes again.
+	Closed Model = "closed"
+	// Open: turns begin at their time, whether or not earlier ones have ended.
+	Open Model = "open"
+	// Arrivals: users arrive at their time, and leave.
+	Arrivals Model = "arrivals"
+)
+
+func (s *Scenario) model() Model {
+	switch {
+	case s.Model != "":
+		return s.Model
+	case s.Rate > 0:
+		return Open
+	case s.Arrivals > 0:
+		return Arrivals
+	default:
+		return Closed
+	}
+}
+
+const (
+	defaultDuration = 10 * time.Second
+	defaultGrace    = 5 * time.Second
+	defaultMaxTurns = 100_000
+	defaultCrowd    = 10_000
+	rampPerSecond   = 500
+	maxSamples      = 600
+	maxUsers        = 10_000_000
+)
+
+// Check returns what is wrong with the scenario, or nil. Run begins with it.
+func (s *Scenario) Check() error {
+	bad := func(field, why string) error { return fmt.Errorf("load: Scenario.%s %s", field, why) }
+	finite := func(f float64) bool { return f >= 0 && !math.IsInf(f, 1) }
+	switch {
+	case s.Endpoint == "":
+		return bad("Endpoint", `is missing: for example "ws://localhost:4000/socket"`)
+	case s.User == nil:
+		return bad("User", "is missing: it is what each user does")
+	case s.Model != "" && s.Model != Closed && s.Model != Open && s.Model != Arrivals:
+		return bad("Model", `must be "closed", "open" or "arrivals"`)
+	case s.Users < 0 || s.Users > maxUsers:
+		return bad("Users", fmt.Sprintf("must be between 0 and %d", maxUsers))
+	case !finite(s.Rate), !finite(s.Arrivals):
+		return bad("Rate and Scenario.Arrivals", "must be numbers that are not negative")
+	case s.Rate > 0 && s.Arrivals > 0:
+		return bad("Rate and Scenario.Arrivals", "exclude each other: choose one model")
+	case s.model() == Open && s.Rate == 0 && len(s.Stages) == 0:
+		return bad("Rate", "is missing: the open model needs it, or Stages")
+	case s.model() == Arrivals && s.Arrivals == 0 && len(s.Stages) == 0:
+		return bad("Arrivals", "is missing: the arrivals model needs it, or Stages")
+	case s.model() == Closed && (s.Rate > 0 || s.Arrivals > 0), s.model() == Open && s.Arrivals > 0, s.model() == Arrivals && s.Rate > 0:
+		return bad("Model", "contradicts Rate or Arrivals")
+	case s.Rate > 10_000_000 || s.Arrivals > 1_000_000:
+		return bad("Rate and Scenario.Arrivals", "are too high: at most 10,000,000 turns and 1,000,000 arrivals a second")
+	case s.Ramp < 0 || s.Think < 0 || s.Duration < 0 || s.Interval < 0 || s.Slow < 0:
+		return bad("Ramp, Think, Duration, Interval and Slow", "must not be negative")
+	case !(s.Jitter >= 0 && s.Jitter <= 1):
+		return bad("Jitter", "must be between 0 and 1")
+	case !(s.SlowShare >= 0 && s.SlowShare <= 1):
+		return bad("SlowShare", "must be between 0 and 1")
+	case s.Turns < 0 || s.MaxTurns < 0:
+		return bad("Turns and Scenario.MaxTurns", "must not be negative")
+	case s.FirstUser < 0:
+		return bad("FirstUser", "must not be negative")
+	}
+	for i, stage := range s.Stages {
+		if stage.For <= 0 || !finite(stage.To) {
+			return bad("Stages", fmt.Sprintf("has a stage %d that does not last, or without a target", i+1))
+		}
+		if s.model() == Closed && stage.To > maxUsers {
+			return bad("Stages", fmt.Sprintf("has a target above %d users", maxUsers))
+		}
+	}
+	if c := s.HTTPClient; c != nil && c.Transport != nil {
+		if _, ok := c.Transport.(*http.Transport); !ok {
+			return bad("HTTPClient", "has a Transport that is not an *http.Transport")
+		}
+	}
+	_, err := phoenix.NewSocket(s.Endpoint, nil)
+	if err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	return nil
+}
+
+// withDefaults fills in the defaults.
+func (s Scenario) withDefaults() Scenario {
+	model := s.model()
+	if s.Duration == 0 {
+		s.Duration = defaultDuration
+	}
+	if s.Grace == 0 {
+		s.Grace = defaultGrace
+	}
+	s.Grace = max(s.Grace, 0)
+	if s.MaxTurns == 0 {
+		s.MaxTurns = defaultMaxTurns
+	}
+	if s.Turns == 0 {
+		s.Turns = 1
+	}
+	if s.FirstUser == 0 {
+		s.FirstUser = 1
+	}
+	if s.Users == 0 && (model != Closed || len(s.Stages) == 0) {
+		s.Users = 1
+		if model == Arrivals {
+			s.Users = defaultCrowd
+		}
+	}
+	if s.Ramp == 0 && model != Arrivals {
+		s.Ramp = min(time.Duration(s.Users)*time.Second/rampPerSecond, s.Duration/2)
+	}
+	if s.Interval == 0 {
+		s.Interval = time.Second
+		if length := s.load().length; length/maxSamples > s.Interval {
+			s.Interval = (length / maxSamples).Round(time.Second) + time.Second
+		}
+	}
+	return s
+}
+
+// load returns the course of the load.
+func (s *Scenario) load() profile {
+	switch s.model() {
+	case Open:
+		return steady(s.Rate, s.Stages, s.Duration)
+	case Arrivals:
+		return steady(s.Arrivals, s.Stages, s.Duration)
+	case Closed:
+	}
+	if len(s.Stages) > 0 {
+		return newProfile(float64(s.Users), s.Stages)
+	}
+	ramp := min(s.Ramp, s.Duration)
+	stages := []Stage{{s.Duration - ramp, float64(s.Users)}}
+	if ramp > 0 {
+		stages = append([]Stage{{ramp, float64(s.Users)}}, stages...)
+		return newProfile(0, stages)
+	}
+	return newProfile(float64(s.Users), stages)
+}
+
+func steady(rate float64, stages []Stage, d time.Duration) profile {
+	if len(stages) > 0 {
+		return newProfile(rate, stages)
+	}
+	return newProfile(rate, []Stage{{d, rate}})
+}
+
+// MostUsers returns how many users may be connected at the same time.
+func (s *Scenario) MostUsers() int {
+	full := s.withDefaults()
+	if full.model() == Closed {
+		return int(math.Ceil(full.load().most()))
+	}
+	return full.Users
+}
+
+// Length returns how long the load lasts, without connecting and waiting.
+func (s *Scenario) Length() time.Duration {
+	full := s.withDefaults()
+	return full.load().length
+}
+
+// String says in one line whom the scenario loads, with how much and for how long.
+func (s *Scenario) String() string {
+	full := s.withDefaults()
+	return full.describe()
+}
+
+// describe does, of a scenario with defaults.
+func (s *Scenario) describe() string {
+	var b strings.Builder
+	load := s.load()
+	switch s.model() {
+	case Closed:
+		fmt.Fprintf(&b, "%s users", number(load.most()))
+		if s.Think > 0 {
+			fmt.Fprintf(&b, " that pause for %v between turns", s.Think)
+		} else {
+			b.WriteString(" without a pause")
+		}
+	case Open:
+		fmt.Fprintf(&b, "%s turns a second by %d users", number(load.most()), s.Users)
+	case Arrivals:
+		fmt.Fprintf(&b, "%s users arriving a second, with %d turns each, at most %d at a time", number(load.most()), s.Turns, s.Users)
+	}
+	fmt.Fprintf(&b, ", for %v", load.length)
+	if n := len(s.Stages); n > 0 {
+		fmt.Fprintf(&b, " in %d stages", n)
+	}
+	if s.SlowShare > 0 && s.Slow > 0 {
+		fmt.Fprintf(&b, "; %s %% of them read slowly", number(s.SlowShare*100))
+	}
+	if n := len(s.Storms); n > 0 {
+		fmt.Fprintf(&b, "; all connections cut %d times", n)
+	}
+	return b.String()
+}
+
+func number(f float64) string { return fmt.Sprintf("%.6g", f) }
