@@ -1,6 +1,7 @@
 package load
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,11 +105,7 @@ func (m *meter) latency(name string) *recorder {
 func (m *meter) all() map[string]*recorder {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	all := make(map[string]*recorder, len(m.recorders))
-	for name, r := range m.recorders {
-		all[name] = r
-	}
-	return all
+	return maps.Clone(m.recorders)
 }
 
 // up and down count the users that are connected.

@@ -2,6 +2,7 @@ package load
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -84,8 +85,7 @@ func (p profile) due(n int64) (time.Duration, bool) {
 	if n >= p.total() {
 		return 0, false
 	}
-	for i := len(p.stages) - 1; i >= 0; i-- {
-		s := p.stages[i]
+	for _, s := range slices.Backward(p.stages) {
 		if float64(n) < s.before || s.length <= 0 {
 			continue
 		}

@@ -60,5 +60,5 @@ func (s spans) count() int {
 	for _, a := range s {
 		n += a.to - a.from
 	}
-	return int(n) //nolint:gosec // a number of messages
+	return int(n)
 }

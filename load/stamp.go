@@ -47,11 +47,10 @@ func (s stamp) text(run string) string {
 // findStamp looks for a stamp in a payload. Ours is false if it is that of another
 // run.
 func findStamp(payload []byte, run string) (s stamp, ours, found bool) {
-	i := bytes.Index(payload, []byte(stampBegin))
-	if i < 0 {
+	_, rest, found := bytes.Cut(payload, []byte(stampBegin))
+	if !found {
 		return stamp{}, false, false
 	}
-	rest := payload[i+len(stampBegin):]
 	end := bytes.IndexByte(rest[:min(len(rest), stampMax)], stampEnd)
 	if end < 0 {
 		return stamp{}, false, false

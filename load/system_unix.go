@@ -25,5 +25,5 @@ func fileLimit() (int64, bool) {
 	if uint64(limit.Cur) > 1<<40 { //nolint:unconvert // it is signed on some systems
 		return 1 << 40, true // none
 	}
-	return int64(limit.Cur), true //nolint:gosec,unconvert // small by now, and unsigned on some systems
+	return int64(limit.Cur), true // it is signed on some systems
 }

@@ -11,9 +11,9 @@ import (
 // The range of a histogram. Three digits of a duration of up to an hour, in
 // nanoseconds, take about 260 kB.
 const (
-	lowest  = 1
-	highest = int64(time.Hour)
-	digits  = 3
+	lowest    = 1
+	highest   = int64(time.Hour)
+	precision = 3
 	// maxEncoded is how long the text of a histogram can be: one that uses all its
 	// counters has well below half of this.
 	maxEncoded = 1 << 20
@@ -28,7 +28,7 @@ type Histogram struct {
 
 // NewHistogram makes an empty histogram.
 func NewHistogram() *Histogram {
-	return &Histogram{hdr: hdrhistogram.New(lowest, highest, digits)}
+	return &Histogram{hdr: hdrhistogram.New(lowest, highest, precision)}
 }
 
 // Record counts a duration.
@@ -45,7 +45,15 @@ func (h *Histogram) Count() int64 { return h.hdr.TotalCount() }
 // Percentile returns the duration that p percent of those recorded do not exceed,
 // rounded up to the precision of the histogram. It is 0 if there is none.
 func (h *Histogram) Percentile(p float64) time.Duration {
-	return time.Duration(h.hdr.ValueAtPercentile(min(max(p, 0), 100)))
+	total := float64(h.Count())
+	if total == 0 {
+		return 0
+	}
+	// The library takes the nearest rank, which for a high percentile of few values
+	// is one too low: it is asked for the rank that was meant. The small number makes
+	// up for what floating point adds to 99.9 % of 1000.
+	rank := max(math.Ceil(min(max(p, 0), 100)/100*total-1e-6), 1)
+	return time.Duration(h.hdr.ValueAtPercentile((rank - 0.25) / total * 100))
 }
 
 // Mean returns the mean, or 0 if nothing was recorded.
@@ -76,7 +84,7 @@ func (h *Histogram) Share(d time.Duration) float64 {
 			over += bar.Count
 		}
 	}
-	return float64(over) / math.Max(float64(h.Count()), 1)
+	return float64(over) / max(float64(h.Count()), 1)
 }
 
 // Corrected returns a histogram that also has the durations that a closed model
