@@ -19,8 +19,10 @@ type connection struct {
 	app *app
 	// hooks are those of the command, in addition to --trace. May be nil.
 	hooks *phoenix.Trace
+	flags *pflag.FlagSet
 
 	url          string
+	context      string
 	params       []string
 	headers      []string
 	authToken    string
@@ -50,7 +52,9 @@ const defaultTimeout = 10 * time.Second
 func newConnection(a *app, cmd *cobra.Command) *connection {
 	c := &connection{app: a}
 	f := cmd.Flags()
+	c.flags = f
 	c.endpointFlags(f)
+	f.StringVar(&c.context, "context", "", "`NAME` of a context to use; see phx context")
 	f.DurationVar(&c.timeout, "timeout", defaultTimeout, "how long to wait: to connect, to join, and for a reply")
 	f.BoolVar(&c.trace, "trace", false, "show the frames on standard error, secrets masked")
 	f.BoolVar(&c.json, "json", false, "print JSON")
@@ -81,6 +85,8 @@ func (c *connection) check() error {
 		}
 	}
 	switch {
+	case c.url == "" && c.flags != nil && c.flags.Changed("url"):
+		return usage("--url is empty")
 	case sources > 1:
 		return usage("use only one of --auth-token, --auth-token-env and --auth-token-cmd")
 	case c.vsn != "" && c.vsn != "1.0.0" && c.vsn != "2.0.0":
@@ -89,7 +95,7 @@ func (c *connection) check() error {
 		return usage("--transport is websocket, longpoll or fallback")
 	case c.timeout <= 0:
 		return usage("--timeout must be positive, such as 10s")
-	case c.url == "" && c.insecure && c.ca != "":
+	case c.insecure && c.ca != "":
 		return usage("--insecure and --ca contradict each other")
 	}
 	_, err := pairs(c.params)

@@ -19,7 +19,7 @@ func newJoinCommand(a *app) *cobra.Command {
 		Short: "Talk with a channel",
 		Long: `join joins a topic, with the JSON as params, and shows what comes. A line "EVENT JSON"
 pushes an event; the reply is shown when it comes. On a terminal, lines can be edited and
-come back with the arrow keys. Heartbeats, lost connections and rejoins are shown, too.
+come back with the arrow keys. In a script, each line waits for the reply to the last. Heartbeats, lost connections and rejoins are shown, too.
 
 ` + joinHelp + `
 
@@ -43,6 +43,8 @@ type talk struct {
 
 	channel  *phoenix.Channel
 	presence *phoenix.Presence[json.RawMessage]
+	// interactive says that somebody types on a terminal.
+	interactive bool
 	// raw says whether frames are shown.
 	raw atomic.Bool
 	// pushes are those that wait for their replies.
@@ -128,7 +130,8 @@ func (t *talk) finish(ctx context.Context, s *session) error {
 	return nil
 }
 
-// push pushes an event and shows the reply, without waiting for it.
+// push pushes an event and shows the reply. On a terminal it does not wait for it. In
+// a script it does, so that the output is in the order of the lines.
 func (t *talk) push(ctx context.Context, event string, payload json.RawMessage) {
 	begin := time.Now()
 	push := t.channel.PushAsync(ctx, event, payload)
@@ -142,6 +145,9 @@ func (t *talk) push(ctx context.Context, event string, payload json.RawMessage) 
 			t.note(red, "%s", describe(err))
 		}
 	})
+	if !t.interactive {
+		t.pushes.Wait()
+	}
 }
 
 func (t *talk) cast(ctx context.Context, event string, payload json.RawMessage) {

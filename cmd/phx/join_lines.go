@@ -34,6 +34,7 @@ func (t *talk) openLines(ctx context.Context) (lines <-chan string, end func(), 
 			return strings.TrimRight(line, "\r\n"), err
 		}), func() {}, nil
 	}
+	t.interactive = true
 	before, err := term.MakeRaw(int(stdin.Fd()))
 	if err != nil {
 		return nil, nil, err

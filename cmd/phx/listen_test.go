@@ -97,7 +97,7 @@ func TestWithoutURL(t *testing.T) {
 func TestServe(t *testing.T) {
 	t.Parallel()
 	p := phx("serve", "--addr", "127.0.0.1:0").Start(t)
-	p.Stderr.WaitFor("Ctrl-C")
+	p.Stdout.WaitFor("\n")
 	url := strings.TrimSpace(p.Stdout.String())
 	for _, tt := range []struct {
 		args   string

@@ -43,6 +43,9 @@ func (c *connection) target() (*target, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if err := c.useContext(); err != nil {
+		return nil, err
+	}
 	t := &target{url: c.url, used: &atomic.Value{}}
 	var err error
 	if t.options, err = c.socketOptions(t.used); err != nil {
@@ -134,6 +137,16 @@ func (t *namedTransport) Dial(ctx context.Context, req *transport.DialRequest) (
 		t.used.Store(t.name)
 	}
 	return conn, err
+}
+
+// tryOptions returns what a socket says about the options.
+func (c *connection) tryOptions() error {
+	opts, err := c.socketOptions(&atomic.Value{})
+	if err != nil {
+		return err
+	}
+	_, err = phoenix.NewSocket(c.url, opts)
+	return err
 }
 
 func newTransport(name string, used *atomic.Value) phoenix.Transport {

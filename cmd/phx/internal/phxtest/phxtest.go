@@ -139,11 +139,12 @@ func (p *Process) Wait() Result {
 // WaitExit waits for the end of the process, and returns its exit code.
 func (p *Process) WaitExit() int {
 	p.t.Helper()
-	timer := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
+	// The signal has the program print where its goroutines are.
+	timer := time.AfterFunc(patience, func() { _ = p.cmd.Process.Signal(syscall.SIGQUIT) })
 	p.readers.Wait()
 	err := p.cmd.Wait()
 	if !timer.Stop() {
-		p.t.Fatalf("%v did not end; it printed %q and %q", p.cmd.Args, p.Stdout, p.Stderr)
+		p.t.Fatalf("%v did not end; it printed:\n%s\n%s", p.cmd.Args, p.Stdout, p.Stderr)
 	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
