@@ -11,6 +11,8 @@ type crowd struct {
 	mu    sync.Mutex
 	seats []*seat
 	next  int
+	// watchers are users that take no turns.
+	watchers int
 }
 
 // A seat is a user in the crowd, and how it begins a turn.
@@ -36,10 +38,17 @@ func (c *crowd) leave(s *seat) {
 	}
 }
 
-func (c *crowd) len() int {
+func (c *crowd) watch(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.seats)
+	c.watchers += n
+}
+
+// ready returns how many users are ready for turns, and how many only listen.
+func (c *crowd) ready() (players, watchers int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.seats), c.watchers
 }
 
 // begin lets the next user begin a turn. It is false if there is none.

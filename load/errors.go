@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/phxgo/phoenix"
@@ -54,6 +56,27 @@ func kindOf(err error) string {
 	default:
 		return report.Other
 	}
+}
+
+// describe returns the text of an error, with the kind of the topic instead of the
+// topic, so that the same error on many topics is one.
+func describe(err error) string {
+	text := err.Error()
+	var (
+		reply *phoenix.ReplyError
+		push  *phoenix.PushError
+		topic string
+	)
+	switch {
+	case errors.As(err, &reply):
+		topic = reply.Topic
+	case errors.As(err, &push):
+		topic = push.Topic
+	}
+	if kind, _, ok := strings.Cut(topic, ":"); ok {
+		text = strings.ReplaceAll(text, strconv.Quote(topic), strconv.Quote(kind+":…"))
+	}
+	return text
 }
 
 // maxExamples is how many texts of errors of one kind are kept.

@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 )
 
@@ -13,8 +14,10 @@ const spareFiles = 50
 // users of the scenario have connections. Each user needs one, and two if the server
 // runs in the same process. Run calls it.
 func (s *Scenario) CheckFiles() error {
-	if s.HTTPClient != nil {
-		return nil // it may be a network in memory
+	if c := s.HTTPClient; c != nil {
+		if tr, ok := c.Transport.(*http.Transport); ok && tr.DialContext != nil {
+			return nil // a network of somebody's own, perhaps in memory
+		}
 	}
 	limit, known := fileLimit()
 	if !known {

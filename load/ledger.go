@@ -2,6 +2,7 @@ package load
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,18 +39,8 @@ func (l *ledger) all() []*topicLedger {
 	for _, t := range l.topics {
 		all = append(all, t)
 	}
-	slices.SortFunc(all, func(a, b *topicLedger) int { return cmpString(a.name, b.name) })
+	slices.SortFunc(all, func(a, b *topicLedger) int { return strings.Compare(a.name, b.name) })
 	return all
-}
-
-func cmpString(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // history is how many of the last publishes of a topic are remembered, with who
@@ -182,15 +173,11 @@ func (t *topicLedger) end(r *receiver, now time.Duration, final bool) {
 	t.gone.add(r.settle(now, final, &t.named))
 }
 
-// outstanding is how many messages have not come yet.
-func (t *topicLedger) outstanding() int {
+// waits reports whether a message may still come.
+func (t *topicLedger) waits() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := 0
-	for _, r := range t.receivers {
-		n += r.outstanding()
-	}
-	return n
+	return slices.ContainsFunc(t.receivers, (*receiver).waits)
 }
 
 // total closes the account at the end of the run.
@@ -240,11 +227,5 @@ func (l *ledger) deliveries(now time.Duration) *report.Deliveries {
 	return d
 }
 
-// outstanding is how many messages have not come yet, on all topics.
-func (l *ledger) outstanding() int {
-	n := 0
-	for _, t := range l.all() {
-		n += t.outstanding()
-	}
-	return n
-}
+// waits reports whether a message may still come, on any topic.
+func (l *ledger) waits() bool { return slices.ContainsFunc(l.all(), (*topicLedger).waits) }

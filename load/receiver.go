@@ -1,6 +1,7 @@
 package load
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -128,16 +129,21 @@ func (r *receiver) gap() {
 	}
 }
 
-func (r *receiver) outstanding() int {
+// waits reports whether a message may still come. The lock of the topic is held.
+func (r *receiver) waits() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := r.missing.count() + int(r.topic.next-r.next) //nolint:gosec // a number of messages
-	for seq := range r.topic.void {
-		if seq >= r.from && (seq >= r.next || r.missing.has(seq)) {
-			n--
+	t := r.topic
+	for _, s := range append(slices.Clip(r.missing), span{r.next, t.next}) {
+		for seq := s.from; seq < s.to; seq++ {
+			_, void := t.void[seq]
+			_, doubtful := t.doubtful[seq]
+			if !void && !doubtful && !r.gaps.has(seq) {
+				return true
+			}
 		}
 	}
-	return n
+	return false
 }
 
 // settle closes the account. The lock of the topic is held. Unless it is final,

@@ -53,7 +53,7 @@ func (r *runner) warnings(out *Report) []report.Warning {
 	}
 	if m := out.Machines[0]; m.Suspect > 0 {
 		warn("generator", "The generator itself was the bottleneck in %d of %d intervals (timers up to %v late, CPU up to %.0f %%): "+
-			"latencies measured then are too long. Take fewer users or a lower rate, or more machines.",
+			"latencies measured then are too long. Take fewer users, a lower rate or more machines, and see that nothing else keeps this one busy.",
 			m.Suspect, m.Intervals, m.Delay.Max.Round(time.Millisecond/10), m.PeakCPU*100)
 	}
 	if r.InProcess {

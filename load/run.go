@@ -157,29 +157,30 @@ func (r *runner) current() (phase, time.Duration) {
 // load keeps up the load, and cuts connections at their time, until its time is
 // over or ctx ends.
 func (r *runner) load(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, r.profile.length)
+	timed, cancel := context.WithTimeout(ctx, r.profile.length)
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for _, at := range r.Storms {
-			if !sleep(ctx, at-time.Since(r.began)) {
+			if !sleep(timed, at-time.Since(r.began)) {
 				return
 			}
 			r.strike()
 		}
 	})
+	// A dispatcher that is late at the end still begins all turns: they were due.
 	switch r.model() {
 	case Open:
 		r.dispatch(ctx, r.crowd.begin)
 	case Arrivals:
 		r.dispatch(ctx, r.arrive)
 	case Closed:
-		r.populate(ctx)
+		r.populate(timed)
 	}
 	if r.hopeless() {
 		cancel()
 	}
-	<-ctx.Done()
+	<-timed.Done()
 	wg.Wait()
 }
 
@@ -188,7 +189,7 @@ func (r *runner) load(ctx context.Context) {
 func (r *runner) drain() {
 	deadline := time.Now().Add(r.Grace)
 	for time.Now().Before(deadline) {
-		if r.meter.open.Load() == 0 && r.ledger.outstanding() == 0 {
+		if r.meter.open.Load() == 0 && !r.ledger.waits() {
 			return
 		}
 		sleep(r.ctx, min(drainPoll, time.Until(deadline)))
@@ -237,12 +238,13 @@ func (r *runner) setup(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, setupTime)
 	defer cancel()
-	for r.crowd.len()+int(r.meter.failed.Load()) < r.Users {
-		if !sleep(ctx, setupPoll) {
+	for {
+		players, watchers := r.crowd.ready()
+		if players+watchers+int(r.meter.failed.Load()) >= r.Users || !sleep(ctx, setupPoll) {
 			break
 		}
 	}
-	if r.crowd.len() == 0 {
+	if players, _ := r.crowd.ready(); players == 0 {
 		return r.noBegin("has no user that is ready: is the server there, and does Scenario.User call Each?")
 	}
 	return nil

@@ -275,7 +275,8 @@ func (s *Scenario) Length() time.Duration {
 // String says in one line whom the scenario loads, with how much and for how long.
 func (s *Scenario) String() string {
 	full := s.withDefaults()
-	return full.describe()
+	endpoint, _ := where(s.Endpoint)
+	return endpoint + ": " + full.describe()
 }
 
 // describe does, of a scenario with defaults.
@@ -285,6 +286,10 @@ func (s *Scenario) describe() string {
 	switch s.model() {
 	case Closed:
 		fmt.Fprintf(&b, "%s users", number(load.most()))
+		if load.most() == 1 {
+			b.Reset()
+			b.WriteString("1 user")
+		}
 		if s.Think > 0 {
 			fmt.Fprintf(&b, " that pause for %v between turns", s.Think)
 		} else {
@@ -303,7 +308,11 @@ func (s *Scenario) describe() string {
 		fmt.Fprintf(&b, "; %s %% of them read slowly", number(s.SlowShare*100))
 	}
 	if n := len(s.Storms); n > 0 {
-		fmt.Fprintf(&b, "; all connections cut %d times", n)
+		times := "once"
+		if n > 1 {
+			times = fmt.Sprintf("%d times", n)
+		}
+		fmt.Fprintf(&b, "; all connections cut %s", times)
 	}
 	return b.String()
 }

@@ -135,6 +135,21 @@ func (u *User) think(ctx context.Context) error {
 	}
 }
 
+// Stay lets the user listen, without any turns, until the load is over and what is on
+// its way has arrived. In the open model it is not one of those that take turns.
+func (u *User) Stay(ctx context.Context) error {
+	u.run.crowd.watch(1)
+	defer u.run.crowd.watch(-1)
+	select {
+	case <-u.quit.done:
+		return u.linger(ctx, nil)
+	case <-u.run.release:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // linger keeps a user of the closed model there, when the load is over, until what
 // is on its way has arrived.
 func (u *User) linger(ctx context.Context, err error) error {

@@ -271,7 +271,7 @@ func (u *User) count(err error) string {
 		u.run.meter.unfinished.Add(1)
 		return kind
 	}
-	u.run.meter.failures.add(kind, err.Error(), 1)
+	u.run.meter.failures.add(kind, describe(err), 1)
 	return kind
 }
 

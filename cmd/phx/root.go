@@ -76,6 +76,7 @@ process, so that you can try it at once:
 		newPushCommand(a),
 		newListenCommand(a),
 		newPresenceCommand(a),
+		newLoadCommand(a),
 		newPingCommand(a),
 		newTokenCommand(a),
 		newContextCommand(a),
