@@ -31,23 +31,16 @@ const (
 	// interrupted cannot go on. It must get away within the time that a write
 	// may make no progress.
 	recordChunk = 4 << 10
-	// firstAhead and readAhead are the sizes of the buffer that a connection
-	// gets while more comes in than libraryRead, the size of the library's
-	// reads, and calmReads is after how many smaller ones it is taken back.
-	firstAhead  = 16 << 10
-	readAhead   = 64 << 10
-	calmReads   = 4
-	libraryRead = 4096
 )
 
 // A corkConn stands between the network and the WebSocket library (and TLS, if
-// there is any). It collects what they write and puts it on the network in one
-// system call, and it reads ahead when the network brings more than the library
-// asks for: the library does both message by message.
+// there is any). It collects what they write, message by message, and puts it on the
+// network in one system call.
 //
 // Until it is armed, in the handshake, writes go straight through.
 type corkConn struct {
 	net.Conn
+	direct *directWriter // what the network takes at once; may be nil
 
 	mu       sync.Mutex
 	armed    bool
@@ -63,11 +56,6 @@ type corkConn struct {
 	writing  int           // bytes of pending that the network is given now
 	err      error         // of the network; sticky
 	controls sync.WaitGroup
-
-	// Owned by the reader:
-	ahead []byte // read ahead
-	next  int    // where the library has not yet been in ahead
-	hot   int    // reads ahead that are left until the buffer is given back
 }
 
 func newCorkConn(c net.Conn) *corkConn { return &corkConn{Conn: c} }
@@ -83,6 +71,7 @@ func (c *corkConn) arm() {
 	c.mu.Lock()
 	c.armed = true
 	c.timeless = c.SetWriteDeadline(time.Time{}) != nil
+	c.direct = newDirectWriter(c.Conn)
 	c.mu.Unlock()
 }
 
@@ -278,10 +267,18 @@ func (c *corkConn) put(buf []byte, deadline time.Time) (n int, err error) {
 	if c.timeless {
 		return c.putTimeless(buf, deadline)
 	}
-	if err := c.SetWriteDeadline(deadline); err != nil {
-		return 0, err
+	if c.direct != nil {
+		if n = c.direct.put(buf); n == len(buf) {
+			return n, nil
+		}
+		// A deadline that has passed would end the next direct write.
+		defer func() { _ = c.SetWriteDeadline(time.Time{}) }()
 	}
-	return c.Conn.Write(buf)
+	if err := c.SetWriteDeadline(deadline); err != nil {
+		return n, err
+	}
+	m, err := c.Conn.Write(buf[n:])
+	return n + m, err
 }
 
 // putTimeless bounds a write by ending the connection.
@@ -347,42 +344,4 @@ func (c *corkConn) cut() error {
 	c.fail(net.ErrClosed)
 	c.mu.Unlock()
 	return cutNet(c.Conn)
-}
-
-// Read reads ahead once a read has filled the library's small buffer, into a
-// buffer that grows once if it is filled too, and gives that back after a few
-// reads that did not need it.
-func (c *corkConn) Read(p []byte) (int, error) {
-	if c.next == len(c.ahead) {
-		if c.hot == 0 || len(p) > libraryRead {
-			c.ahead, c.next = nil, 0
-			n, err := c.Conn.Read(p)
-			if n >= libraryRead {
-				c.hot = calmReads
-			}
-			return n, err
-		}
-		if c.ahead == nil {
-			c.ahead = make([]byte, firstAhead)
-		}
-		n, err := c.Conn.Read(c.ahead[:cap(c.ahead)])
-		switch {
-		case n == 0:
-			c.ahead, c.next = c.ahead[:0], 0
-			return 0, err // one that came with data will come again
-		case n <= libraryRead:
-			c.hot--
-		default:
-			c.hot = calmReads
-		}
-		c.ahead, c.next = c.ahead[:n], 0
-		if n == firstAhead {
-			grown := make([]byte, n, readAhead)
-			copy(grown, c.ahead)
-			c.ahead = grown
-		}
-	}
-	n := copy(p, c.ahead[c.next:])
-	c.next += n
-	return n, nil
 }

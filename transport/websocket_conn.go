@@ -43,6 +43,13 @@ type wsConn struct {
 }
 
 func (c *wsConn) ReadFrame() (Frame, error) {
+	data, isBinary, ok, err := c.stream.in.next(c.limit)
+	if err != nil {
+		return Frame{}, c.readError(err)
+	}
+	if ok {
+		return Frame{Data: data, Binary: isBinary}, nil
+	}
 	// A ctx that can be cancelled would cost eight allocations for each read.
 	typ, r, err := c.ws.Reader(context.Background())
 	if err != nil {

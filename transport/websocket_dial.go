@@ -255,7 +255,7 @@ func (b *streamCatcher) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	if body, ok := resp.Body.(io.ReadWriteCloser); ok {
-		stream := &wsStream{ReadWriteCloser: body}
+		stream := &wsStream{ReadWriteCloser: body, in: intake{source: body}}
 		b.d.mu.Lock()
 		b.d.stream = stream
 		b.d.mu.Unlock()
@@ -267,6 +267,7 @@ func (b *streamCatcher) RoundTrip(req *http.Request) (*http.Response, error) {
 // A wsStream is what the WebSocket library reads from and writes to.
 type wsStream struct {
 	io.ReadWriteCloser
+	in   intake
 	live atomic.Bool // the library has taken the handshake for good
 	// stall is how long a write may take; 0 if what is beneath sees to that.
 	stall atomic.Int64
@@ -278,16 +279,8 @@ func (s *wsStream) Read(p []byte) (int, error) {
 	if !s.live.Load() {
 		return 0, io.EOF
 	}
-	n, err := s.ReadWriteCloser.Read(p)
-	if err == io.EOF || err == io.ErrUnexpectedEOF { //nolint:errorlint // as readers return them
-		err = errStreamEnded
-	}
-	return n, err
+	return s.in.Read(p)
 }
-
-// errStreamEnded stands for the EOF of the network, which the library takes for the
-// end of the message that it is in.
-var errStreamEnded = errors.New("phoenix: the network has ended")
 
 // Write writes no more than the library's buffer at a time, so that to bound it
 // is to bound a write without progress.

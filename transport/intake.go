@@ -1,0 +1,249 @@
+//go:build !js
+
+package transport
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"sync"
+)
+
+const (
+	// minIntake is the size of the buffer of a quiet connection, and maxIntake that
+	// of a busy one. A frame that does not fit into maxIntake is the library's.
+	minIntake = 512
+	maxIntake = 64 << 10
+	// calmReads is after how many reads in a row that would have fitted into
+	// minIntake a larger buffer is given back.
+	calmReads = 4
+)
+
+// An intake stands between the network and the WebSocket library. It finds the
+// borders of the frames, and takes those that are whole messages out of its buffer.
+// Any other frame goes to the library, which remains the one implementation of RFC
+// 6455: control frames, fragments, compressed and masked ones, those that are too
+// large, and whatever breaks the protocol.
+//
+// The reader calls next. The library reads from its own goroutines, too: Close waits
+// for the close frame of the server.
+type intake struct {
+	source io.Reader
+
+	mu   sync.Mutex
+	busy bool      // somebody reads
+	idle sync.Cond // of busy
+
+	// Owned by who made it busy:
+	buf   []byte
+	r, w  int  // what was read and not yet taken: buf[r:w]
+	full  bool // the last read has filled the buffer: there may be more
+	calm  int  // small reads in a row
+	lent  bool // what next returned last is in buf, before r
+	owed  int64
+	split bool // a fragmented message is under way: its frames are the library's
+	rest  bool // everything is the library's from here on
+}
+
+// A frameHead is what stands in front of the payload of a frame.
+type frameHead struct {
+	first byte  // FIN, the reserved bits and the opcode
+	size  int64 // of the payload; negative: of no frame that can be
+	len   int   // of the head itself
+	mask  bool
+}
+
+const (
+	finBit   = 0x80
+	opMask   = 0x0F
+	opText   = 0x1
+	opBinary = 0x2
+	opClose  = 0x8
+)
+
+// whole reports whether a frame is a message of at most limit bytes. A negative
+// limit means none.
+func (h frameHead) whole(limit int64) bool {
+	return (h.first == finBit|opText || h.first == finBit|opBinary) && !h.mask &&
+		h.size >= 0 && h.size <= maxIntake-int64(h.len) && (limit < 0 || h.size <= limit)
+}
+
+// next takes the message in front. It returns ok = false if the next frame is the
+// library's. The data is good until the call after that.
+func (in *intake) next(limit int64) (data []byte, isBinary, ok bool, err error) {
+	in.begin()
+	defer in.end()
+	in.lent = false
+	if in.rest || in.split || in.owed > 0 {
+		return nil, false, false, nil
+	}
+	h, err := in.head()
+	if err != nil {
+		return nil, false, false, err
+	}
+	if !h.whole(limit) {
+		in.pass(h)
+		return nil, false, false, nil
+	}
+	end := h.len + int(h.size)
+	if err := in.have(end); err != nil {
+		return nil, false, false, err
+	}
+	data = in.buf[in.r+h.len : in.r+end : in.r+end]
+	in.r += end
+	in.lent = true
+	return data, h.first&opMask == opBinary, true, nil
+}
+
+// Read is the library's. It gets no more than one frame at a time.
+func (in *intake) Read(p []byte) (int, error) {
+	in.begin()
+	defer in.end()
+	if !in.rest && in.owed == 0 {
+		h, err := in.head()
+		if err != nil {
+			return 0, err
+		}
+		in.pass(h)
+	}
+	if !in.rest {
+		p = p[:min(int64(len(p)), in.owed)]
+	}
+	if in.r == in.w {
+		if in.rest || in.owed >= minIntake {
+			n, err := in.read(p)
+			in.owed -= int64(n)
+			return n, err
+		}
+		if err := in.fill(1); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, in.buf[in.r:in.w])
+	in.r += n
+	in.owed -= int64(n)
+	return n, nil
+}
+
+// pass leaves the frame in front to the library.
+func (in *intake) pass(h frameHead) {
+	in.owed = int64(h.len) + h.size
+	switch op := h.first & opMask; {
+	case h.size < 0 || in.owed < 0 || op == opClose:
+		in.rest = true
+	case op <= opBinary:
+		in.split = h.first&finBit == 0
+	}
+}
+
+// head reads the head of the frame in front, which stays there, but for the mask.
+func (in *intake) head() (h frameHead, _ error) {
+	h.len = 2
+	if err := in.have(h.len); err != nil {
+		return h, err
+	}
+	b := in.buf[in.r:]
+	h.first, h.mask, h.size = b[0], b[1]&0x80 != 0, int64(b[1]&0x7F)
+	switch h.size {
+	case 126:
+		h.len = 4
+	case 127:
+		h.len = 10
+	}
+	if err := in.have(h.len); err != nil {
+		return h, err
+	}
+	switch b = in.buf[in.r:]; h.len {
+	case 4:
+		h.size = int64(binary.BigEndian.Uint16(b[2:]))
+	case 10:
+		h.size = int64(binary.BigEndian.Uint64(b[2:])) //nolint:gosec // one that is too large is negative
+	}
+	if h.mask {
+		h.len += 4
+	}
+	return h, nil
+}
+
+// have reads until n bytes from in.r on are there.
+func (in *intake) have(n int) error {
+	for in.w-in.r < n {
+		if err := in.fill(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill reads more, into a buffer that has room for need bytes from in.r on.
+func (in *intake) fill(need int) error {
+	in.makeRoom(need)
+	room := in.buf[in.w:]
+	n, err := in.read(room)
+	in.w += n
+	in.full = n == len(room)
+	if in.calm++; in.full || n > minIntake {
+		in.calm = 0
+	}
+	if n > 0 {
+		return nil // an error that came with data will come again
+	}
+	return err
+}
+
+// errStreamEnded stands for the EOF of the network, which the library takes for the
+// end of the message that it is in.
+var errStreamEnded = errors.New("phoenix: the network has ended")
+
+func (in *intake) read(p []byte) (int, error) {
+	for range 100 { // a reader may return nothing at all
+		switch n, err := in.source.Read(p); {
+		case err == io.EOF || err == io.ErrUnexpectedEOF: //nolint:errorlint // as readers return them
+			return n, errStreamEnded
+		case n > 0 || err != nil:
+			return n, err
+		}
+	}
+	return 0, io.ErrNoProgress
+}
+
+// makeRoom finds a buffer that has room for need bytes from in.r on, and for more.
+func (in *intake) makeRoom(need int) {
+	size, kept := len(in.buf), in.w-in.r
+	switch {
+	case kept == 0 && in.calm >= calmReads:
+		size = minIntake
+	case in.full:
+		size = min(4*size, maxIntake)
+	}
+	size = max(size, minIntake)
+	for size < need {
+		size = min(4*size, maxIntake)
+	}
+	switch {
+	case size != len(in.buf), in.lent && (kept == 0 || in.r+need > size):
+		buf := make([]byte, size)
+		in.r, in.w, in.buf = 0, copy(buf, in.buf[in.r:in.w]), buf
+		in.full, in.calm, in.lent = false, 0, false
+	case kept == 0 || in.r+need > size:
+		in.r, in.w = 0, copy(in.buf, in.buf[in.r:in.w])
+	}
+}
+
+// begin waits for the turn to read, where testing/synctest sees that it waits.
+func (in *intake) begin() {
+	in.mu.Lock()
+	for in.busy {
+		in.idle.L = &in.mu
+		in.idle.Wait()
+	}
+	in.busy = true
+	in.mu.Unlock()
+}
+
+func (in *intake) end() {
+	in.mu.Lock()
+	in.busy = false
+	in.mu.Unlock()
+	in.idle.Signal()
+}
