@@ -56,6 +56,7 @@ func (b *heartbeat) init(conn *connection, attempt int, opened func(error)) {
 		if b.suspended() {
 			b.send()
 		}
+		b.rest()
 	}
 }
 
@@ -95,6 +96,13 @@ func (b *heartbeat) send() {
 	b.call.queueFirst(&s.queue) // what waits to be written must not make it late
 }
 
+// rest gives memory back if nothing is under way.
+func (b *heartbeat) rest() {
+	if s := b.conn.s; b.conn.open && s.pending.n == 0 && s.queue.N == 0 {
+		s.rest(b.conn)
+	}
+}
+
 // taken is called when a writer takes the heartbeat: its clocks start now.
 func (b *heartbeat) taken(now time.Duration) {
 	s := b.conn.s
@@ -118,9 +126,7 @@ func (b *heartbeat) answered() {
 	if b.conn.beats && b.due.index == 0 {
 		b.send() // the interval has passed meanwhile
 	}
-	if b.conn.open && s.pending.n == 0 && s.queue.N == 0 {
-		s.rest(b.conn)
-	}
+	b.rest()
 	s.stats.rtt = rtt
 	if tr := s.set.Trace; tr != nil && tr.Heartbeat != nil {
 		s.tellLater(func() { tr.Heartbeat(rtt) })

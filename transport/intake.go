@@ -12,7 +12,7 @@ import (
 const (
 	// minIntake is the size of the buffer of a quiet connection, and maxIntake that
 	// of a busy one. A frame that does not fit into maxIntake is the library's.
-	minIntake = 512
+	minIntake = 256
 	maxIntake = 64 << 10
 	// calmReads is after how many reads in a row that would have fitted into
 	// minIntake a larger buffer is given back.
@@ -31,18 +31,18 @@ type intake struct {
 	source io.Reader
 
 	mu   sync.Mutex
-	busy bool      // somebody reads
-	idle sync.Cond // of busy
+	idle chan struct{} // closed when busy ends, made by who waits for it
+	busy bool          // somebody reads
 
 	// Owned by who made it busy:
+	full  bool  // the last read has filled the buffer: there may be more
+	lent  bool  // what next returned last is in buf, before r
+	split bool  // a fragmented message is under way: its frames are the library's
+	rest  bool  // everything is the library's from here on
+	calm  uint8 // small reads in a row
 	buf   []byte
-	r, w  int  // what was read and not yet taken: buf[r:w]
-	full  bool // the last read has filled the buffer: there may be more
-	calm  int  // small reads in a row
-	lent  bool // what next returned last is in buf, before r
-	owed  int64
-	split bool // a fragmented message is under way: its frames are the library's
-	rest  bool // everything is the library's from here on
+	r, w  int   // what was read and not yet taken: buf[r:w]
+	owed  int64 // bytes of the frame in front that are the library's
 }
 
 // A frameHead is what stands in front of the payload of a frame.
@@ -110,11 +110,6 @@ func (in *intake) Read(p []byte) (int, error) {
 		p = p[:min(int64(len(p)), in.owed)]
 	}
 	if in.r == in.w {
-		if in.rest || in.owed >= minIntake {
-			n, err := in.read(p)
-			in.owed -= int64(n)
-			return n, err
-		}
 		if err := in.fill(1); err != nil {
 			return 0, err
 		}
@@ -182,7 +177,7 @@ func (in *intake) fill(need int) error {
 	n, err := in.read(room)
 	in.w += n
 	in.full = n == len(room)
-	if in.calm++; in.full || n > minIntake {
+	if in.calm = min(in.calm+1, calmReads); in.full || n > minIntake {
 		in.calm = 0
 	}
 	if n > 0 {
@@ -234,8 +229,13 @@ func (in *intake) makeRoom(need int) {
 func (in *intake) begin() {
 	in.mu.Lock()
 	for in.busy {
-		in.idle.L = &in.mu
-		in.idle.Wait()
+		if in.idle == nil {
+			in.idle = make(chan struct{})
+		}
+		idle := in.idle
+		in.mu.Unlock()
+		<-idle
+		in.mu.Lock()
 	}
 	in.busy = true
 	in.mu.Unlock()
@@ -244,6 +244,9 @@ func (in *intake) begin() {
 func (in *intake) end() {
 	in.mu.Lock()
 	in.busy = false
+	if in.idle != nil {
+		close(in.idle)
+		in.idle = nil
+	}
 	in.mu.Unlock()
-	in.idle.Signal()
 }

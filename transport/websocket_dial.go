@@ -104,7 +104,7 @@ func (t webSocket) dialError(ctx context.Context, req *DialRequest, told *errs.S
 
 // handshakeBuffer is the size of the buffers of an HTTP transport that makes one
 // request.
-const handshakeBuffer = 2 << 10
+const handshakeBuffer = 1 << 10
 
 // A wsDialer gets beneath the WebSocket library for one dial.
 type wsDialer struct {

@@ -123,11 +123,11 @@ func TestAHugeAnswerCostsNoTimeAndIsKeptInPart(t *testing.T) {
 				endpoint := echoServer(t, func(*http.Request, string, string) string {
 					return "HTTP/1.1 " + status + "\r\nRetry-After: 7\r\n" + lines + "\r\n"
 				})
-				s := echoSocket(t, endpoint, via, nil, &harness.Spill{})
+				s := echoSocketWithin(t, time.Minute, endpoint, via, nil, &harness.Spill{})
 				defer s.Close()
 				begun := time.Now()
 				err := s.Connect(t.Context())
-				if took := time.Since(begun); took > 5*time.Second { // it took minutes
+				if took := time.Since(begun); took > 30*time.Second { // it took minutes; a busy machine needs a few seconds
 					t.Errorf("Connect took %v", took)
 				}
 				walkError(t, err)

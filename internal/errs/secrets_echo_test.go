@@ -178,12 +178,18 @@ func acceptKey(r *http.Request) string {
 // echoSocket makes a socket with secrets that logs into out.
 func echoSocket(t *testing.T, endpoint string, via phoenix.Transport, client *http.Client, out io.Writer, traces ...*phoenix.Trace) *phoenix.Socket {
 	t.Helper()
+	return echoSocketWithin(t, 2*time.Second, endpoint, via, client, out, traces...)
+}
+
+// echoSocketWithin makes one whose Timeout is not the usual one.
+func echoSocketWithin(t *testing.T, timeout time.Duration, endpoint string, via phoenix.Transport, client *http.Client, out io.Writer, traces ...*phoenix.Trace) *phoenix.Socket {
+	t.Helper()
 	s, err := phoenix.NewSocket(endpoint+"?known="+echoKnown, &phoenix.SocketOptions{
 		Transport: via, HTTPClient: client,
 		Params:    url.Values{"secret": {echoParam}, "s": {echoShort}},
 		Header:    http.Header{"Authorization": {echoHeader}, "Cookie": {echoCookie}},
 		AuthToken: func(context.Context) (string, error) { return echoToken, nil },
-		Timeout:   2 * time.Second,
+		Timeout:   timeout,
 		Trace:     phoenix.MultiTrace(traces...),
 		RetryIf:   func(error) bool { return false },
 		Logger:    slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),

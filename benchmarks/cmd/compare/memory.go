@@ -74,6 +74,9 @@ func openIdle(ctx context.Context, j job, n int) ([]contest.Client, error) {
 	return clients, errors.Join(errs...)
 }
 
+// idleTime is longer than an idle connection takes to notice that it is.
+const idleTime = 6 * time.Second
+
 func takeFootprint(ctx context.Context) (footprint, error) {
 	if err := settle(ctx); err != nil {
 		return footprint{}, err
@@ -94,8 +97,18 @@ func takeFootprint(ctx context.Context) (footprint, error) {
 
 // settle returns when the number of goroutines has been the same for a while:
 // what opening a socket started for a moment only must not count as its own.
+//
+// It takes idleTime at least: a socket that was busy a moment ago is not idle, and
+// gives memory back only when it has been quiet.
 func settle(ctx context.Context) error {
 	const still = 10
+	idle := time.NewTimer(idleTime)
+	defer idle.Stop()
+	select {
+	case <-idle.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	last := runtime.NumGoroutine()
