@@ -55,7 +55,6 @@ type frameHead struct {
 
 const (
 	finBit   = 0x80
-	opMask   = 0x0F
 	opText   = 0x1
 	opBinary = 0x2
 	opClose  = 0x8
@@ -92,7 +91,7 @@ func (in *intake) next(limit int64) (data []byte, isBinary, ok bool, err error) 
 	data = in.buf[in.r+h.len : in.r+end : in.r+end]
 	in.r += end
 	in.lent = true
-	return data, h.first&opMask == opBinary, true, nil
+	return data, h.first&0x0F == opBinary, true, nil
 }
 
 // Read is the library's. It gets no more than one frame at a time.
@@ -109,10 +108,8 @@ func (in *intake) Read(p []byte) (int, error) {
 	if !in.rest {
 		p = p[:min(int64(len(p)), in.owed)]
 	}
-	if in.r == in.w {
-		if err := in.fill(1); err != nil {
-			return 0, err
-		}
+	if err := in.have(1); err != nil {
+		return 0, err
 	}
 	n := copy(p, in.buf[in.r:in.w])
 	in.r += n
@@ -123,7 +120,7 @@ func (in *intake) Read(p []byte) (int, error) {
 // pass leaves the frame in front to the library.
 func (in *intake) pass(h frameHead) {
 	in.owed = int64(h.len) + h.size
-	switch op := h.first & opMask; {
+	switch op := h.first & 0x0F; {
 	case h.size < 0 || in.owed < 0 || op == opClose:
 		in.rest = true
 	case op <= opBinary:
