@@ -78,6 +78,7 @@ process, so that you can try it at once:
 		newPresenceCommand(a),
 		newLoadCommand(a),
 		newPingCommand(a),
+		newDoctorCommand(a),
 		newTokenCommand(a),
 		newContextCommand(a),
 		newVersionCommand(a),
