@@ -181,12 +181,12 @@ func (c *Channel) Publish(ctx context.Context, event string, payload any) (*phoe
 	}
 	return c.push(ctx, event, func() (*phoenix.Reply, error) {
 		reply, err := push.Wait(ctx)
+		// Without an ok reply it stays in doubt whether the message was broadcast.
 		switch {
 		case err == nil:
+			c.ledger.sure(s.seq)
 		case phoenix.SafeToRetry(err):
 			c.ledger.never(s.seq)
-		default:
-			c.ledger.doubt(s.seq)
 		}
 		return reply, err
 	})
@@ -219,6 +219,8 @@ func (c *Channel) stamped(ctx context.Context, payload any, cast bool, send func
 	c.prev = s.seq
 	if cast {
 		c.noteCast(s.seq)
+	} else {
+		c.ledger.doubt(s.seq)
 	}
 	push, err := send(withStamp(raw, s.text(r.id)))
 	return s, push, err

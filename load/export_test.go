@@ -1,6 +1,9 @@
 package load
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // Quiet replaces the measurement of the process, which in virtual time makes no
 // sense: a second may pass in no time, and CPU time does not.
@@ -38,4 +41,15 @@ func (p Profile) Behind(t time.Duration) float64 {
 		sum += p.level(time.Duration((float64(i) + 0.5) / steps * float64(t)))
 	}
 	return sum / steps * t.Seconds()
+}
+
+// Busy lets the generator seem to use all its CPUs for a time.
+func (s Scenario) Busy(from, to time.Duration) Scenario {
+	begun := time.Now()
+	s.probe = func() usage {
+		now := time.Now()
+		busy := min(max(now.Sub(begun)-from, 0), to-from)
+		return usage{at: now, cpu: busy * time.Duration(runtime.GOMAXPROCS(0))}
+	}
+	return s
 }

@@ -147,6 +147,13 @@ func (t *topicLedger) doubt(seqs ...uint64) {
 	}
 }
 
+// sure ends a doubt.
+func (t *topicLedger) sure(seq uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.doubtful, seq)
+}
+
 // listen adds a receiver, which expects what is published from now on.
 func (t *topicLedger) listen(user int) *receiver {
 	r := &receiver{topic: t, user: user}

@@ -28,6 +28,10 @@ func (r *runner) report(length time.Duration, deliveries *report.Deliveries, int
 		Machines: []report.Machine{machine},
 	}
 	for name, rec := range r.meter.all() {
+		// What ended while the users left is in no sample.
+		if _, err := rec.sample(false); err != nil {
+			return nil, err
+		}
 		if rec.total.Count() == 0 {
 			continue
 		}
