@@ -1,6 +1,7 @@
 package benchmarks_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/phxgo/phoenix/benchmarks/internal/contest"
@@ -33,9 +34,55 @@ func BenchmarkFlood2KiB(b *testing.B) {
 	eachContestant(b, func(c contest.Client, n int) error { return c.Flood(n, 2048, contest.FloodBatch) })
 }
 
-// eachContestant runs work in a sub-benchmark for each contestant, all against one
-// server in this process.
+func BenchmarkLongPollSequential(b *testing.B) {
+	overLongPoll(b, func(c contest.Client, n int) error { return c.Sequential(n) })
+}
+
+func BenchmarkLongPollPipelined64(b *testing.B) {
+	overLongPoll(b, func(c contest.Client, n int) error { return c.Pipelined(n, 64) })
+}
+
+func BenchmarkLongPollFlood100B(b *testing.B) {
+	b.SetBytes(100)
+	overLongPoll(b, func(c contest.Client, n int) error { return c.Flood(n, 100, contest.FloodBatch) })
+}
+
+func BenchmarkJSONEvents100B(b *testing.B) { jsonEvents(b, 100) }
+
+func BenchmarkJSONEvents2KiB(b *testing.B) { jsonEvents(b, 2048) }
+
+func BenchmarkJSONPush100B(b *testing.B) { jsonPush(b, 100) }
+
+func BenchmarkJSONPush2KiB(b *testing.B) { jsonPush(b, 2048) }
+
+func jsonEvents(b *testing.B, size int) {
+	b.Helper()
+	b.SetBytes(int64(size))
+	each(b, "ws", contest.JSONLibraries(), func(c contest.Client, n int) error {
+		return c.(contest.JSONClient).Decode(n, size, contest.FloodBatch) //nolint:forcetypeassert // all of them are
+	})
+}
+
+func jsonPush(b *testing.B, size int) {
+	b.Helper()
+	each(b, "ws", contest.JSONLibraries(), func(c contest.Client, n int) error {
+		return c.(contest.JSONClient).Exchange(n, 64, size) //nolint:forcetypeassert // all of them are
+	})
+}
+
 func eachContestant(b *testing.B, work func(c contest.Client, n int) error) {
+	b.Helper()
+	each(b, "ws", []string{contest.Raw, contest.Phoenix}, work)
+}
+
+func overLongPoll(b *testing.B, work func(c contest.Client, n int) error) {
+	b.Helper()
+	each(b, "http", []string{contest.Raw, contest.Phoenix}, work)
+}
+
+// each runs work in a sub-benchmark for each contestant, all against one server in
+// this process. With the scheme http they use long poll.
+func each(b *testing.B, scheme string, names []string, work func(c contest.Client, n int) error) {
 	b.Helper()
 	s, err := loopback.Start(b.Context(), loopback.Options{})
 	if err != nil {
@@ -46,9 +93,9 @@ func eachContestant(b *testing.B, work func(c contest.Client, n int) error) {
 			b.Error(err)
 		}
 	})
-	for _, name := range []string{contest.Raw, contest.Phoenix} {
+	for _, name := range names {
 		b.Run(name, func(b *testing.B) {
-			c, err := contest.Open(b.Context(), name, s.Endpoint())
+			c, err := contest.Open(b.Context(), name, scheme+strings.TrimPrefix(s.Endpoint(), "ws"))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -1,5 +1,5 @@
-// Package benchmarks measures the Phoenix Channels client against the
-// WebSocket library beneath it, used by hand as well as it can be.
+// Package benchmarks measures the Phoenix Channels client against what is beneath it,
+// the WebSocket library and net/http, used by hand as well as they can be.
 //
 // The benchmarks in this package run both in the process of a loopback server
 // and suit benchstat. The command in cmd/compare runs each contestant in a

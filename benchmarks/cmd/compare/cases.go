@@ -14,6 +14,8 @@ const (
 	pipelined  kind = "pipelined"
 	concurrent kind = "concurrent"
 	flood      kind = "flood"
+	exchange   kind = "exchange" // the next two with payloads that are Go values
+	decode     kind = "decode"
 	memory     kind = "memory"
 )
 
@@ -39,7 +41,10 @@ type benchCase struct {
 	ops         int // operations measured, or sockets
 	place       placement
 	perMessage  bool // the server writes once for each message
+	longPoll    bool
 	gate        *gate
+
+	contestants []string // the first is what the others are compared with; default: raw, phoenix
 }
 
 // gate is what a case promises, as ratios to the raw library.
@@ -82,7 +87,56 @@ func allCases() []benchCase {
 			kind: memory, ops: 5_000, place: free, gate: &gate{maxMemory: 1.25, maxGoroutines: 2},
 		},
 	}
-	return append(gated, variants(gated)...)
+	return slices.Concat(gated, pollCases(), variants(gated), jsonCases())
+}
+
+// pollCases compare the long-poll transport with net/http.
+func pollCases() []benchCase {
+	all := []benchCase{
+		{
+			name: "lp-seq", title: "long poll: push, wait for the reply, push again",
+			kind: sequential, ops: 5_000, place: sharedCPU, gate: &gate{minSpeed: 0.65, maxCPU: 2.0},
+		},
+		{
+			name: "lp-pipe64", title: "long poll: one pusher, 64 replies outstanding",
+			kind: pipelined, width: 64, ops: 60_000, place: ownCPU, gate: &gate{minSpeed: 0.60, maxCPU: 1.9},
+		},
+		{
+			name: "lp-flood100", title: "long poll: receiving broadcasts of 100 bytes, in order",
+			kind: flood, size: 100, batch: contest.FloodBatch, ops: 300_000, place: ownCPU, gate: &gate{minSpeed: 0.27, maxCPU: 4.2},
+		},
+		{
+			name: "lp-mem", title: "long poll: memory of an idle joined socket",
+			kind: memory, ops: 1_000, place: free, gate: &gate{maxMemory: 1.55, maxGoroutines: 6.1},
+		},
+	}
+	for i := range all {
+		all[i].longPoll = true
+	}
+	return all
+}
+
+// jsonCases compare JSON libraries beneath the client. They promise nothing: how fast
+// the libraries are is not this project's doing.
+func jsonCases() []benchCase {
+	return []benchCase{
+		{
+			name: "json100", title: "events of 100 bytes, each decoded into a struct",
+			kind: decode, size: 100, batch: contest.FloodBatch, ops: 300_000, place: ownCPU, contestants: contest.JSONLibraries(),
+		},
+		{
+			name: "json2k", title: "events of 2 KiB, each decoded into a struct",
+			kind: decode, size: 2048, batch: contest.FloodBatch, ops: 60_000, place: ownCPU, contestants: contest.JSONLibraries(),
+		},
+		{
+			name: "jsonpush100", title: "64 goroutines, each pushing a struct of 100 bytes and decoding the reply",
+			kind: exchange, width: 64, size: 100, ops: 100_000, place: ownCPU, contestants: contest.JSONLibraries(),
+		},
+		{
+			name: "jsonpush2k", title: "64 goroutines, each pushing a struct of 2 KiB and decoding the reply",
+			kind: exchange, width: 64, size: 2048, ops: 40_000, place: ownCPU, contestants: contest.JSONLibraries(),
+		},
+	}
 }
 
 // variants are gated cases in other circumstances. They promise nothing.

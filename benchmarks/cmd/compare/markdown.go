@@ -16,7 +16,7 @@ func preamble(m machine, set *settings, notes []string) string {
 	}
 	fmt.Fprintf(&b, "%s, %s/%s, %d usable CPUs, %d rounds. Payload of a push: %d bytes.\n",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, cpus, set.effort.rounds, contest.PayloadSize)
-	b.WriteString("Given are medians (lowest–highest); ratios are to raw, round by round.\n")
+	b.WriteString("Given are medians (lowest–highest); ratios are to the first client of a table, round by round.\n")
 	for _, note := range notes {
 		fmt.Fprintf(&b, "\n**%s**\n", note)
 	}

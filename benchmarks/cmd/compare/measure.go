@@ -68,7 +68,21 @@ func work(c contest.Client, j job, n int) error {
 		return c.Concurrent(n, j.Width)
 	case flood:
 		return c.Flood(n, j.Size, j.Batch)
+	case exchange, decode:
+		return workInJSON(c, j, n)
 	default:
 		return fmt.Errorf("no work of kind %q", j.Kind)
+	}
+}
+
+func workInJSON(c contest.Client, j job, n int) error {
+	jc, ok := c.(contest.JSONClient)
+	switch {
+	case !ok:
+		return fmt.Errorf("%s has no JSON", j.Contestant)
+	case j.Kind == exchange:
+		return jc.Exchange(n, j.Width, j.Size)
+	default:
+		return jc.Decode(n, j.Size, j.Batch)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/phxgo/phoenix/benchmarks/internal/contest"
@@ -36,12 +37,16 @@ func runCase(ctx context.Context, m machine, c benchCase, t target, effort effor
 		benchCase: c,
 		effort:    effort,
 		placed:    placed,
-		names:     []string{contest.Raw, contest.Phoenix},
+		names:     c.names(),
 		samples:   make(map[string][]sample),
+	}
+	endpoint := srv.endpoint
+	if c.longPoll {
+		endpoint = "http" + strings.TrimPrefix(endpoint, "ws") // or https
 	}
 	for round := range effort.rounds {
 		for _, name := range order(tab.names, round) {
-			j := job{Contestant: name, Endpoint: srv.endpoint, Kind: c.kind, Width: c.width, Size: c.size, Batch: c.batch, Ops: c.ops}
+			j := job{Contestant: name, Endpoint: endpoint, Kind: c.kind, Width: c.width, Size: c.size, Batch: c.batch, Ops: c.ops}
 			run := func() (sample, time.Duration, error) { return client(ctx, j, seats.client) }
 			s, err := quietest(seats, srv.pid, effort.attempts, run)
 			if err != nil {
@@ -51,6 +56,14 @@ func runCase(ctx context.Context, m machine, c benchCase, t target, effort effor
 		}
 	}
 	return tab, nil
+}
+
+// names are the contestants of a case.
+func (c benchCase) names() []string {
+	if c.contestants != nil {
+		return c.contestants
+	}
+	return []string{contest.Raw, contest.Phoenix}
 }
 
 // order turns the order of contestants so that none gains by its place: two

@@ -42,7 +42,9 @@ func (t target) cases(all []benchCase) []benchCase {
 	if t.url == "" {
 		return all
 	}
-	some := slices.DeleteFunc(all, func(c benchCase) bool { return c.perMessage })
+	some := slices.DeleteFunc(all, func(c benchCase) bool {
+		return c.perMessage || c.kind == decode // of which only the server here sends the events
+	})
 	for i := range some {
 		c := &some[i]
 		if c.gate = nil; c.kind != memory {

@@ -6,6 +6,7 @@ package contest
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 )
 
@@ -54,7 +55,8 @@ type Client interface {
 	Close() error
 }
 
-// Open connects the named contestant and joins the topic of the benchmarks.
+// Open connects the named contestant and joins the topic of the benchmarks. With an
+// http endpoint it uses long poll.
 func Open(ctx context.Context, name, endpoint string) (Client, error) {
 	open, ok := openers()[name]
 	if !ok {
@@ -68,11 +70,18 @@ func Open(ctx context.Context, name, endpoint string) (Client, error) {
 }
 
 func openers() map[string]func(ctx context.Context, endpoint string) (Client, error) {
-	return map[string]func(context.Context, string) (Client, error){
+	all := map[string]func(context.Context, string) (Client, error){
 		Raw:     openRaw,
 		Phoenix: openPhoenix,
 	}
+	for _, library := range JSONLibraries() {
+		all[library] = openJSON(library)
+	}
+	return all
 }
+
+// polls reports whether an endpoint is for long poll.
+func polls(endpoint string) bool { return strings.HasPrefix(endpoint, "http") }
 
 // batches calls flood for n messages, at most a batch at a time.
 func batches(n, batch int, flood func(n int) error) error {

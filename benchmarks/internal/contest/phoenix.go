@@ -12,8 +12,8 @@ import (
 	"github.com/phxgo/phoenix/benchmarks/internal/wire"
 )
 
-// client is the client of this repository with its default options, its
-// payloads given as JSON and its replies left as JSON.
+// client is the client of this repository. Its payloads are given as JSON and its
+// replies left as JSON, except in the JSON cases.
 type client struct {
 	socket  *phoenix.Socket
 	channel *phoenix.Channel
@@ -21,8 +21,16 @@ type client struct {
 	sub     *phoenix.Subscription // of the floods, from the first one on
 }
 
+// openPhoenix opens the client with its default options.
 func openPhoenix(ctx context.Context, endpoint string) (Client, error) {
-	s, err := phoenix.NewSocket(endpoint, nil)
+	if polls(endpoint) {
+		return openClient(ctx, endpoint, &phoenix.SocketOptions{Transport: phoenix.LongPoll(nil)})
+	}
+	return openClient(ctx, endpoint, nil)
+}
+
+func openClient(ctx context.Context, endpoint string, opts *phoenix.SocketOptions) (Client, error) {
+	s, err := phoenix.NewSocket(endpoint, opts)
 	if err != nil {
 		return nil, err
 	}

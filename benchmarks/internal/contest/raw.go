@@ -24,6 +24,9 @@ type raw struct {
 }
 
 func openRaw(ctx context.Context, endpoint string) (Client, error) {
+	if polls(endpoint) {
+		return openRawPoll(ctx, endpoint)
+	}
 	ws, resp, err := websocket.Dial(ctx, endpoint+"/websocket?vsn=2.0.0", nil)
 	if resp != nil && resp.Body != nil {
 		// After a successful dial the library owns the connection and there is no body.

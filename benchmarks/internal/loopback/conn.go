@@ -2,6 +2,7 @@ package loopback
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha1" // #nosec G505 -- RFC 6455 prescribes it; nothing depends on its strength
 	"encoding/base64"
 	"errors"
@@ -21,7 +22,9 @@ const (
 
 // conn is one client's connection, served by one goroutine.
 type conn struct {
+	server     *Server
 	nc         net.Conn
+	w          io.Writer // of frames: nc, or the session of a long poll
 	perMessage bool
 	out        []byte   // frames that wait for the next write
 	topics     []string // joined; a benchmark joins one
@@ -29,9 +32,16 @@ type conn struct {
 
 // serve serves the connection until the client ends it, which is not an error.
 func (c *conn) serve() error {
-	err := c.upgrade()
-	if err == nil {
-		err = c.loop()
+	r := &requestReader{nc: c.nc}
+	q, err := r.next()
+	switch {
+	case err != nil:
+	case q.path == longPollPath:
+		err = c.servePolls(r, q)
+	default:
+		if err = c.upgrade(q.head, r.end-r.pos); err == nil {
+			err = c.loop()
+		}
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return nil
@@ -39,18 +49,20 @@ func (c *conn) serve() error {
 	return err
 }
 
-func (c *conn) upgrade() error {
-	br := bufio.NewReaderSize(c.nc, minBuffer)
-	req, err := http.ReadRequest(br)
+// upgrade answers the request with that head, behind which so many bytes have come.
+func (c *conn) upgrade(head []byte, more int) error {
+	req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
 	if err != nil {
 		return err
 	}
 	key := req.Header.Get("Sec-Websocket-Key")
 	if req.URL.Path != "/socket/websocket" || req.URL.Query().Get("vsn") != "2.0.0" || key == "" {
-		_, err := io.WriteString(c.nc, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-		return errors.Join(fmt.Errorf("not the upgrade request of a V2 client: %s", req.RequestURI), err)
+		err := fmt.Errorf("not the upgrade request of a V2 client: %s", req.RequestURI)
+		c.server.fail(err) // before the client knows, and ends the server
+		_, errWrite := io.WriteString(c.nc, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+		return errors.Join(err, errWrite)
 	}
-	if br.Buffered() > 0 {
+	if more > 0 {
 		return errors.New("bytes from the client before the upgrade was answered")
 	}
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) // #nosec G401 -- see the import
@@ -124,7 +136,7 @@ func (c *conn) flush() error {
 	if len(c.out) == 0 {
 		return nil
 	}
-	_, err := c.nc.Write(c.out)
+	_, err := c.w.Write(c.out)
 	c.out = c.out[:0]
 	return err
 }

@@ -70,6 +70,18 @@ func unmask(b []byte, key uint32) {
 	}
 }
 
+// frameLength returns the lengths of the header and of the payload of the unmasked
+// frame that b begins with.
+func frameLength(b []byte) (header, payload int) {
+	switch b[1] {
+	case 126:
+		return 4, int(binary.BigEndian.Uint16(b[2:]))
+	case 127:
+		return 10, int(binary.BigEndian.Uint64(b[2:]))
+	}
+	return 2, int(b[1])
+}
+
 // appendHeader appends the header of an unmasked frame of length bytes.
 func appendHeader(dst []byte, opcode byte, length int) []byte {
 	dst = append(dst, 0x80|opcode)

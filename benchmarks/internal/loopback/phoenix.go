@@ -71,7 +71,10 @@ func (c *conn) leave(e wire.Envelope, joined int) error {
 // flood broadcasts as many messages as the push asks for, then replies. Nothing
 // else is read from the connection meanwhile.
 func (c *conn) flood(e wire.Envelope) error {
-	var ask struct{ N, Size int }
+	var ask struct {
+		N, Size int
+		Item    json.RawMessage // what each message has in place of a body of that size
+	}
 	if err := json.Unmarshal(e.Payload, &ask); err != nil {
 		return fmt.Errorf("the payload of a flood: %w", err)
 	}
@@ -82,7 +85,11 @@ func (c *conn) flood(e wire.Envelope) error {
 	var frame []byte
 	for i := range ask.N {
 		frame = append(frame[:0], head...)
-		frame = wire.AppendFloodPayload(frame, i+1, ask.Size)
+		if ask.Item != nil {
+			frame = wire.AppendItemPayload(frame, i+1, ask.Item)
+		} else {
+			frame = wire.AppendFloodPayload(frame, i+1, ask.Size)
+		}
 		frame = append(frame, ']')
 		c.out = appendHeader(c.out, opText, len(frame))
 		c.out = append(c.out, frame...)

@@ -1,6 +1,6 @@
 // Package loopback is the server that the benchmarks run against: just enough
-// WebSocket and just enough Phoenix, written by hand so that it is never what
-// is measured. It listens on the loopback interface only.
+// WebSocket, just enough long poll and just enough Phoenix, written by hand so that it
+// is never what is measured. It listens on the loopback interface only.
 package loopback
 
 import (
@@ -24,11 +24,15 @@ type Server struct {
 	listener net.Listener
 	opts     Options
 	wg       sync.WaitGroup
+	done     chan struct{} // closed by Close
 
 	mu     sync.Mutex // guards what follows
 	conns  map[net.Conn]struct{}
 	closed bool
-	err    error // the first failure of a connection that its client did not end
+
+	sessions map[string]*session // of long polls, by their tokens
+
+	err error // the first failure of a connection that its client did not end
 }
 
 // Start starts a server on a free port.
@@ -38,12 +42,13 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loopback: %w", err)
 	}
-	s := &Server{listener: l, opts: opts, conns: make(map[net.Conn]struct{})}
+	s := &Server{listener: l, opts: opts, done: make(chan struct{}), conns: make(map[net.Conn]struct{}), sessions: make(map[string]*session)}
 	s.wg.Go(s.accept)
 	return s, nil
 }
 
-// Endpoint is the URL that a client is given.
+// Endpoint is the URL that a client is given. With the scheme http it is that for long
+// poll.
 func (s *Server) Endpoint() string {
 	return "ws://" + s.listener.Addr().String() + "/socket"
 }
@@ -52,6 +57,9 @@ func (s *Server) Endpoint() string {
 // what was wrong with a client's bytes, if anything was.
 func (s *Server) Close() error {
 	s.mu.Lock()
+	if !s.closed {
+		close(s.done)
+	}
 	s.closed = true
 	closeErr := s.listener.Close()
 	for c := range s.conns {
@@ -77,7 +85,7 @@ func (s *Server) accept() {
 		}
 		s.wg.Go(func() {
 			defer s.remove(nc)
-			c := conn{nc: nc, perMessage: s.opts.PerMessage}
+			c := conn{server: s, nc: nc, w: nc, perMessage: s.opts.PerMessage}
 			if err := c.serve(); err != nil {
 				s.fail(err)
 			}

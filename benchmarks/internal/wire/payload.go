@@ -32,6 +32,19 @@ func AppendFloodPayload(dst []byte, i, body int) []byte {
 	return append(dst, '}')
 }
 
+// ItemOverhead is what the payload of the 12345th message of a flood of items has
+// besides the item.
+const ItemOverhead = len(`{"i":12345,"item":}`)
+
+// AppendItemPayload appends the payload of the i-th message of a flood of items.
+func AppendItemPayload(dst []byte, i int, item []byte) []byte {
+	dst = append(dst, `{"i":`...)
+	dst = strconv.AppendInt(dst, int64(i), 10)
+	dst = append(dst, `,"item":`...)
+	dst = append(dst, item...)
+	return append(dst, '}')
+}
+
 const floodHead, floodMiddle = `{"body":"`, `","i":`
 
 // pad closes the string and the object that dst ends in so that dst has length

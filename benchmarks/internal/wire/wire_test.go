@@ -8,6 +8,9 @@ import (
 )
 
 func TestPayloadSizes(t *testing.T) {
+	if p := wire.AppendItemPayload(nil, 12345, []byte(`[7]`)); string(p) != `{"i":12345,"item":[7]}` || len(p) != wire.ItemOverhead+3 {
+		t.Errorf("AppendItemPayload = %s", p)
+	}
 	for _, size := range []int{100, 2048} {
 		if p := wire.Payload(size); len(p) != size || !json.Valid(p) {
 			t.Errorf("Payload(%d) is %d bytes, valid %t: %s", size, len(p), json.Valid(p), p)

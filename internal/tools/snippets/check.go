@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -11,10 +9,9 @@ import (
 	"go/scanner"
 	"go/token"
 	"go/types"
-	"io"
 	"maps"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,9 +68,33 @@ func preludeNames() string {
 	return strings.Join(slices.Sorted(maps.Keys(preludes())), ", ")
 }
 
-// check type-checks blocks against the module in dir and returns what is wrong
-// with them. An error means that it could not.
+// check type-checks blocks against the module in dir, or the nested ones that they
+// name, and returns what is wrong with them. An error means that it could not.
 func check(dir string, blocks []*block) ([]problem, error) {
+	byModule := map[string][]*block{}
+	for _, b := range blocks {
+		byModule[b.module] = append(byModule[b.module], b)
+	}
+	var problems []problem
+	for _, module := range slices.Sorted(maps.Keys(byModule)) {
+		at, blocks := filepath.Join(dir, filepath.FromSlash(module)), byModule[module]
+		if _, err := os.Stat(filepath.Join(at, "go.mod")); module != "" && err != nil {
+			for _, b := range blocks {
+				problems = append(problems, problem{b.file, b.line, "there is no module in " + module})
+			}
+			continue
+		}
+		bad, err := checkModule(at, blocks)
+		if err != nil {
+			return nil, err
+		}
+		problems = append(problems, bad...)
+	}
+	return problems, nil
+}
+
+// checkModule does it for blocks of one module.
+func checkModule(dir string, blocks []*block) ([]problem, error) {
 	var (
 		fset     = token.NewFileSet()
 		units    []*unit
@@ -304,80 +325,4 @@ func syntaxProblems(b *block, err error) []problem {
 		e.Pos.Filename, e.Pos.Line = b.file, b.line
 	}
 	return []problem{{e.Pos.Filename, e.Pos.Line, e.Msg}}
-}
-
-// A listing is the compiled packages that snippets import.
-type listing struct {
-	goVersion string
-	export    map[string]string // import path -> file with the export data
-	failed    map[string]string // import path -> why there is none
-}
-
-// goList compiles packages and their dependencies.
-func goList(dir string, paths []string) (*listing, error) {
-	l := &listing{export: map[string]string{}, failed: map[string]string{}}
-	version, err := goCommand(dir, "list", "-m", "-f", "{{.GoVersion}}")
-	if err != nil {
-		return nil, err
-	}
-	l.goVersion = "go" + strings.TrimSpace(string(version))
-	if len(paths) == 0 {
-		return l, nil
-	}
-	out, err := goCommand(dir, append([]string{"list", "-e", "-export", "-deps", "-json=ImportPath,Export,Error", "--"}, paths...)...)
-	if err != nil {
-		return nil, err
-	}
-	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
-		var p struct {
-			ImportPath string `json:"ImportPath"`
-			Export     string `json:"Export"`
-			Error      *struct {
-				Err string `json:"Err"`
-			} `json:"Error"`
-		}
-		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
-			return l, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("go list: %w", err)
-		}
-		if p.Error != nil {
-			l.failed[p.ImportPath] = p.Error.Err
-		}
-		if p.Export != "" {
-			l.export[p.ImportPath] = p.Export
-		}
-	}
-}
-
-// open returns the export data of a package.
-func (l *listing) open(path string) (io.ReadCloser, error) {
-	if file, ok := l.export[path]; ok {
-		return os.Open(file) //nolint:gosec // the go command named the file
-	}
-	if why, ok := l.failed[path]; ok {
-		return nil, errors.New(summary(why))
-	}
-	return nil, errors.New("it does not compile")
-}
-
-// summary returns the first lines of a message of the go command in one line.
-func summary(text string) string {
-	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\t' })
-	if len(lines) > 3 {
-		lines = append(lines[:3], "...")
-	}
-	return strings.Join(lines, " ")
-}
-
-func goCommand(dir string, args ...string) ([]byte, error) {
-	cmd := exec.Command("go", args...) //nolint:gosec,noctx // our own arguments; ends with us
-	cmd.Dir = dir
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("go %s: %w\n%s", args[0], err, stderr.Bytes())
-	}
-	return out, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ type block struct {
 	skip    string // why it is not checked; "" if it is
 	prelude string // the name of its prelude; "" for none
 	after   *block // what it continues, or nil
+	module  string // the directory of a nested module; "" for the module itself
 }
 
 var (
@@ -100,6 +102,11 @@ func (b *block) apply(d directive, before []*block) string {
 			return "no prelude " + strconv.Quote(d.rest) + ": there are " + preludeNames()
 		}
 		b.prelude = d.rest
+	case "module":
+		if !filepath.IsLocal(filepath.FromSlash(d.rest)) {
+			return "snippet: module needs a directory below that of the module"
+		}
+		b.module = d.rest
 	case "continue":
 		if d.rest != "" {
 			return "snippet: continue takes nothing"
@@ -112,8 +119,9 @@ func (b *block) apply(d directive, before []*block) string {
 			return "the block to continue is skipped"
 		}
 		b.after = last
+		b.module = last.module
 	default:
-		return "no snippet directive " + strconv.Quote(d.word) + ": there are skip, prelude, continue"
+		return "no snippet directive " + strconv.Quote(d.word) + ": there are skip, prelude, continue, module"
 	}
 	return ""
 }

@@ -18,6 +18,8 @@
 //	<!-- snippet: skip REASON -->    is not checked; the reason is printed
 //	<!-- snippet: prelude NAME -->   has the variables of that prelude, see preludes
 //	<!-- snippet: continue -->       goes on where the block before it ended
+//	<!-- snippet: module DIR -->     is checked against the nested module in DIR,
+//	                                 whose dependencies it may import
 package main
 
 import (

@@ -69,6 +69,7 @@ func TestExtractProblems(t *testing.T) {
 		"not directly above":     {"<!-- snippet: skip x -->\n\n```go\n```", "a.md:1: a snippet directive has to stand directly above"},
 		"above another language": {"<!-- snippet: skip x -->\n```sh\n```", "a.md:1: a snippet directive has to stand directly above"},
 		"above nothing":          {"<!-- snippet: skip x -->", "a.md:1: a snippet directive has to stand directly above"},
+		"module outside":         {"<!-- snippet: module ../x -->\n```go\n```", "a.md:1: snippet: module needs a directory below"},
 		"not alone on its line":  {"text <!-- snippet: skip x -->\n```go\n```", "a.md:1: a snippet directive has to be the only thing"},
 		"never closed":           {"\n```go\nx", "a.md:2: this block is never closed"},
 	} {
@@ -249,6 +250,32 @@ func TestRun(t *testing.T) {
 				t.Errorf("got ok = %t with %d problems", ok, problems)
 			}
 		})
+	}
+}
+
+func TestRunInANestedModule(t *testing.T) {
+	t.Parallel()
+	dir := writeModule(t, map[string]string{
+		"nested/go.mod":     "module example.com/nested\n\ngo 1.25\n",
+		"nested/lib/lib.go": "package lib\n\nfunc F() int { return 1 }\n",
+		"README.md": "<!-- snippet: module nested -->\n" + fenced("import \"example.com/nested/lib\"\n\nn := lib.F()") +
+			"<!-- snippet: continue -->\n" + fenced("n = \"\"") +
+			fenced("import \"example.com/nested/lib\"\n\nlib.F()") +
+			"<!-- snippet: module other -->\n" + fenced("fmt.Println()"),
+	})
+	var out strings.Builder
+	ok, err := run(&out, dir, nil)
+	lines := strings.Split(out.String(), "\n")
+	want := []string{
+		"README.md:9: cannot use \"\"", "README.md:12: could not import example.com/nested/lib",
+		"README.md:18: there is no module in other", "4 snippets in 1 files checked, 0 skipped, 3 problems", "",
+	}
+	match := len(lines) == len(want)
+	for i := range want {
+		match = match && strings.HasPrefix(lines[i], want[i])
+	}
+	if ok || err != nil || !match {
+		t.Errorf("got %t, %v and\n%s\nwant false, no error, and lines that start with\n%s", ok, err, &out, strings.Join(want, "\n"))
 	}
 }
 
