@@ -57,7 +57,12 @@ func (c Command) environment(t testing.TB) []string {
 	if home == "" {
 		home = t.TempDir()
 	}
-	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_CONFIG_HOME=" + home, "TERM=xterm"}, c.Env...)
+	return append(Environment(home), c.Env...)
+}
+
+// Environment returns the environment of a command whose user has this home.
+func Environment(home string) []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "XDG_CONFIG_HOME=" + home, "TERM=xterm"}
 }
 
 // Run runs a command to its end.
