@@ -111,7 +111,7 @@ func TestWhole(t *testing.T) {
 	}
 	all := allCases()
 	set := settings{effort: effort{rounds: 1, attempts: 1}, gates: true, quick: true}
-	for _, name := range []string{"seq", "pipe64-permsg", "flood100", "mem", "lp-seq", "lp-mem", "json100", "jsonpush2k"} {
+	for _, name := range []string{"seq", "pipe64-permsg", "flood100", "mem", "lp-seq", "json100", "jsonpush2k"} {
 		c := all[indexCase(all, name)]
 		c.ops = 20
 		set.cases = append(set.cases, c)
@@ -120,7 +120,7 @@ func TestWhole(t *testing.T) {
 	if _, err := compare(t.Context(), &set, &stdout, &stderr); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"### seq: ", "### pipe64-permsg: ", "### flood100: ", "### mem: ", "### lp-seq: ", "### lp-mem: ", "### json100: ", "| goccy/go-json | ", "### Gates", "| phoenix | "} {
+	for _, want := range []string{"### seq: ", "### pipe64-permsg: ", "### flood100: ", "### mem: ", "### lp-seq: ", "### json100: ", "| goccy/go-json | ", "### Gates", "| phoenix | "} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("the output lacks %q:\n%s", want, &stdout)
 		}
