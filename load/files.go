@@ -14,16 +14,34 @@ const spareFiles = 50
 // users of the scenario have connections. Each user needs one, and two if the server
 // runs in the same process. Run calls it.
 func (s *Scenario) CheckFiles() error {
-	if c := s.HTTPClient; c != nil {
-		if tr, ok := c.Transport.(*http.Transport); ok && tr.DialContext != nil {
-			return nil // a network of somebody's own, perhaps in memory
-		}
-	}
-	limit, known := fileLimit()
+	limit, known := s.fileLimit()
 	if !known {
 		return nil
 	}
 	return checkFiles(s.MostUsers(), s.InProcess, limit)
+}
+
+// fileLimit returns how many files the process may have open, if it needs any.
+func (s *Scenario) fileLimit() (int64, bool) {
+	if c := s.HTTPClient; c != nil {
+		if tr, ok := c.Transport.(*http.Transport); ok && tr.DialContext != nil {
+			return 0, false // a network of somebody's own, perhaps in memory
+		}
+	}
+	return fileLimit()
+}
+
+// crowd is how many users of the arrivals model may be there at the same time, if
+// nothing else is said.
+func (s *Scenario) crowd() int {
+	limit, known := s.fileLimit()
+	if !known {
+		return defaultCrowd
+	}
+	if s.InProcess {
+		limit /= 2
+	}
+	return int(max(min(defaultCrowd, limit-spareFiles), 1))
 }
 
 func checkFiles(users int, inProcess bool, limit int64) error {

@@ -2,6 +2,7 @@ package load_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,7 +68,17 @@ func TestStages(t *testing.T) {
 // Arrivals come at their rate, and each makes its turns and goes.
 func TestArrivals(t *testing.T) {
 	bubble(t, func(t *testing.T, server *phoenixtest.Server) {
-		r := run(t, on(server, load.Scenario{User: pinging, Arrivals: 5, Turns: 3, Think: 100 * time.Millisecond, Duration: 20 * time.Second}))
+		var mu sync.Mutex
+		ids := make(map[int]int)
+		r := run(t, on(server, load.Scenario{User: func(ctx context.Context, u *load.User) error {
+			mu.Lock()
+			ids[u.ID()]++
+			mu.Unlock()
+			return pinging(ctx, u)
+		}, FirstUser: 101, Arrivals: 5, Turns: 3, Think: 100 * time.Millisecond, Duration: 20 * time.Second}))
+		if len(ids) != 100 || ids[101] != 1 || ids[200] != 1 {
+			t.Errorf("%d users: %v", len(ids), ids)
+		}
 		if r.Counts.Users != 100 || r.Counts.Joins != 100 || r.Counts.Pushes < 295 || r.Counts.Pushes > 300 || r.Counts.PeakUsers > 3 {
 			t.Errorf("%+v", r.Counts)
 		}

@@ -11,6 +11,7 @@ import (
 // begin starts a user.
 func (r *runner) begin(id int, arrived time.Time) *User {
 	u := r.newUser(id, arrived)
+	r.register(u)
 	r.wg.Go(func() { r.live(u) })
 	return u
 }
@@ -51,8 +52,17 @@ func (r *runner) live(u *User) {
 		}
 		again := r.newUser(u.id, time.Time{})
 		again.quit = u.quit
+		r.register(again)
 		u = again
 	}
+}
+
+// register takes a user in, before it runs: the next one is counted from here.
+func (r *runner) register(u *User) {
+	r.meter.begun.Add(1)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.users[u] = struct{}{}
 }
 
 // restart is how long a user that has failed stays away.
@@ -60,10 +70,6 @@ const restart = time.Second
 
 // once runs the scenario's function and closes the user's socket.
 func (r *runner) once(u *User) error {
-	r.meter.begun.Add(1)
-	r.mu.Lock()
-	r.users[u] = struct{}{}
-	r.mu.Unlock()
 	err := r.User(u.ctx, u)
 	if err = ended(err); err != nil && u.ctx.Err() == nil {
 		r.meter.failed.Add(1)

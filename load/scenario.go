@@ -31,7 +31,8 @@ type Scenario struct {
 	Model Model
 	// Users is how many there are. In the closed model each of them waits for its
 	// own replies, so that a slow server gets less load. Default: 1; with Arrivals,
-	// the most that may be there at the same time, by default 10,000.
+	// the most that may be there at the same time, by default 10,000, or what the
+	// limit of open files allows.
 	Users int
 	// Ramp is the time over which the users begin. In the closed model it is a
 	// part of Duration. Default: 1 s for each 500 users.
@@ -214,7 +215,7 @@ func (s Scenario) withDefaults() Scenario {
 	if s.Users == 0 && (model != Closed || len(s.Stages) == 0) {
 		s.Users = 1
 		if model == Arrivals {
-			s.Users = defaultCrowd
+			s.Users = s.crowd()
 		}
 	}
 	if s.Ramp == 0 && model != Arrivals {
