@@ -133,8 +133,8 @@ const populatePoll = 10 * time.Millisecond
 // dispatch begins turns, or users, at their time, whatever has become of the
 // earlier ones.
 func (r *runner) dispatch(ctx context.Context, begin func(due time.Time) bool) {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
+	alarm := newAlarm()
+	defer alarm.stop()
 	now := time.Now()
 	for n := int64(0); ; n++ {
 		at, ok := r.profile.due(n)
@@ -143,14 +143,8 @@ func (r *runner) dispatch(ctx context.Context, begin func(due time.Time) bool) {
 		}
 		due := r.began.Add(at)
 		if due.After(now) {
-			if now = time.Now(); due.After(now) {
-				timer.Reset(due.Sub(now))
-				select {
-				case <-timer.C:
-				case <-ctx.Done():
-					return
-				}
-				now = time.Now()
+			if now, ok = alarm.until(ctx, due); !ok {
+				return
 			}
 		}
 		if n%64 == 0 && ctx.Err() != nil || r.hopeless() {

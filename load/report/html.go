@@ -108,7 +108,7 @@ func (r *Report) tiles() [][2]string {
 	var out [][2]string
 	out = append(out,
 		[2]string{"users at a time", Count(r.Counts.PeakUsers)},
-		[2]string{"pushes a second", Rate(r.rate(r.Counts.Pushes + r.Counts.Casts))})
+		[2]string{"pushes / s", Rate(r.rate(r.Counts.Pushes + r.Counts.Casts))})
 	if l := r.Latency[Push]; l != nil {
 		out = append(out, [2]string{"push p50", Short(l.P50)}, [2]string{"push p99", Short(l.P99)})
 	}
