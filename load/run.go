@@ -112,9 +112,11 @@ func (r *runner) main(ctx context.Context) (*Report, error) {
 	stopSeries := r.series.start()
 
 	err := r.setup(ctx)
+	interrupted := false // Ctrl-C while it ends anyway is none
 	if err == nil {
 		r.enter(phaseLoad)
 		r.load(ctx)
+		interrupted = ctx.Err() != nil
 		if r.meter.connects.Load() == 0 {
 			err = r.noBegin("could not connect any user")
 		}
@@ -133,7 +135,7 @@ func (r *runner) main(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.report(length, deliveries, ctx.Err() != nil)
+	return r.report(length, deliveries, interrupted)
 }
 
 func (r *runner) enter(p phase) {
