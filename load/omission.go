@@ -25,7 +25,7 @@ func omission(push *report.Histogram, think time.Duration) (report.Warning, bool
 	return report.Warning{Code: "omission", Text: fmt.Sprintf(
 		"In a closed model users wait while the server is slow. The longest push took %v, and some %d pushes were not made meanwhile. "+
 			"With them p99.9 would be about %v, not %v. An open model (a rate) measures it.",
-		worst.Round(time.Millisecond), omitted, is.Round(time.Millisecond/100), was.Round(time.Millisecond/100))}, true
+		report.Short(worst), omitted, report.Short(is), report.Short(was))}, true
 }
 
 // stall is how long a push must at least take to be one.

@@ -58,7 +58,7 @@ func (r *runner) warnings(out *Report) []report.Warning {
 	if m := out.Machines[0]; m.Suspect > 0 {
 		warn("generator", "The generator itself was the bottleneck in %d of %d intervals (timers up to %v late, CPU up to %.0f %%): "+
 			"latencies measured then are too long. Take fewer users, a lower rate or more machines, and see that nothing else keeps this one busy.",
-			m.Suspect, m.Intervals, m.Delay.Max.Round(time.Millisecond/10), m.PeakCPU*100)
+			m.Suspect, m.Intervals, report.Short(m.Delay.Max), m.PeakCPU*100)
 	}
 	if r.InProcess {
 		warn("in_process", "The server ran in the same process: the two shared its CPU time, and the figures are about both.")
