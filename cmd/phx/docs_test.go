@@ -77,6 +77,9 @@ func same(text string) string {
 	}
 	var data, connection []string
 	for line := range strings.SplitSeq(text, "\n") {
+		if strings.Contains(line, `"phx_close"`) {
+			continue // it may come after the connection was closed
+		}
 		if strings.HasPrefix(line, "--") || strings.HasPrefix(line, "->") || strings.HasPrefix(line, "<-") {
 			connection = append(connection, line)
 		} else {

@@ -1,6 +1,8 @@
 package mask_test
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/phxgo/phoenix/cmd/phx/internal/mask"
@@ -27,4 +29,22 @@ func TestMask(t *testing.T) {
 			t.Errorf("Mask(%s)\n got %s\nwant %s", in, got, want)
 		}
 	}
+}
+
+// FuzzMask masks any text: what was JSON stays JSON, and a known secret is gone.
+func FuzzMask(f *testing.F) {
+	f.Add(`{"token":"hunter2","a":["hunter2",{"password":[1,{}]}]}`)
+	f.Add(`[{"token":{"token":1}},{"secret":[]},"token"]`)
+	f.Add(`hunter2`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var m mask.Masker
+		m.Add("hunter2")
+		got := m.Mask([]byte(text))
+		if strings.Contains(got, "hunter2") {
+			t.Errorf("Mask(%q) = %q", text, got)
+		}
+		if json.Valid([]byte(text)) && !json.Valid([]byte(got)) {
+			t.Errorf("Mask(%q) = %q, which is not JSON any more", text, got)
+		}
+	})
 }
