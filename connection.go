@@ -98,14 +98,45 @@ func (s *Socket) serve(r *runner, c transport.Conn, probed bool, attempt int, op
 	}
 	broken := conn.broken
 	s.unlock()
-	for broken == nil {
-		var f Frame
-		if f, err = c.ReadFrame(); err != nil {
-			break
-		}
-		conn.reader.handle(f)
+	if broken == nil {
+		err = conn.reader.run()
 	}
 	return s.teardown(conn, err, opened)
+}
+
+// maxReadBatch bounds the frames that are taken from a Conn at once.
+const maxReadBatch = 64
+
+// run reads until the connection ends, and returns why.
+func (r *reader) run() error {
+	batch, several := r.conn.c.(transport.BatchReader)
+	if !several || !r.conn.s.set.readsAlone() {
+		for {
+			f, err := r.conn.c.ReadFrame()
+			if err != nil {
+				return err
+			}
+			r.handle(f, false)
+		}
+	}
+	for {
+		frames, err := batch.ReadFrames(r.frames[:0], maxReadBatch)
+		if err != nil {
+			return err
+		}
+		r.frames = frames
+		for i, f := range frames {
+			r.handle(f, i < len(frames)-1)
+		}
+	}
+}
+
+// readsAlone reports whether no code of the user's runs while a frame is read. It may
+// take its time, and those who wait for the frames before must not wait for it.
+func (set *settings) readsAlone() bool {
+	_, custom := set.framer.(customFramer)
+	tr := set.Trace
+	return !custom && set.Logger == nil && (tr == nil || tr.FrameIn == nil && tr.ProtocolError == nil)
 }
 
 // openLocked is called when frames get through.

@@ -291,7 +291,7 @@ func TestAQueueHoldsLittleMemoryOfOthers(t *testing.T) {
 	common := s.Subscribe(&SubscribeOptions{Events: []string{"common"}})
 	rare := s.Subscribe(&SubscribeOptions{Events: []string{"rare"}, Limit: -1})
 	receive := func(event string) {
-		r.handle(Frame{Data: fmt.Appendf(nil, `[null,null,"t","%s",{"pad":"%0100d"}]`, event, 0)})
+		r.handle(Frame{Data: fmt.Appendf(nil, `[null,null,"t","%s",{"pad":"%0100d"}]`, event, 0)}, false)
 	}
 	heap := func() uint64 {
 		var m runtime.MemStats

@@ -31,19 +31,25 @@ type reader struct {
 	event  string
 	chunks chunks    // memory for payloads
 	slab   []Message // memory for messages
+	frames []Frame   // read at once
 	quiet  bool      // nothing was made since the last heartbeat
+	more   bool      // a frame is dealt with that is not the last of those
 	lulls  int32     // replies in a row behind which no other was awaited
+
+	// Guarded by the socket's lock.
+	held []*Subscription // to be woken after the last of the frames
 }
 
-// handle deals with one frame. What can be made before the lock is taken, is.
-func (r *reader) handle(f Frame) {
+// handle deals with one frame. What can be made before the lock is taken, is. With
+// more, the next one is there already: consumers are woken after the last one.
+func (r *reader) handle(f Frame, more bool) {
 	s := r.conn.s
 	if tr := s.set.Trace; tr != nil && tr.FrameIn != nil {
 		tr.FrameIn(f)
 	}
 	var env wire.Envelope
 	if err := s.set.readFrame(f, &env); err != nil {
-		r.skip(f, err)
+		r.skip(f, err, more)
 		return
 	}
 	e := &env
@@ -61,6 +67,7 @@ func (r *reader) handle(f Frame) {
 	s.lock()
 	s.stats.framesIn++
 	s.stats.bytesIn += uint64(len(f.Data))
+	r.more = more
 	kept := false
 	if msg != nil {
 		for _, t := range s.taps {
@@ -79,6 +86,9 @@ func (r *reader) handle(f Frame) {
 		s.made += uint64(msg.size()) //nolint:gosec // it is not negative
 	}
 	awaited, behind := s.pending.n, s.behindEnough()
+	if r.more = false; !more {
+		r.wakeHeld()
+	}
 	s.unlock()
 	if msg != nil && !kept {
 		r.unmake(msg)
@@ -105,7 +115,7 @@ func (r *reader) yield(awaited int) {
 }
 
 // skip reports a frame that was not understood.
-func (r *reader) skip(f Frame, err error) {
+func (r *reader) skip(f Frame, err error, more bool) {
 	s := r.conn.s
 	pe := (*ProtocolError)(nil)
 	if !errors.As(err, &pe) {
@@ -121,6 +131,20 @@ func (r *reader) skip(f Frame, err error) {
 	s.stats.framesIn++
 	s.stats.bytesIn += uint64(len(f.Data))
 	s.reportProtocol(pe)
+	if !more {
+		r.wakeHeld()
+	}
+}
+
+// wakeHeld wakes those for whom there was something in the frames that were read at
+// once. The lock is held.
+func (r *reader) wakeHeld() {
+	for i, sub := range r.held {
+		r.held[i] = nil
+		sub.held = false
+		sub.signal()
+	}
+	r.held = r.held[:0]
 }
 
 // reportProtocol tells of something that was not understood, but for Trace, which
@@ -348,32 +372,10 @@ func (r *reader) name(b []byte) string {
 func (r *reader) rest() {
 	if r.quiet {
 		r.chunks, r.slab, r.names = chunks{}, nil, nil
+		r.frames = nil
+		if len(r.held) == 0 {
+			r.held = nil
+		}
 	}
 	r.quiet = true
-}
-
-// Chunks are memory that payloads share; those made later are larger, up to a limit.
-type chunks struct {
-	current []byte
-}
-
-// copy returns a copy of b, which may be the neighbour of others.
-func (c *chunks) copy(b []byte) []byte {
-	n := len(b)
-	if n > smallPayload {
-		return append([]byte(nil), b...)
-	}
-	if cap(c.current)-len(c.current) < n {
-		c.current = make([]byte, 0, max(min(max(2*cap(c.current), minChunk), maxChunk), n))
-	}
-	start := len(c.current)
-	c.current = append(c.current, b...)
-	return c.current[start:len(c.current):len(c.current)]
-}
-
-// undo takes back the last copy.
-func (c *chunks) undo(b []byte) {
-	if n := len(b); n <= smallPayload && n <= len(c.current) {
-		c.current = c.current[:len(c.current)-n]
-	}
 }

@@ -63,6 +63,7 @@ type Subscription struct {
 	waiting int           // consumers that wait
 	wake    chan struct{} // one slot
 	closed  bool          // Close was called
+	held    bool          // the reader will signal
 	gone    chan struct{} // made by Chan; closed then
 }
 
@@ -227,6 +228,17 @@ func (sub *Subscription) signal() {
 	}
 }
 
+// signalAfter signals once the frames that were read together have been dealt with.
+func (sub *Subscription) signalAfter(conn *connection) {
+	switch {
+	case conn == nil || !conn.reader.more:
+		sub.signal()
+	case sub.waiting > 0 && !sub.held:
+		sub.held = true
+		conn.reader.held = append(conn.reader.held, sub)
+	}
+}
+
 // wants reports whether a message is one of those to get.
 func (sub *Subscription) wants(m *Message) bool {
 	if len(sub.opts.Topics) > 0 && !slices.Contains(sub.opts.Topics, m.Topic) {
@@ -258,7 +270,7 @@ func (sub *Subscription) put(m *Message) (kept bool) {
 	m, kept = sub.backlog.own(s, m, sub.queue.N)
 	s.countDropped(sub.topic, sub.queue.PushOver(m, size))
 	s.queued(size, sub.queue.N)
-	sub.signal()
+	sub.signalAfter(s.conn)
 	return kept
 }
 

@@ -65,6 +65,13 @@ func (c *primaryConn) ReadFrame() (Frame, error) {
 	return f, err
 }
 
+// ReadFrames implements [BatchReader].
+func (c *primaryConn) ReadFrames(frames []Frame, most int) ([]Frame, error) {
+	frames, err := readFrames(c.Conn, frames, most)
+	c.note(err)
+	return frames, err
+}
+
 func (c *primaryConn) WriteFrames(frames []Frame, deadline time.Time) (int, error) {
 	n, err := c.Conn.WriteFrames(frames, deadline)
 	c.note(err)
@@ -129,6 +136,13 @@ func (c *secondaryConn) ReadFrame() (Frame, error) {
 	f, err := c.Conn.ReadFrame()
 	c.touch()
 	return f, c.overOr(err)
+}
+
+// ReadFrames implements [BatchReader].
+func (c *secondaryConn) ReadFrames(frames []Frame, most int) ([]Frame, error) {
+	frames, err := readFrames(c.Conn, frames, most)
+	c.touch()
+	return frames, c.overOr(err)
 }
 
 func (c *secondaryConn) WriteFrames(frames []Frame, deadline time.Time) (int, error) {

@@ -67,31 +67,39 @@ func (h frameHead) whole(limit int64) bool {
 		h.size >= 0 && h.size <= maxIntake-int64(h.len) && (limit < 0 || h.size <= limit)
 }
 
-// next takes the message in front. It returns ok = false if the next frame is the
-// library's. The data is good until the call after that.
-func (in *intake) next(limit int64) (data []byte, isBinary, ok bool, err error) {
+// next waits for the message in front and takes it, and at most most with those
+// behind it that are there already. If the frame in front is the library's, it takes
+// none. The data is good until the call after that.
+func (in *intake) next(frames []Frame, limit int64, most int) ([]Frame, error) {
 	in.begin()
 	defer in.end()
 	in.lent = false
-	if in.rest || in.split || in.owed > 0 {
-		return nil, false, false, nil
+	for n := 0; n < most && !in.rest && !in.split && in.owed == 0; n++ {
+		if n == 0 {
+			if err := in.haveHead(); err != nil {
+				return frames, err
+			}
+		}
+		h, missing := in.head()
+		if missing > 0 {
+			break
+		}
+		if !h.whole(limit) {
+			in.pass(h)
+			break
+		}
+		size := h.len + int(h.size)
+		if n > 0 && in.w-in.r < size {
+			break
+		}
+		if err := in.have(size); err != nil {
+			return frames, err
+		}
+		end := in.r + size
+		frames = append(frames, Frame{Data: in.buf[in.r+h.len : end : end], Binary: h.first == finBit|opBinary})
+		in.r, in.lent = end, true
 	}
-	h, err := in.head()
-	if err != nil {
-		return nil, false, false, err
-	}
-	if !h.whole(limit) {
-		in.pass(h)
-		return nil, false, false, nil
-	}
-	end := h.len + int(h.size)
-	if err := in.have(end); err != nil {
-		return nil, false, false, err
-	}
-	data = in.buf[in.r+h.len : in.r+end : in.r+end]
-	in.r += end
-	in.lent = true
-	return data, h.first&0x0F == opBinary, true, nil
+	return frames, nil
 }
 
 // Read is the library's. It gets no more than one frame at a time.
@@ -99,10 +107,10 @@ func (in *intake) Read(p []byte) (int, error) {
 	in.begin()
 	defer in.end()
 	if !in.rest && in.owed == 0 {
-		h, err := in.head()
-		if err != nil {
+		if err := in.haveHead(); err != nil {
 			return 0, err
 		}
+		h, _ := in.head()
 		in.pass(h)
 	}
 	if !in.rest {
@@ -128,33 +136,40 @@ func (in *intake) pass(h frameHead) {
 	}
 }
 
-// head reads the head of the frame in front, which stays there, but for the mask.
-func (in *intake) head() (h frameHead, _ error) {
-	h.len = 2
-	if err := in.have(h.len); err != nil {
-		return h, err
+// head returns the head of the frame in front, or how many bytes it takes to tell.
+func (in *intake) head() (h frameHead, missing int) {
+	b := in.buf[in.r:in.w]
+	if len(b) < 2 {
+		return h, 2
 	}
-	b := in.buf[in.r:]
-	h.first, h.mask, h.size = b[0], b[1]&0x80 != 0, int64(b[1]&0x7F)
-	switch h.size {
-	case 126:
-		h.len = 4
-	case 127:
-		h.len = 10
-	}
-	if err := in.have(h.len); err != nil {
-		return h, err
-	}
-	switch b = in.buf[in.r:]; h.len {
-	case 4:
-		h.size = int64(binary.BigEndian.Uint16(b[2:]))
-	case 10:
-		h.size = int64(binary.BigEndian.Uint64(b[2:])) //nolint:gosec // one that is too large is negative
+	h = frameHead{first: b[0], mask: b[1]&0x80 != 0, size: int64(b[1] & 0x7F), len: 2}
+	switch {
+	case h.size == 126 && len(b) < 4:
+		return h, 4
+	case h.size == 126:
+		h.len, h.size = 4, int64(binary.BigEndian.Uint16(b[2:]))
+	case h.size == 127 && len(b) < 10:
+		return h, 10
+	case h.size == 127:
+		h.len, h.size = 10, int64(binary.BigEndian.Uint64(b[2:])) //nolint:gosec // one that is too large is negative
 	}
 	if h.mask {
 		h.len += 4
 	}
-	return h, nil
+	return h, 0
+}
+
+// haveHead reads until the head of the frame in front is there, but for its mask.
+func (in *intake) haveHead() error {
+	for {
+		_, missing := in.head()
+		if missing == 0 {
+			return nil
+		}
+		if err := in.have(missing); err != nil {
+			return err
+		}
+	}
 }
 
 // have reads until n bytes from in.r on are there.

@@ -129,8 +129,8 @@ type Frame struct {
 // A Conn carries frames. Call ReadFrame from one goroutine, WriteFrames from one
 // goroutine at a time, and Close from any goroutine.
 //
-// A Conn may implement optional interfaces: [SoftWriter], [BatchLimiter], [Rester],
-// [Heartbeater] and [FrameChecker]. A Socket asks only the Conn that Dial returns,
+// A Conn may implement optional interfaces: [SoftWriter], [BatchReader],
+// [BatchLimiter], [Rester], [Heartbeater] and [FrameChecker]. A Socket asks only the Conn that Dial returns,
 // never a Conn inside it. So a Conn that wraps another one by embedding the
 // interface Conn sees every frame and has none of the optional methods. It works,
 // but it is slower. Around a Conn of [LongPoll] it also costs heartbeats, and a
@@ -169,6 +169,28 @@ type SoftWriter interface {
 	// then says whether any of the frame may have left. WriteSoft and WriteFrames
 	// are never called at the same time.
 	WriteSoft(frame Frame) (done, left bool, err error)
+}
+
+// A BatchReader is a [Conn] that can return several frames at once. A Socket then
+// wakes a consumer once for all of them.
+type BatchReader interface {
+	// ReadFrames blocks until a frame arrives. It appends that frame to frames, and
+	// others that came with it, most in all. Their bytes are valid until the next
+	// call of ReadFrames or ReadFrame. With an error it appends nothing, and the
+	// connection is lost, as with ReadFrame.
+	ReadFrames(frames []Frame, most int) ([]Frame, error)
+}
+
+// readFrames returns what a Conn can return at once.
+func readFrames(c Conn, frames []Frame, most int) ([]Frame, error) {
+	if batch, ok := c.(BatchReader); ok {
+		return batch.ReadFrames(frames, most)
+	}
+	f, err := c.ReadFrame()
+	if err != nil {
+		return frames, err
+	}
+	return append(frames, f), nil
 }
 
 // A BatchLimiter is a [Conn] that gets at most MaxBatch frames at a time. The

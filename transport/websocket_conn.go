@@ -43,13 +43,32 @@ type wsConn struct {
 }
 
 func (c *wsConn) ReadFrame() (Frame, error) {
-	data, isBinary, ok, err := c.stream.in.next(c.limit)
+	var one [1]Frame
+	frames, err := c.ReadFrames(one[:0], 1)
 	if err != nil {
-		return Frame{}, c.readError(err)
+		return Frame{}, err
 	}
-	if ok {
-		return Frame{Data: data, Binary: isBinary}, nil
+	return frames[0], nil
+}
+
+// ReadFrames implements [BatchReader].
+func (c *wsConn) ReadFrames(frames []Frame, most int) ([]Frame, error) {
+	batch, err := c.stream.in.next(frames, c.limit, most)
+	if err != nil {
+		return frames, c.readError(err)
 	}
+	if len(batch) > len(frames) {
+		return batch, nil
+	}
+	f, err := c.readWithLibrary()
+	if err != nil {
+		return frames, err
+	}
+	return append(frames, f), nil
+}
+
+// readWithLibrary reads a message that is not one plain frame.
+func (c *wsConn) readWithLibrary() (Frame, error) {
 	// A ctx that can be cancelled would cost eight allocations for each read.
 	typ, r, err := c.ws.Reader(context.Background())
 	if err != nil {
