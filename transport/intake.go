@@ -4,7 +4,6 @@ package transport
 
 import (
 	"encoding/binary"
-	"errors"
 	"io"
 	"sync"
 )
@@ -75,12 +74,12 @@ func (in *intake) next(frames []Frame, limit int64, most int) ([]Frame, error) {
 	defer in.end()
 	in.lent = false
 	for n := 0; n < most && !in.rest && !in.split && in.owed == 0; n++ {
-		if n == 0 {
-			if err := in.haveHead(); err != nil {
+		h, missing := in.head()
+		for ; n == 0 && missing > 0; h, missing = in.head() {
+			if err := in.have(missing); err != nil {
 				return frames, err
 			}
 		}
-		h, missing := in.head()
 		if missing > 0 {
 			break
 		}
@@ -107,10 +106,12 @@ func (in *intake) Read(p []byte) (int, error) {
 	in.begin()
 	defer in.end()
 	if !in.rest && in.owed == 0 {
-		if err := in.haveHead(); err != nil {
-			return 0, err
+		h, missing := in.head()
+		for ; missing > 0; h, missing = in.head() {
+			if err := in.have(missing); err != nil {
+				return 0, err
+			}
 		}
-		h, _ := in.head()
 		in.pass(h)
 	}
 	if !in.rest {
@@ -146,10 +147,10 @@ func (in *intake) head() (h frameHead, missing int) {
 	switch {
 	case h.size == 126 && len(b) < 4:
 		return h, 4
-	case h.size == 126:
-		h.len, h.size = 4, int64(binary.BigEndian.Uint16(b[2:]))
 	case h.size == 127 && len(b) < 10:
 		return h, 10
+	case h.size == 126:
+		h.len, h.size = 4, int64(binary.BigEndian.Uint16(b[2:]))
 	case h.size == 127:
 		h.len, h.size = 10, int64(binary.BigEndian.Uint64(b[2:])) //nolint:gosec // one that is too large is negative
 	}
@@ -157,19 +158,6 @@ func (in *intake) head() (h frameHead, missing int) {
 		h.len += 4
 	}
 	return h, 0
-}
-
-// haveHead reads until the head of the frame in front is there, but for its mask.
-func (in *intake) haveHead() error {
-	for {
-		_, missing := in.head()
-		if missing == 0 {
-			return nil
-		}
-		if err := in.have(missing); err != nil {
-			return err
-		}
-	}
 }
 
 // have reads until n bytes from in.r on are there.
@@ -197,10 +185,6 @@ func (in *intake) fill(need int) error {
 	}
 	return err
 }
-
-// errStreamEnded stands for the EOF of the network, which the library takes for the
-// end of the message that it is in.
-var errStreamEnded = errors.New("phoenix: the network has ended")
 
 func (in *intake) read(p []byte) (int, error) {
 	for range 100 { // a reader may return nothing at all

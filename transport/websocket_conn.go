@@ -94,6 +94,10 @@ func (c *wsConn) readWithLibrary() (Frame, error) {
 	}
 }
 
+// errStreamEnded stands for the EOF of the network, which the library takes for the
+// end of the message that it is in.
+var errStreamEnded = errors.New("phoenix: the network has ended")
+
 func (c *wsConn) readError(err error) error {
 	if ce := new(websocket.CloseError); errors.As(err, ce) {
 		return &CloseError{Code: int(ce.Code), Reason: ce.Reason}
