@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -358,7 +359,7 @@ func TestAJoinOnWhichTheServerCrashesIsGivenUpAndHoldsUpNoOther(t *testing.T) {
 				// The next GET, which learns that the session is gone, may be answered
 				// at the same moment, with 410.
 				var pe *phoenix.PollError
-				if !errors.As(o.Err, &pe) || pe.StatusCode != 408 && pe.StatusCode != 410 {
+				if !errors.As(o.Err, &pe) || pe.StatusCode != http.StatusRequestTimeout && pe.StatusCode != http.StatusGone {
 					t.Errorf("error is %v", o.Err)
 				}
 			}

@@ -46,8 +46,8 @@ func (w *directWriter) put(buf []byte) int {
 
 func (w *directWriter) writeTo(fd uintptr) bool {
 	for {
-		n, err := syscall.Write(int(fd), w.buf) //nolint:gosec // it is what the system calls it
-		if err != syscall.EINTR {               //nolint:errorlint // as the system returns it
+		n, err := syscall.Write(int(fd), w.buf)
+		if err != syscall.EINTR {
 			w.written = max(n, 0)
 			return true
 		}

@@ -90,7 +90,7 @@ func TestADirectWriteToALostConnectionIsAnError(t *testing.T) {
 	client, server := tcpPair(t)
 	cork := newCorkConn(client)
 	cork.arm()
-	if err := server.(*net.TCPConn).SetLinger(0); err != nil {
+	if err := server.(*net.TCPConn).SetLinger(0); err != nil { //nolint:forcetypeassert // it is what Accept returns
 		t.Fatal(err)
 	}
 	server.Close()

@@ -5,7 +5,7 @@ package transport
 import (
 	"bytes"
 	"context"
-	"crypto/sha1" //nolint:gosec // of the handshake
+	"crypto/sha1"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -92,7 +92,7 @@ func (u upgraded) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // acceptOf is the answer to a key, by RFC 6455, section 4.2.2.
 func acceptOf(key string) string {
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // as the RFC says
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
@@ -113,7 +113,7 @@ func dialBody(tb testing.TB, body io.ReadWriteCloser, limit int64, deflated, alo
 	if err != nil {
 		tb.Fatal(err)
 	}
-	ws := c.(*wsConn) //nolint:forcetypeassert,errcheck // it is what Dial makes of a foreign transport
+	ws := c.(*wsConn) //nolint:forcetypeassert // it is what Dial makes of a foreign transport
 	ws.stream.in.rest = alone
 	return ws
 }
@@ -242,7 +242,7 @@ func TestWhatTheIntakeTakesIsWhatTheLibraryWouldHaveDelivered(t *testing.T) {
 		for _, cuts := range [][]byte{nil, {0}, {1}, {2, 0, 5}, {255}, {100, 249, 3}} {
 			for _, deflated := range []bool{false, true} {
 				for _, end := range []error{io.EOF, errReset} {
-					t.Run(fmt.Sprint(name, cuts, deflated, end), func(t *testing.T) {
+					t.Run(fmt.Sprintf("%s %v %v %v", name, cuts, deflated, end), func(t *testing.T) {
 						wantAsTheLibrary(t, wire, cuts, 100_000, deflated, end)
 					})
 				}
