@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/phxgo/phoenix/internal/wire"
 )
@@ -319,6 +320,57 @@ func TestAQueueHoldsLittleMemoryOfOthers(t *testing.T) {
 		t.Errorf("%d bytes are held by messages that count %d, want at most %d", held, counted, limit)
 	}
 	t.Logf("%d bytes are held by messages that count %d", held, counted)
+}
+
+// A consumer that waits is woken once for the frames that came together, and then has
+// all of them. One who comes in between does not have to wait.
+func TestConsumersAreWokenAfterTheLastOfTheFramesThatCameTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newTestSocket(t)
+		conn := &connection{s: s}
+		s.lock()
+		s.conn = conn
+		s.unlock()
+		defer func() {
+			s.lock()
+			s.conn = nil
+			s.unlock()
+		}()
+		conn.reader.conn = conn
+		frame := func(event string) Frame {
+			return Frame{Data: fmt.Appendf(nil, `[null,null,"t","%s",{}]`, event)}
+		}
+		for _, last := range []Frame{frame("c"), {Data: []byte("no message")}} {
+			sub := s.Subscribe(nil)
+			var got []string
+			go func() {
+				for m := range sub.All(t.Context()) {
+					got = append(got, m.Event)
+				}
+			}()
+			synctest.Wait()
+			conn.reader.handle(frame("a"), true)
+			conn.reader.handle(frame("b"), true)
+			synctest.Wait()
+			if len(got) > 0 || sub.Len() != 2 {
+				t.Errorf("before the last frame %d messages were taken, and %d wait", len(got), sub.Len())
+			}
+			conn.reader.handle(last, false)
+			synctest.Wait()
+			if len(got) < 2 || sub.Len() != 0 || got[0] != "a" || got[1] != "b" {
+				t.Errorf("got %q, and %d wait", got, sub.Len())
+			}
+			conn.reader.handle(frame("d"), true) // nobody may be forgotten later
+			conn.reader.handle(frame("e"), false)
+			synctest.Wait()
+			if n := len(got); got[n-2] != "d" || got[n-1] != "e" {
+				t.Errorf("got %q", got)
+			}
+			sub.Close()
+			synctest.Wait()
+		}
+	})
 }
 
 // The types are aliases, of which go doc shows no field: their comments do.
