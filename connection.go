@@ -128,6 +128,7 @@ func (r *reader) run() error {
 		for i, f := range frames {
 			r.handle(f, i < len(frames)-1)
 		}
+		clear(frames) // their memory may be needed no more
 	}
 }
 
@@ -135,8 +136,7 @@ func (r *reader) run() error {
 // take its time, and those who wait for the frames before must not wait for it.
 func (set *settings) readsAlone() bool {
 	_, custom := set.framer.(customFramer)
-	tr := set.Trace
-	return !custom && set.Logger == nil && (tr == nil || tr.FrameIn == nil && tr.ProtocolError == nil)
+	return !custom && set.Logger == nil && set.Trace == nil
 }
 
 // openLocked is called when frames get through.

@@ -93,13 +93,17 @@ func (l *streams[T]) end() {
 	*l = nil
 }
 
-// all adds a stream, and iterates over what it gets until ctx is done, the loop
-// ends, or there is no more. Then the stream is removed, and removed is called
-// under the lock.
-func (l *streams[T]) all(ctx context.Context, w *stream[T], removed func()) iter.Seq[T] {
+// add adds a stream, unless it has ended already.
+func (l *streams[T]) add(w *stream[T]) {
 	if !w.ended {
 		*l = append(*l, w)
 	}
+}
+
+// all iterates over what a stream gets until ctx is done, the loop ends, or there is
+// no more. Then the stream is removed, and removed is called under the lock. The lock
+// is not held now: ctx may be code of the user's.
+func (l *streams[T]) all(ctx context.Context, w *stream[T], removed func()) iter.Seq[T] {
 	remove := func() {
 		w.socket.lock()
 		defer w.socket.unlock()
@@ -131,11 +135,12 @@ func (s *Socket) Events(ctx context.Context) iter.Seq[SocketEvent] {
 	w := newStream[SocketEvent](s)
 	w.missed = func(ev *SocketEvent, n int) { ev.Missed = n }
 	s.lock()
-	defer s.unlock()
 	w.put(SocketEvent{State: s.state}, messageOverhead)
 	if s.closed {
 		w.end()
 	}
+	s.watchers.add(w)
+	s.unlock()
 	return s.watchers.all(ctx, w, func() {})
 }
 
@@ -151,13 +156,14 @@ func (c *Channel) Events(ctx context.Context) iter.Seq[ChannelEvent] {
 	w := newStream[ChannelEvent](s)
 	w.missed = func(ev *ChannelEvent, n int) { ev.Missed = n }
 	s.lock()
-	defer s.unlock()
 	w.put(ChannelEvent{State: c.state, Rejoin: c.rejoin}, messageOverhead)
 	if s.closed {
 		w.end()
 	}
-	defer c.unstray()
+	c.watchers.add(w)
 	c.stray()
+	c.unstray()
+	s.unlock()
 	return c.watchers.all(ctx, w, c.unstray)
 }
 

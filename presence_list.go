@@ -145,13 +145,14 @@ func (p *Presence[M]) Changes(ctx context.Context) iter.Seq[PresenceChange[M]] {
 	w := newStream[presenceStep[M]](s)
 	w.merge = (*presenceStep[M]).add
 	s.lock()
-	defer s.unlock()
 	if p.list.Len() > 0 {
 		w.put(presenceStep[M]{from: p.list.Emptied(), to: p.list, resync: true}, 0)
 	}
 	if p.feed.over {
 		w.end()
 	}
+	p.streams.add(w)
+	s.unlock()
 	steps := p.streams.all(ctx, w, func() {})
 	return func(yield func(PresenceChange[M]) bool) {
 		for st := range steps {

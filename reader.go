@@ -86,7 +86,7 @@ func (r *reader) handle(f Frame, more bool) {
 		s.made += uint64(msg.size()) //nolint:gosec // it is not negative
 	}
 	awaited, behind := s.pending.n, s.behindEnough()
-	if r.more = false; !more {
+	if r.more = false; !more || behind {
 		r.wakeHeld()
 	}
 	s.unlock()

@@ -231,7 +231,7 @@ func (sub *Subscription) signal() {
 // signalAfter signals once the frames that were read together have been dealt with.
 func (sub *Subscription) signalAfter(conn *connection) {
 	switch {
-	case conn == nil || !conn.reader.more:
+	case conn == nil || !conn.reader.more, sub.queue.Filled(4): // or it might overflow meanwhile
 		sub.signal()
 	case sub.waiting > 0 && !sub.held:
 		sub.held = true

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -21,11 +22,12 @@ func (d *wsDialer) conn(ws *websocket.Conn, limit int64) Conn {
 		return &wsConn{ws: ws, limit: limit, stream: d.stream, netConn: d.got}
 	}
 	corked.cork.arm()
-	corked.soft.wsConn = wsConn{ws: ws, limit: limit, stream: d.stream, cork: &corked.cork}
+	c := &corked.soft.wsConn
+	c.ws, c.limit, c.stream, c.cork = ws, limit, d.stream, &corked.cork
 	if corked.cork.resumable() {
 		return &corked.soft
 	}
-	return &corked.soft.wsConn
+	return c
 }
 
 // minReadBuffer holds the replies and events of a quiet connection.
@@ -37,9 +39,12 @@ type wsConn struct {
 	stream  *wsStream // what the library uses
 	netConn net.Conn  // beneath that, or nil: a RoundTripper need not tell
 	cork    *corkConn // beneath netConn, or nil
-	limit   int64
-	buf     []byte  // of the reader
-	starts  []int64 // of the writer: where each frame of a batch starts in the cork
+	// over says that Close was called, or a read has failed: the library knows what
+	// is to be read then, if anything.
+	over   atomic.Bool
+	limit  int64
+	buf    []byte  // of the reader
+	starts []int64 // of the writer: where each frame of a batch starts in the cork
 }
 
 func (c *wsConn) ReadFrame() (Frame, error) {
@@ -53,15 +58,20 @@ func (c *wsConn) ReadFrame() (Frame, error) {
 
 // ReadFrames implements [BatchReader].
 func (c *wsConn) ReadFrames(frames []Frame, most int) ([]Frame, error) {
-	batch, err := c.stream.in.next(frames, c.limit, most)
-	if err != nil {
-		return frames, c.readError(err)
-	}
-	if len(batch) > len(frames) {
-		return batch, nil
+	if !c.over.Load() {
+		batch, err := c.stream.in.next(frames, c.limit, most)
+		switch {
+		case err != nil && c.over.Swap(true):
+			return frames, closedError(net.ErrClosed)
+		case err != nil:
+			return frames, c.readError(err)
+		case len(batch) > len(frames):
+			return batch, nil
+		}
 	}
 	f, err := c.readWithLibrary()
 	if err != nil {
+		c.over.Store(true)
 		return frames, err
 	}
 	return append(frames, f), nil
@@ -94,6 +104,8 @@ func (c *wsConn) readWithLibrary() (Frame, error) {
 	}
 }
 
+var errNoCloseFrame = fmt.Errorf("connection ended without a close frame: %w", io.ErrUnexpectedEOF)
+
 // errStreamEnded stands for the EOF of the network, which the library takes for the
 // end of the message that it is in.
 var errStreamEnded = errors.New("phoenix: the network has ended")
@@ -106,7 +118,7 @@ func (c *wsConn) readError(err error) error {
 		return fmt.Errorf("%w: received more than %d bytes (MaxMessageSize)", ErrMessageTooBig, c.limit)
 	}
 	if errors.Is(err, errStreamEnded) || errors.Is(err, io.EOF) {
-		return fmt.Errorf("connection ended without a close frame: %w", io.ErrUnexpectedEOF)
+		return errNoCloseFrame
 	}
 	if oe := (*net.OpError)(nil); errors.As(err, &oe) && !errors.Is(err, net.ErrClosed) {
 		return oe // what the library was at tells a user nothing
@@ -207,6 +219,7 @@ func (c *wsConn) Rest() {
 }
 
 func (c *wsConn) Close(ctx context.Context, code int, reason string) error {
+	c.over.Store(true)
 	if code == 0 {
 		return c.cut()
 	}
@@ -215,8 +228,11 @@ func (c *wsConn) Close(ctx context.Context, code int, reason string) error {
 	defer cancel()
 	defer context.AfterFunc(bound, func() { _ = c.cut() })() // Close tells
 	err := c.ws.Close(websocket.StatusCode(code), reason)
-	if bound.Err() != nil {
+	switch {
+	case bound.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, errStreamEnded):
+		return errNoCloseFrame
 	}
 	return err
 }

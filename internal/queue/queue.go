@@ -47,6 +47,11 @@ func (q *Queue[T]) Full(size int) bool {
 	return q.N > 0 && (q.Limit.Count >= 0 && q.N >= q.Limit.Count || q.Limit.Bytes >= 0 && q.Bytes > q.Limit.Bytes-size)
 }
 
+// Filled reports whether more than one part in n of the limits is used.
+func (q *Queue[T]) Filled(n int) bool {
+	return q.Limit.Count >= 0 && q.N > q.Limit.Count/n || q.Limit.Bytes >= 0 && q.Bytes > q.Limit.Bytes/n
+}
+
 // Push adds a value, whether it fits or not.
 func (q *Queue[T]) Push(v T, size int) {
 	q.Items.Push(queued[T]{Value: v, size: size})

@@ -151,3 +151,26 @@ func TestAQueueAccountsForEachValueInItsPlace(t *testing.T) {
 		}
 	}
 }
+
+func TestFilledTellsHowMuchOfTheLimitsIsUsed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		limit       Limits
+		values, per int
+		want        bool
+	}{
+		{Limits{8, -1}, 2, 1, false},
+		{Limits{8, -1}, 3, 1, true},
+		{Limits{-1, 400}, 1, 100, false},
+		{Limits{-1, 400}, 2, 100, true},
+		{Limits{-1, -1}, 1000, 1000, false},
+	} {
+		q := Queue[int]{Limit: test.limit}
+		for range test.values {
+			q.Push(0, test.per)
+		}
+		if got := q.Filled(4); got != test.want {
+			t.Errorf("%d values of %d in %+v: Filled = %v", test.values, test.per, test.limit, got)
+		}
+	}
+}
