@@ -7,10 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/phxgo/phoenix/transport"
-
 	"github.com/phxgo/phoenix/internal/crew"
 	"github.com/phxgo/phoenix/internal/queue"
+	"github.com/phxgo/phoenix/transport"
 )
 
 // A connection is what a socket knows about one Conn. Its fields are guarded by
@@ -72,14 +71,14 @@ func (s *Socket) cut(c transport.Conn) chan struct{} {
 }
 
 // serve reads from a connection until it ends, and then takes it down.
-func (s *Socket) serve(r *runner, c transport.Conn, probed bool, attempt int, opened func(error)) (stable bool, err error) {
+func (s *Socket) serve(r *runner, c transport.Conn, probed bool, attempt int, began time.Duration, opened func(error)) (stable bool, err error) {
 	conn := &connection{s: s, r: r, c: c, most: maxBatch(c)}
 	if s.set.writesDirect() {
 		conn.soft, _ = c.(transport.SoftWriter)
 	}
 	conn.beats = s.set.HeartbeatInterval > 0 && needsHeartbeat(c)
 	conn.reader.conn = conn
-	conn.beat.init(conn, attempt, opened)
+	conn.beat.init(conn, attempt, began, opened)
 	s.lock()
 	if r.stopping || r.skip {
 		conn.fail(errReconnect)

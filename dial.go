@@ -21,6 +21,7 @@ import (
 func (s *Socket) connectOnce(r *runner, attempt int) (stable bool, err error) {
 	ctx, done := s.traceConnect(attempt)
 	p := &prober{s: s}
+	began := s.now()
 	c, err := s.dial(ctx, r, p, attempt)
 	if err != nil {
 		if done != nil {
@@ -28,7 +29,7 @@ func (s *Socket) connectOnce(r *runner, attempt int) (stable bool, err error) {
 		}
 		return false, err
 	}
-	return s.serve(r, c, p.passed.Load(), attempt, done)
+	return s.serve(r, c, p.passed.Load(), attempt, began, done)
 }
 
 // traceConnect traces an attempt to connect. done tells how it ended; it is nil

@@ -25,10 +25,11 @@ type heartbeat struct {
 	waited  bool        // for a join, and no reply has come since
 	opened  func(error) // nil if nobody wants to know
 
-	call  *call    // the one that is queued or unanswered
-	due   deadline // the next one is to be sent
-	late  deadline // the reply has to be there
-	joins uint64   // ref of the last join written before the heartbeat
+	call  *call         // the one that is queued or unanswered
+	due   deadline      // the next one is to be sent
+	late  deadline      // the reply has to be there
+	began time.Duration // of the attempt: its Timeout bounds the first heartbeat, too
+	joins uint64        // ref of the last join written before the heartbeat
 
 	look deadline      // at the clocks
 	wall int64         // what they showed at the last look, in Unix nanoseconds
@@ -48,8 +49,8 @@ const (
 	minHeartbeatInterval = time.Millisecond
 )
 
-func (b *heartbeat) init(conn *connection, attempt int, opened func(error)) {
-	b.conn, b.attempt, b.opened = conn, int32(attempt), opened //nolint:gosec // so many attempts take years
+func (b *heartbeat) init(conn *connection, attempt int, began time.Duration, opened func(error)) {
+	b.conn, b.attempt, b.began, b.opened = conn, int32(attempt), began, opened //nolint:gosec // so many attempts take years
 	b.due.fire = b.send
 	b.late.fire = b.expired
 	b.look.fire = func() {
@@ -111,7 +112,11 @@ func (b *heartbeat) taken(now time.Duration) {
 	if last := b.conn.joins.Last(); last != nil {
 		b.joins = last.ref
 	}
-	s.timers.set(&b.late, deadlineAfter(now, s.set.HeartbeatTimeout))
+	late := deadlineAfter(now, s.set.HeartbeatTimeout)
+	if !b.conn.open && s.set.Timeout > 0 {
+		late = min(late, deadlineAfter(b.began, s.set.Timeout))
+	}
+	s.timers.set(&b.late, late)
 	if b.conn.beats {
 		s.timers.set(&b.due, deadlineAfter(now, s.set.HeartbeatInterval))
 	}
@@ -149,11 +154,12 @@ func (b *heartbeat) expired() {
 		b.waited = true
 		return
 	}
-	which := "a heartbeat"
+	which, waited := "a heartbeat", s.set.HeartbeatTimeout
 	if !b.conn.open {
 		which = "the first heartbeat of the connection"
+		waited = min(waited, b.late.at-b.call.sentAt)
 	}
-	err := fmt.Errorf("%w: no reply to %s for %v", ErrHeartbeatTimeout, which, s.set.HeartbeatTimeout)
+	err := fmt.Errorf("%w: no reply to %s for %v", ErrHeartbeatTimeout, which, waited)
 	b.conn.fail(err)
 	s.later(b.conn.cut)
 }

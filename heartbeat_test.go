@@ -23,6 +23,24 @@ func wantLoss(t *testing.T, h *harness.Harness, s *phoenix.Socket, want time.Dur
 	harness.WantIs(t, err, phoenix.ErrHeartbeatTimeout)
 }
 
+// Timeout bounds an attempt up to the reply to the first heartbeat.
+func TestTheFirstHeartbeatHasNoMoreTimeThanTheAttempt(t *testing.T) {
+	for _, timeout := range []time.Duration{200 * time.Millisecond, 10 * time.Second, -1} {
+		t.Run(timeout.String(), func(t *testing.T) {
+			harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+				h.Srv.SwallowFrames(true)
+				want := timeout
+				if timeout < 0 {
+					want = 5 * time.Second
+				}
+				s := h.Socket(&phoenix.SocketOptions{Timeout: timeout, HeartbeatTimeout: max(want, 5*time.Second)})
+				go s.Connect(t.Context())
+				wantLoss(t, h, s, want)
+			})
+		})
+	}
+}
+
 func TestHeartbeatsComeEveryIntervalWhateverTheTraffic(t *testing.T) {
 	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		s := h.Connected(nil)

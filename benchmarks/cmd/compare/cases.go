@@ -60,31 +60,31 @@ func allCases() []benchCase {
 	gated := []benchCase{
 		{
 			name: "seq", title: "push, wait for the reply, push again",
-			kind: sequential, ops: 20_000, place: sharedCPU, gate: &gate{minSpeed: 0.80, maxCPU: 1.35},
+			kind: sequential, ops: 20_000, place: sharedCPU, gate: &gate{minSpeed: 0.90, maxCPU: 1.30},
 		},
 		{
 			name: "pipe64", title: "one pusher, 64 replies outstanding",
-			kind: pipelined, width: 64, ops: 100_000, place: ownCPU, gate: &gate{minSpeed: 2.0, maxCPU: 0.55},
+			kind: pipelined, width: 64, ops: 100_000, place: ownCPU, gate: &gate{minSpeed: 2.5, maxCPU: 0.45},
 		},
 		{
 			name: "pipe256", title: "one pusher, 256 replies outstanding",
-			kind: pipelined, width: 256, ops: 200_000, place: ownCPU, gate: &gate{minSpeed: 3.0, maxCPU: 0.40},
+			kind: pipelined, width: 256, ops: 200_000, place: ownCPU, gate: &gate{minSpeed: 3.5, maxCPU: 0.35},
 		},
 		{
 			name: "conc64", title: "64 goroutines, each pushing and waiting (raw: one pusher, 64 outstanding)",
-			kind: concurrent, width: 64, ops: 100_000, place: ownCPU, gate: &gate{minSpeed: 2.2, maxCPU: 0.55},
+			kind: concurrent, width: 64, ops: 100_000, place: ownCPU, gate: &gate{minSpeed: 2.5, maxCPU: 0.45},
 		},
 		{
 			name: "flood100", title: "receiving broadcasts of 100 bytes, in order",
-			kind: flood, size: 100, batch: contest.FloodBatch, ops: 600_000, place: ownCPU, gate: &gate{minSpeed: 0.66, maxCPU: 1.75},
+			kind: flood, size: 100, batch: contest.FloodBatch, ops: 600_000, place: ownCPU, gate: &gate{minSpeed: 1.4, maxCPU: 0.80},
 		},
 		{
 			name: "flood2k", title: "receiving broadcasts of 2 KiB, in order",
-			kind: flood, size: 2048, batch: contest.FloodBatch, ops: 200_000, place: ownCPU, gate: &gate{minSpeed: 0.66, maxCPU: 2.0},
+			kind: flood, size: 2048, batch: contest.FloodBatch, ops: 200_000, place: ownCPU, gate: &gate{minSpeed: 1.05, maxCPU: 1.15},
 		},
 		{
 			name: "mem", title: "memory of an idle joined socket",
-			kind: memory, ops: 5_000, place: free, gate: &gate{maxMemory: 1.25, maxGoroutines: 2},
+			kind: memory, ops: 5_000, place: free, gate: &gate{maxMemory: 1.15, maxGoroutines: 2},
 		},
 	}
 	return slices.Concat(gated, pollCases(), variants(gated), jsonCases())
