@@ -69,7 +69,8 @@ func contextAdd(a *app) *cobra.Command {
 }
 
 func contextList(a *app) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the contexts, without their secrets",
 		Args:  noArgs,
@@ -79,6 +80,12 @@ func contextList(a *app) *cobra.Command {
 				return err
 			}
 			for _, name := range slices.Sorted(maps.Keys(store.Contexts)) {
+				if asJSON {
+					if err := a.out.JSON(newContextJSON(name, name == store.Current, store.Contexts[name])); err != nil {
+						return err
+					}
+					continue
+				}
 				mark := " "
 				if name == store.Current {
 					mark = "*"
@@ -88,6 +95,8 @@ func contextList(a *app) *cobra.Command {
 			return nil
 		},
 	}
+	jsonFlag(cmd.Flags(), &asJSON)
+	return cmd
 }
 
 func contextUse(*app) *cobra.Command {
@@ -156,15 +165,11 @@ func noContext(name string) error {
 // contextText describes a context without what may be a secret.
 func contextText(c contexts.Context) string {
 	parts := []string{bareURL(c.URL)}
-	if params, err := pairs(c.Params); err == nil && len(params) > 0 {
-		names := make([]string, len(params))
-		for i, p := range params {
-			names[i] = p.name
-		}
+	if names := paramNames(c); len(names) > 0 {
 		parts = append(parts, "params: "+strings.Join(names, ", "))
 	}
-	if header, err := headerLines(c.Headers); err == nil && len(header) > 0 {
-		parts = append(parts, "headers: "+strings.Join(slices.Sorted(maps.Keys(header)), ", "))
+	if names := headerNames(c); len(names) > 0 {
+		parts = append(parts, "headers: "+strings.Join(names, ", "))
 	}
 	switch {
 	case c.AuthTokenEnv != "":
@@ -182,6 +187,60 @@ func contextText(c contexts.Context) string {
 	}
 	slices.Sort(parts[1:])
 	return strings.Join(parts, "; ")
+}
+
+// paramNames returns the names of the params: the values may be secrets.
+func paramNames(c contexts.Context) []string {
+	params, err := pairs(c.Params)
+	if err != nil {
+		return nil
+	}
+	names := make([]string, len(params))
+	for i, p := range params {
+		names[i] = p.name
+	}
+	return names
+}
+
+// headerNames returns the sorted names of the headers: the values may be secrets.
+func headerNames(c contexts.Context) []string {
+	header, err := headerLines(c.Headers)
+	if err != nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(header))
+}
+
+// A contextJSON is what phx context list --json prints of a context: nothing that may
+// be a secret.
+type contextJSON struct {
+	Name    string   `json:"name"`
+	Current bool     `json:"current"`
+	URL     string   `json:"url"`
+	Params  []string `json:"params,omitempty"`  // names
+	Headers []string `json:"headers,omitempty"` // names
+	// AuthToken says where the auth token comes from: "env" or "command".
+	AuthToken    string `json:"auth_token,omitempty"`
+	AuthTokenEnv string `json:"auth_token_env,omitempty"`
+	Origin       string `json:"origin,omitempty"`
+	Vsn          string `json:"vsn,omitempty"`
+	Transport    string `json:"transport,omitempty"`
+	Insecure     bool   `json:"insecure,omitempty"`
+	CA           string `json:"ca,omitempty"`
+}
+
+func newContextJSON(name string, current bool, c contexts.Context) contextJSON {
+	line := contextJSON{
+		Name: name, Current: current, URL: bareURL(c.URL), Params: paramNames(c), Headers: headerNames(c),
+		AuthTokenEnv: c.AuthTokenEnv, Origin: c.Origin, Vsn: c.Vsn, Transport: c.Transport, Insecure: c.Insecure, CA: c.CA,
+	}
+	switch {
+	case c.AuthTokenEnv != "":
+		line.AuthToken = "env"
+	case c.AuthTokenCmd != "":
+		line.AuthToken = "command"
+	}
+	return line
 }
 
 // bareURL returns a URL without user and query, which may be secrets.

@@ -57,8 +57,13 @@ func newConnection(a *app, cmd *cobra.Command) *connection {
 	f.StringVar(&c.context, "context", "", "`NAME` of a context to use; see phx context")
 	f.DurationVar(&c.timeout, "timeout", defaultTimeout, "how long to wait: to connect, to join, and for a reply")
 	f.BoolVar(&c.trace, "trace", false, "show the frames on standard error, secrets masked")
-	f.BoolVar(&c.json, "json", false, "print JSON")
+	jsonFlag(f, &c.json)
 	return c
+}
+
+// jsonFlag adds --json to a command that prints data.
+func jsonFlag(f *pflag.FlagSet, on *bool) {
+	f.BoolVar(on, "json", false, "print JSON, a line each")
 }
 
 // endpointFlags adds the flags that a context can keep.

@@ -8,8 +8,14 @@ import (
 	"github.com/phxgo/phoenix/cmd/phx/internal/demo"
 )
 
+// A serveJSON is what phx serve --json prints once it listens.
+type serveJSON struct {
+	URL string `json:"url"`
+}
+
 func newServeCommand(a *app) *cobra.Command {
 	var addr string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a demo server",
@@ -23,12 +29,18 @@ URL on standard output. It is a toy: it has no access control.
 			if err != nil {
 				return fmt.Errorf("cannot serve: %w", err)
 			}
-			a.out.Printf("%s\n", server.URL())
+			if asJSON {
+				// The printer keeps an error, as it does for Printf.
+				_ = a.out.JSON(serveJSON{URL: server.URL()})
+			} else {
+				a.out.Printf("%s\n", server.URL())
+			}
 			a.err.Printf("%s\nCtrl-C ends it\n", demo.Help)
 			<-cmd.Context().Done()
 			return server.Close()
 		},
 	}
 	cmd.Flags().StringVar(&addr, "addr", "127.0.0.1:4000", "`ADDRESS` to listen on; port 0 takes a free one")
+	jsonFlag(cmd.Flags(), &asJSON)
 	return cmd
 }

@@ -27,6 +27,17 @@ type tokenCommand struct {
 	digest     string
 	maxAge     time.Duration
 	maxAgeSet  bool
+	json       bool
+}
+
+// A sealedJSON is what phx token sign --json and encrypt --json print.
+type sealedJSON struct {
+	Token string `json:"token"`
+}
+
+// An openedJSON is what phx token verify --json and decrypt --json print.
+type openedJSON struct {
+	Data any `json:"data"`
 }
 
 func newTokenCommand(a *app) *cobra.Command {
@@ -38,7 +49,8 @@ comes from an environment variable or a file, never from the command line.
 
 sign and encrypt print the token. What it carries is JSON: objects become maps with
 string keys. verify and decrypt print what the token carries as JSON: atoms become
-strings, and tuples become lists.`,
+strings, and tuples become lists. With --json, all print an object: {"token":…} or
+{"data":…}.`,
 		Example: `  SECRET_KEY_BASE=... phx token sign --salt 'user socket' 42
   phx token verify --salt 'user socket' --secret-file secret.txt @token.txt`,
 		Args: noArgs,
@@ -58,10 +70,14 @@ strings, and tuples become lists.`,
 				opts = append(opts, token.MaxAge(t.maxAge))
 			}
 			text, err := seal(signer, t.salt, data, opts...)
-			if err == nil {
-				a.out.Printf("%s\n", text)
+			if err != nil {
+				return err
 			}
-			return err
+			if t.json {
+				return a.out.JSON(sealedJSON{Token: text})
+			}
+			a.out.Printf("%s\n", text)
+			return nil
 		}))
 	}
 	read := func(use, short string, open func(*token.Signer, string, string, ...token.VerifyOption) (any, error)) {
@@ -78,6 +94,9 @@ strings, and tuples become lists.`,
 			data, err := open(signer, t.salt, strings.TrimSpace(string(text)), opts...)
 			if err != nil {
 				return explainToken(err)
+			}
+			if t.json {
+				return a.out.JSON(openedJSON{Data: jsonTerm(data)})
 			}
 			return a.out.JSON(jsonTerm(data))
 		}))
@@ -99,6 +118,7 @@ func (t *tokenCommand) command(use, short string, run func(signer *token.Signer,
 	f.IntVar(&t.length, "key-length", 0, "key_length in bytes (default 32)")
 	f.StringVar(&t.digest, "key-digest", "sha256", "key_digest: sha256, sha384 or sha512")
 	f.DurationVar(&t.maxAge, "max-age", 0, "max_age, such as 1h (default that of the token, 24h)")
+	jsonFlag(f, &t.json)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		t.maxAgeSet = cmd.Flags().Changed("max-age")
 		if t.salt == "" {

@@ -7,17 +7,35 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// A versionJSON is what phx version --json prints.
+type versionJSON struct {
+	Phx     string `json:"phx"`
+	Phoenix string `json:"phoenix"`
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
+
 func newVersionCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			a.out.Printf("phx %s, with phoenix %s, %s %s/%s\n", moduleVersion(""), moduleVersion("github.com/phxgo/phoenix"),
-				runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			v := versionJSON{
+				Phx: moduleVersion(""), Phoenix: moduleVersion("github.com/phxgo/phoenix"),
+				Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+			}
+			if asJSON {
+				return a.out.JSON(v)
+			}
+			a.out.Printf("phx %s, with phoenix %s, %s %s/%s\n", v.Phx, v.Phoenix, v.Go, v.OS, v.Arch)
 			return nil
 		},
 	}
+	jsonFlag(cmd.Flags(), &asJSON)
+	return cmd
 }
 
 // moduleVersion returns the version of a module that this program is built with, and
