@@ -318,6 +318,10 @@ type (
 	// A Transport opens connections to a Phoenix endpoint: [WebSocket], [LongPoll],
 	// [Fallback], or one of your own. See [transport.Transport].
 	Transport = transport.Transport
+	// A DialRequest tells a Transport what to dial. See [transport.DialRequest].
+	DialRequest = transport.DialRequest
+	// A Conn carries frames. See [transport.Conn].
+	Conn = transport.Conn
 	// A Frame is one message of a Transport: its bytes, Data, and whether they are
 	// those of a Binary message.
 	Frame = transport.Frame

@@ -225,6 +225,16 @@ func (p *Presence[M]) Snapshot() PresenceSnapshot[M] {
 	return PresenceSnapshot[M]{p.list, p.feed.status()}
 }
 
+// All is short for Snapshot().All(). The loop does not see changes that happen
+// meanwhile.
+func (p *Presence[M]) All() iter.Seq[PresenceEntry[M]] { return p.Snapshot().All() }
+
+// Get is short for Snapshot().Get(key).
+func (p *Presence[M]) Get(key string) (PresenceEntry[M], bool) { return p.Snapshot().Get(key) }
+
+// Len is short for Snapshot().Len().
+func (p *Presence[M]) Len() int { return p.Snapshot().Len() }
+
 // All returns an iterator over the entries, in the order of their keys.
 func (s PresenceSnapshot[M]) All() iter.Seq[PresenceEntry[M]] {
 	return func(yield func(PresenceEntry[M]) bool) {

@@ -82,7 +82,7 @@ func canonical(data []byte) string {
 
 func (m *member) clubList() map[string]string {
 	all := map[string]string{}
-	for e := range m.presence.Snapshot().All() {
+	for e := range m.presence.All() {
 		var metas []string
 		for _, m := range e.Metas {
 			metas = append(metas, canonical(m.Raw))

@@ -331,7 +331,7 @@ func TestPresenceOutlivesARefusedJoin(t *testing.T) {
 		if err := p.WaitSynced(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if me, ok := p.Snapshot().Get("me"); !ok || len(me.Metas) != 1 || me.Metas[0].Value.ID != 7 || p.Snapshot().Len() != 1 {
+		if me, ok := p.Get("me"); !ok || len(me.Metas) != 1 || me.Metas[0].Value.ID != 7 || p.Len() != 1 {
 			t.Errorf("Get = %+v, %v", me, ok)
 		}
 	})

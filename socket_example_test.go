@@ -265,7 +265,7 @@ func ExampleNewPresence() {
 	if err := presence.WaitSynced(ctx); err != nil {
 		log.Fatal(err)
 	}
-	for entry := range presence.Snapshot().All() {
+	for entry := range presence.All() {
 		fmt.Println(entry.Key, "is", entry.Metas[0].Value.Status)
 	}
 	// Output:
