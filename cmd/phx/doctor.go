@@ -26,6 +26,8 @@ func newDoctorCommand(a *app) *cobra.Command {
 		Long: `doctor goes from here to the server, step by step: the name, TCP, TLS, the WebSocket
 (proxies, the path, what the server refuses), long poll, clocks, heartbeats, compression,
 and the join of a topic. With --soak it also looks for an idle timeout on the way.
+--transport websocket or longpoll examines this one alone, and fallback both, as without
+the flag.
 
 Each finding says what to do. With --json each is an object, with "cause" for programs.
 The exit code is that of the first failure, and 0 if there is none.`,
@@ -52,6 +54,10 @@ func (d *doctorCommand) run(ctx context.Context, topic string) error {
 		return err
 	}
 	defer t.close()
+	webSocket, longPoll := d.conn.transport != transportLongPoll, d.conn.transport != transportWebSocket
+	if !webSocket && d.soak > 0 {
+		return usage("--soak looks at WebSockets: leave out --soak, or --transport longpoll")
+	}
 	endpoint, err := url.Parse(t.url)
 	if err != nil {
 		return usage("the URL cannot be parsed")
@@ -64,6 +70,7 @@ func (d *doctorCommand) run(ctx context.Context, topic string) error {
 	causes := []string{}
 	doctor.Run(ctx, doctor.Config{
 		URL: endpoint, Options: t.options, TLS: transport.TLSClientConfig, Proxy: transport.Proxy, Vsn: d.conn.version(),
+		WebSocket: webSocket, LongPoll: longPoll,
 		Topic: topic, JoinParams: params, Soak: d.soak, Timeout: d.conn.timeout,
 		Clean: func(text string) string { return clean(a.secrets.MaskText(text)) },
 	}, func(f doctor.Finding) {
@@ -90,9 +97,9 @@ func doctorCode(f doctor.Finding) int {
 	switch f.Step {
 	case "url":
 		return exitUsage
-	case "token", "websocket":
+	case "token", "websocket", "longpoll":
 		switch f.Cause {
-		case doctor.UpgradeHangs, doctor.TLSFailed, doctor.NoHTTP:
+		case doctor.UpgradeHangs, doctor.TLSFailed, doctor.NoHTTP, doctor.LongPollFailed:
 			return exitNoConnection
 		case doctor.TokenUnavailable:
 			return exitFailure

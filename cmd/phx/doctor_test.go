@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -69,7 +70,8 @@ func behind(wrap func(next http.Handler) http.Handler, args ...string) func(*tes
 
 func brokenServers(secret string) map[string]broken {
 	no := errors.New("no")
-	return map[string]broken{
+	servers := faultyServers()
+	maps.Copy(servers, map[string]broken{
 		"an unknown name": {func(*testing.T) (string, []string) { return "ws://host.invalid/socket", nil }, "name_unknown", "failed", 6},
 		"a closed port":   {func(t *testing.T) (string, []string) { return "ws://" + closedPort(t) + "/socket", nil }, "port_closed", "failed", 6},
 		"another scheme":  {func(*testing.T) (string, []string) { return "ftp://example.com/socket", nil }, "bad_url", "failed", 2},
@@ -149,7 +151,8 @@ func brokenServers(secret string) map[string]broken {
 		"an idle timeout of the server":  {faulty(&phoenixtest.Options{IdleTimeout: 300 * time.Millisecond}, nil, "--soak", "5s"), "idle_timeout_of_the_server", "note", 0},
 		"an idle timeout on the way":     {idleProxy(600*time.Millisecond, "--soak", "5s"), "idle_timeout_on_the_way", "warning", 0},
 		"a load balancer that ends them": {faulty(nil, func(s *phoenixtest.Server) { s.DieAfterOpen(-1, 300*time.Millisecond) }, "--soak", "5s"), "lifetime_limited", "warning", 0},
-	}
+	})
+	return servers
 }
 
 // TestDoctor has it find out what is wrong with many servers.
@@ -171,25 +174,7 @@ func TestDoctor(t *testing.T) {
 				url, args = strings.TrimSuffix(url, "/live"), nil
 			}
 			got := phx(append([]string{"doctor", "--json", "--url", url}, args...)...).Run(t)
-			found := findings(t, got)
-			if got.Code != tt.code {
-				t.Errorf("exit code %d, want %d", got.Code, tt.code)
-			}
-			named := false
-			for i, f := range found {
-				switch {
-				case f.Cause == tt.cause && f.Status == tt.status:
-					named = true
-				case f.Status == "failed" || f.Status == "warning" && tt.status != "failed":
-					t.Errorf("finding %d is not the cause: %+v", i, f)
-				}
-				if f.Status == "failed" && f.Do == "" {
-					t.Errorf("finding %d does not say what to do: %+v", i, f)
-				}
-			}
-			if !named {
-				t.Errorf("no finding with cause %s and status %s", tt.cause, tt.status)
-			}
+			expectFinding(t, got, tt.cause, tt.status, tt.code)
 			if strings.Contains(got.Stdout+got.Stderr, secret) {
 				t.Error("the token is shown")
 			}
@@ -200,6 +185,29 @@ func TestDoctor(t *testing.T) {
 				t.Logf("%s%s", got.Stdout, got.Stderr)
 			}
 		})
+	}
+}
+
+// expectFinding looks for a cause, and for failures that are not the cause.
+func expectFinding(t *testing.T, got phxtest.Result, cause, status string, code int) {
+	t.Helper()
+	if got.Code != code {
+		t.Errorf("exit code %d, want %d", got.Code, code)
+	}
+	named := false
+	for i, f := range findings(t, got) {
+		switch {
+		case f.Cause == cause && f.Status == status:
+			named = true
+		case f.Status == "failed" || f.Status == "warning" && status != "failed":
+			t.Errorf("finding %d is not the cause: %+v", i, f)
+		}
+		if f.Status == "failed" && f.Do == "" {
+			t.Errorf("finding %d does not say what to do: %+v", i, f)
+		}
+	}
+	if !named {
+		t.Errorf("no finding with cause %s and status %s", cause, status)
 	}
 }
 

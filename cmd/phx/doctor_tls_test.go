@@ -22,12 +22,27 @@ import (
 // tlsServer starts a server with a certificate that ends in a while, or has ended, for
 // an address. If it is trusted, the arguments have --ca.
 func tlsServer(left time.Duration, address string, trusted bool) func(*testing.T) (string, []string) {
+	return tlsWith(nil, left, address, trusted)
+}
+
+// soundCertificate is how long a certificate has left that is worth no warning.
+const soundCertificate = 1000 * time.Hour
+
+// tlsConfigured starts a server with a good certificate and another configuration.
+func tlsConfigured(change func(*tls.Config)) func(*testing.T) (string, []string) {
+	return tlsWith(change, soundCertificate, "127.0.0.1", true)
+}
+
+func tlsWith(change func(*tls.Config), left time.Duration, address string, trusted bool) func(*testing.T) (string, []string) {
 	return func(t *testing.T) (string, []string) {
 		t.Helper()
 		cert, ca := certificate(t, left, address)
 		server := newServer(t, nil)
 		front := httptest.NewUnstartedServer(server)
 		front.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+		if change != nil {
+			change(front.TLS)
+		}
 		front.Config.ErrorLog = log.New(t.Output(), "", 0) // handshakes fail here on purpose
 		front.StartTLS()
 		t.Cleanup(func() {

@@ -24,7 +24,13 @@ func TestEveryCommandTakesJSON(t *testing.T) {
 func TestVersionJSON(t *testing.T) {
 	t.Parallel()
 	got := phx("version", "--json").Run(t)
-	var line struct{ Phx, Phoenix, Go, OS, Arch string }
+	var line struct {
+		Phx     string `json:"phx"`
+		Phoenix string `json:"phoenix"`
+		Go      string `json:"go"`
+		OS      string `json:"os"`
+		Arch    string `json:"arch"`
+	}
 	dec := json.NewDecoder(strings.NewReader(got.Stdout))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&line); err != nil || got.Code != 0 || strings.Count(got.Stdout, "\n") != 1 {
@@ -39,7 +45,9 @@ func TestServeJSON(t *testing.T) {
 	t.Parallel()
 	p := phx("serve", "--json", "--addr", "127.0.0.1:0").Start(t)
 	p.Stdout.WaitFor("\n")
-	var line struct{ URL string }
+	var line struct {
+		URL string `json:"url"`
+	}
 	if err := json.Unmarshal([]byte(p.Stdout.String()), &line); err != nil {
 		t.Fatalf("%v in %q", err, p.Stdout)
 	}
@@ -63,7 +71,9 @@ func TestTokenJSON(t *testing.T) {
 		return got.Stdout
 	}
 	for _, pair := range [][2]string{{"sign", "verify"}, {"encrypt", "decrypt"}} {
-		var made struct{ Token string }
+		var made struct {
+			Token string `json:"token"`
+		}
 		out := run(pair[0], `{"id":42}`)
 		if err := json.Unmarshal([]byte(out), &made); err != nil || made.Token == "" {
 			t.Fatalf("%s: %v in %q", pair[0], err, out)

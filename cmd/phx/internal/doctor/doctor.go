@@ -38,48 +38,54 @@ type Finding struct {
 
 // The causes.
 const (
-	BadURL             = "bad_url"
-	PlainText          = "plain_text"
-	NameUnknown        = "name_unknown"
-	PortClosed         = "port_closed"
-	PortSilent         = "port_silent"
-	NotTLS             = "not_tls"
-	NeedsTLS           = "needs_tls"
-	CertUntrusted      = "certificate_untrusted"
-	CertExpired        = "certificate_expired"
-	CertExpires        = "certificate_expires_soon"
-	CertOtherHost      = "certificate_for_another_host"
-	TLSFailed          = "tls_failed"
-	PathUnknown        = "path_unknown"
-	NoWebSocket        = "websocket_not_mounted"
-	UpgradeStripped    = "upgrade_stripped"
-	UpgradeHangs       = "upgrade_hangs"
-	FramesSwallowed    = "frames_swallowed"
-	RefusedOrigin      = "refused_origin"
-	RefusedToken       = "refused_token"
-	RefusedVsn         = "refused_vsn"
-	RefusedParams      = "refused_params"
-	RefusedConnect     = "refused_by_connect"
-	ConnectRaised      = "connect_raised"
-	Unavailable        = "unavailable"
-	Redirected         = "redirected"
-	NoPhoenix          = "not_phoenix"
-	NoHTTP             = "not_http"
-	NoLongPoll         = "longpoll_not_mounted"
-	LongPollFailed     = "longpoll_failed"
-	AuthTokenLost      = "auth_token_lost" //nolint:gosec // no credential, but the name of a cause
-	ClockSkew          = "clock_skew"
-	SlowHeartbeat      = "slow_heartbeat"
-	HeartbeatFailed    = "heartbeat_failed"
-	DeflateBroken      = "deflate_broken"
-	TopicUnmatched     = "topic_unmatched"
-	JoinRefused        = "join_refused"
-	JoinTimedOut       = "join_timed_out"
-	JoinFailed         = "join_failed"
-	IdleTimeout        = "idle_timeout_on_the_way"
-	ServerIdle         = "idle_timeout_of_the_server"
-	LifetimeLimited    = "lifetime_limited"
-	TokenUnavailable   = "token_unavailable" //nolint:gosec // the same
+	BadURL           = "bad_url"
+	PlainText        = "plain_text"
+	BadProxy         = "bad_proxy"
+	ProxyUsed        = "proxy_used"
+	ProxyRefused     = "proxy_refused"
+	NameUnknown      = "name_unknown"
+	PortClosed       = "port_closed"
+	PortSilent       = "port_silent"
+	NotTLS           = "not_tls"
+	NeedsTLS         = "needs_tls"
+	CertUntrusted    = "certificate_untrusted"
+	CertExpired      = "certificate_expired"
+	CertExpires      = "certificate_expires_soon"
+	CertOtherHost    = "certificate_for_another_host"
+	TLSFailed        = "tls_failed"
+	PathUnknown      = "path_unknown"
+	NoWebSocket      = "websocket_not_mounted"
+	UpgradeStripped  = "upgrade_stripped"
+	UpgradeHangs     = "upgrade_hangs"
+	FramesSwallowed  = "frames_swallowed"
+	RefusedOrigin    = "refused_origin"
+	RefusedToken     = "refused_token"
+	RefusedVsn       = "refused_vsn"
+	RefusedParams    = "refused_params"
+	RefusedConnect   = "refused_by_connect"
+	ConnectRaised    = "connect_raised"
+	Unavailable      = "unavailable"
+	Redirected       = "redirected"
+	NoPhoenix        = "not_phoenix"
+	NoHTTP           = "not_http"
+	NoLongPoll       = "longpoll_not_mounted"
+	LongPollFailed   = "longpoll_failed"
+	AuthTokenLost    = "auth_token_lost" //nolint:gosec // no credential, but the name of a cause
+	ClockSkew        = "clock_skew"
+	SlowHeartbeat    = "slow_heartbeat"
+	HeartbeatFailed  = "heartbeat_failed"
+	DeflateBroken    = "deflate_broken"
+	TopicUnmatched   = "topic_unmatched"
+	JoinRefused      = "join_refused"
+	JoinTimedOut     = "join_timed_out"
+	JoinFailed       = "join_failed"
+	IdleTimeout      = "idle_timeout_on_the_way"
+	ServerIdle       = "idle_timeout_of_the_server"
+	LifetimeLimited  = "lifetime_limited"
+	TokenUnavailable = "token_unavailable" //nolint:gosec // the same
+)
+
+const (
 	connectionRefused  = "connection refused"
 	websocketExtension = "permessage-deflate"
 )
@@ -92,6 +98,8 @@ type Config struct {
 	TLS     *tls.Config
 	Proxy   func(*http.Request) (*url.URL, error)
 	Vsn     string
+	// WebSocket and LongPoll say which transports to examine: at least one.
+	WebSocket, LongPoll bool
 	// Topic is joined, with JoinParams, if it is not "".
 	Topic      string
 	JoinParams json.RawMessage
@@ -109,7 +117,7 @@ type doctor struct {
 	client *http.Client
 	token  string
 	failed bool
-	// works says whether a WebSocket carries frames.
+	// works says whether the transport carries frames: the WebSocket, if that is examined.
 	works bool
 	// skew is how far the server's clock is ahead, if a response has said that.
 	skew  time.Duration
@@ -121,19 +129,53 @@ type doctor struct {
 func Run(ctx context.Context, cfg Config, report func(Finding)) {
 	d := &doctor{Config: cfg, report: report}
 	d.client = &http.Client{
-		Transport: &http.Transport{Proxy: cfg.Proxy, TLSClientConfig: cfg.TLS, DisableKeepAlives: true},
+		Transport: &http.Transport{
+			Proxy: cfg.Proxy, OnProxyConnectResponse: checkConnect, TLSClientConfig: cfg.TLS, DisableKeepAlives: true,
+		},
 		// A redirect is a finding.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	defer d.client.CloseIdleConnections()
-	for _, step := range []func(context.Context) bool{
-		d.checkURL, d.checkToken, d.checkName, d.checkTLS, d.checkWebSocket, d.checkLongPoll, d.checkClock,
-		d.checkHeartbeat, d.checkDeflate, d.checkJoin, d.checkSoak,
+	for _, step := range []struct {
+		wanted bool
+		check  func(context.Context) bool
+	}{
+		{true, d.checkURL},
+		{true, d.checkToken},
+		{true, d.checkProxy},
+		{true, d.checkName},
+		{true, d.checkTLS},
+		{cfg.WebSocket, d.checkWebSocket},
+		{cfg.LongPoll, d.checkLongPoll},
+		{true, d.checkClock},
+		{true, d.checkHeartbeat},
+		{cfg.WebSocket, d.checkDeflate},
+		{true, d.checkJoin},
+		{cfg.WebSocket, d.checkSoak},
 	} {
-		if ctx.Err() != nil || !step(ctx) {
+		if !step.wanted {
+			continue
+		}
+		if ctx.Err() != nil || !step.check(ctx) {
 			return
 		}
 	}
+}
+
+// step is the step that says whether the server accepts connections.
+func (d *doctor) step() string {
+	if d.WebSocket {
+		return "websocket"
+	}
+	return "longpoll"
+}
+
+// transport is what heartbeats and joins go over.
+func (d *doctor) transport() phoenix.Transport {
+	if d.WebSocket {
+		return phoenix.WebSocket(nil)
+	}
+	return phoenix.LongPoll(nil)
 }
 
 func (d *doctor) ok(step, text string) {

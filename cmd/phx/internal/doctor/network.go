@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -68,30 +67,21 @@ func (d *doctor) checkToken(ctx context.Context) bool {
 // checkName looks the host up, and connects to its port, or to that of the proxy.
 func (d *doctor) checkName(ctx context.Context) bool {
 	address := d.address()
-	if d.Proxy != nil {
-		proxy, err := d.Proxy(&http.Request{URL: d.httpURL(variation{})})
-		switch {
-		case err != nil:
-			d.fail("proxy", BadURL, "the proxy of the environment cannot be used", "Look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
-			return false
-		case proxy != nil:
-			address = proxy.Host
-			d.note("proxy", "", "the environment says to use the proxy "+proxy.Host, "Set NO_PROXY to connect without it.")
-			if proxy.Port() == "" {
-				address = net.JoinHostPort(proxy.Hostname(), map[bool]string{true: "443", false: "80"}[proxy.Scheme == "https"])
-			}
-		}
+	start, spelling := "Start the server, and check the port. In a container, let the server listen on more than {127, 0, 0, 1}.", "Check the spelling of the host, the name server, and whether a VPN is needed."
+	if proxy, err := d.proxy(); err == nil && proxy != nil {
+		address = proxyAddress(proxy)
+		start, spelling = "Start the proxy. "+lookAtProxy, "Check the spelling of the proxy. "+lookAtProxy
 	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return true // a proxy without a port: what follows tells
+		return true // what follows tells
 	}
 	ctx, cancel := d.within(ctx)
 	defer cancel()
 	if net.ParseIP(host) == nil {
 		addrs, err := net.DefaultResolver.LookupHost(ctx, host)
 		if err != nil {
-			d.fail("name", NameUnknown, fmt.Sprintf("the name server does not know %s: %v", host, short(err)), "Check the spelling of the host, the name server, and whether a VPN is needed.")
+			d.fail("name", NameUnknown, fmt.Sprintf("the name server does not know %s: %v", host, short(err)), spelling)
 			return false
 		}
 		d.ok("name", host+" is "+strings.Join(addrs, ", "))
@@ -100,7 +90,7 @@ func (d *doctor) checkName(ctx context.Context) bool {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		if strings.Contains(err.Error(), connectionRefused) {
-			d.fail("tcp", PortClosed, "nothing listens on "+address, "Start the server, and check the port. In a container, let the server listen on more than {127, 0, 0, 1}.")
+			d.fail("tcp", PortClosed, "nothing listens on "+address, start)
 		} else {
 			d.fail("tcp", PortSilent, fmt.Sprintf("no connection to %s: %v", address, short(err)), "Look for a firewall on the way, and check the address.")
 		}
@@ -120,10 +110,8 @@ func (d *doctor) checkTLS(ctx context.Context) bool {
 	if !d.secure() {
 		return true
 	}
-	if d.Proxy != nil {
-		if proxy, err := d.Proxy(&http.Request{URL: d.httpURL(variation{})}); err != nil || proxy != nil {
-			return true
-		}
+	if proxy, err := d.proxy(); err != nil || proxy != nil {
+		return true
 	}
 	config := d.TLS.Clone()
 	config.ServerName = d.URL.Hostname()

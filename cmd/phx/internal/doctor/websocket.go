@@ -19,7 +19,7 @@ func (d *doctor) checkWebSocket(ctx context.Context) bool {
 		return true
 	}
 	if res.StatusCode != http.StatusSwitchingProtocols {
-		d.explainStatus(ctx, res)
+		d.explainStatus(ctx, res.StatusCode, res.Header.Get("Server"))
 		return true
 	}
 	d.ok("websocket", "the server accepts the WebSocket")
@@ -45,42 +45,46 @@ func useTransport(t phoenix.Transport) func(*phoenix.SocketOptions) {
 
 func (d *doctor) explainNoResponse(ctx context.Context, err error) {
 	switch {
+	case d.explainProxy(err):
 	case errors.Is(err, context.DeadlineExceeded):
 		text, do := "the server does not answer HTTP requests", "Look at the server: it accepts connections and answers nothing."
 		if _, err := d.shake(ctx, variation{longPoll: true}); err == nil {
 			text, do = "something on the way does not answer WebSocket requests, and others it does", "A proxy waits for what it does not understand: let it forward Upgrade. Until then use --transport fallback."
 		}
-		d.fail("websocket", UpgradeHangs, text, do)
+		d.fail(d.step(), UpgradeHangs, text, do)
 	case d.secure():
-		d.fail("websocket", TLSFailed, fmt.Sprintf("no response: %v", short(err)), "Read the reason; look at the proxies on the way.")
+		d.fail(d.step(), TLSFailed, fmt.Sprintf("no response: %v", short(err)), "Read the reason; look at the proxies on the way.")
 	default:
-		d.fail("websocket", NoHTTP, fmt.Sprintf("no HTTP response: %v", short(err)), "Check the port: it does not seem to speak HTTP. If it speaks TLS, use wss://.")
+		d.fail(d.step(), NoHTTP, fmt.Sprintf("no HTTP response: %v", short(err)), "Check the port: it does not seem to speak HTTP. If it speaks TLS, use wss://.")
 	}
 }
 
-// explainStatus says what a response other than 101 means.
-func (d *doctor) explainStatus(ctx context.Context, res *http.Response) {
-	status := fmt.Sprintf("HTTP status %d", res.StatusCode)
-	if server := res.Header.Get("Server"); server != "" {
+// explainStatus says what the status of a response means that does not accept the
+// connection.
+func (d *doctor) explainStatus(ctx context.Context, code int, server string) {
+	status := fmt.Sprintf("HTTP status %d", code)
+	if server != "" {
 		status += " of " + server
 	}
-	switch code := res.StatusCode; {
+	switch {
+	case code == http.StatusProxyAuthRequired:
+		d.failProxy(code)
 	case code == http.StatusNotFound:
 		d.explainNotFound(ctx, status)
 	case code == http.StatusForbidden, code == http.StatusUnauthorized:
 		d.explainRefused(ctx, status)
 	case code == http.StatusBadRequest && !d.secure() && d.speaksTLS(ctx):
-		d.fail("websocket", NeedsTLS, status+": the port speaks TLS", "Use wss:// instead of ws://.")
-	case code == http.StatusBadRequest, code == http.StatusUpgradeRequired:
-		d.fail("websocket", UpgradeStripped, status+": the Upgrade header does not reach the server", "Let the proxy forward it. nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; Until then use --transport fallback.")
+		d.fail(d.step(), NeedsTLS, status+": the port speaks TLS", "Use wss:// instead of ws://.")
+	case d.WebSocket && (code == http.StatusBadRequest || code == http.StatusUpgradeRequired):
+		d.fail(d.step(), UpgradeStripped, status+": the Upgrade header does not reach the server", "Let the proxy forward it. nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; Until then use --transport fallback.")
 	case code >= 300 && code < 400:
-		d.fail("websocket", Redirected, status+": a redirect", "Use the URL to which it leads. From ws:// it often leads to wss://.")
+		d.fail(d.step(), Redirected, status+": a redirect", "Use the URL to which it leads. From ws:// it often leads to wss://.")
 	case code == http.StatusInternalServerError:
-		d.fail("websocket", ConnectRaised, status+": connect/3 raised an exception", "Read the server's log.")
+		d.fail(d.step(), ConnectRaised, status+": connect/3 raised an exception", "Read the server's log.")
 	case code == http.StatusTooManyRequests, code > 500:
-		d.fail("websocket", Unavailable, status+": the server, or a proxy, is overloaded or down", "Look at the server, and at what stands in front of it. A socket tries again by itself.")
+		d.fail(d.step(), Unavailable, status+": the server, or a proxy, is overloaded or down", "Look at the server, and at what stands in front of it. A socket tries again by itself.")
 	default:
-		d.fail("websocket", NoPhoenix, status+": no Phoenix socket answers here", "Use the path of the socket line in endpoint.ex, such as /socket.")
+		d.fail(d.step(), NoPhoenix, status+": no Phoenix socket answers here", "Use the path of the socket line in endpoint.ex, such as /socket.")
 	}
 }
 
@@ -96,8 +100,13 @@ func (d *doctor) speaksTLS(ctx context.Context) bool {
 
 // explainNotFound tries usual paths.
 func (d *doctor) explainNotFound(ctx context.Context, status string) {
-	if res, err := d.shake(ctx, variation{longPoll: true}); err == nil && res.StatusCode != http.StatusNotFound {
-		d.fail("websocket", NoWebSocket, status+": the socket is mounted for long poll alone", "Set websocket: true where the socket is mounted, or use --transport longpoll.")
+	other, err := d.shake(ctx, variation{longPoll: d.WebSocket})
+	switch elsewhere := err == nil && other.StatusCode != http.StatusNotFound; {
+	case elsewhere && !d.WebSocket:
+		d.fail(d.step(), NoLongPoll, status+": the socket is mounted for WebSocket alone", "Set longpoll: true where the socket is mounted, or use --transport websocket.")
+		return
+	case elsewhere:
+		d.fail(d.step(), NoWebSocket, status+": the socket is mounted for long poll alone", "Set websocket: true where the socket is mounted, or use --transport longpoll.")
 		return
 	}
 	do := "Use the path of the socket line in endpoint.ex, without /websocket, such as /socket. If the line has a :path, set WebSocketOptions.Path in a program."
@@ -106,17 +115,20 @@ func (d *doctor) explainNotFound(ctx context.Context, status string) {
 		if path == own {
 			continue
 		}
-		if res, err := d.shake(ctx, variation{path: path}); err == nil && res.StatusCode != http.StatusNotFound {
+		if res, err := d.shake(ctx, variation{path: path, longPoll: !d.WebSocket}); err == nil && res.StatusCode != http.StatusNotFound {
 			do = fmt.Sprintf("Something answers at %s (HTTP status %d): use that path, if it is your socket. %s", path, res.StatusCode, do)
 			break
 		}
 	}
-	d.fail("websocket", PathUnknown, status+": no socket is mounted at "+d.URL.Path, do)
+	d.fail(d.step(), PathUnknown, status+": no socket is mounted at "+d.URL.Path, do)
 }
 
 // explainRefused tries each thing apart that the server may not like.
 func (d *doctor) explainRefused(ctx context.Context, status string) {
 	accepted := func(v variation) bool {
+		if !d.WebSocket {
+			return d.polls(ctx, v)
+		}
 		res, err := d.shake(ctx, v)
 		return err == nil && res.StatusCode == http.StatusSwitchingProtocols
 	}
@@ -127,26 +139,26 @@ func (d *doctor) explainRefused(ctx context.Context, status string) {
 	hasParams := len(d.Options.Params) > 0 || d.URL.RawQuery != ""
 	switch {
 	case origin != "" && accepted(variation{origin: &none}):
-		d.fail("websocket", RefusedOrigin, status+": the server does not like the Origin header", "Add the origin to check_origin in the server's configuration, or send none.")
+		d.fail(d.step(), RefusedOrigin, status+": the server does not like the Origin header", "Add the origin to check_origin in the server's configuration, or send none.")
 	case origin == "" && accepted(variation{origin: &own}):
-		d.fail("websocket", RefusedOrigin, status+": the server, or a proxy, wants an Origin header", "Use --origin "+own+", and Header in a program.")
+		d.fail(d.step(), RefusedOrigin, status+": the server, or a proxy, wants an Origin header", "Use --origin "+own+", and Header in a program.")
 	case accepted(variation{vsn: other}):
-		d.fail("websocket", RefusedVsn, status+": the server does not speak version "+d.Vsn+" of the protocol", "Use --vsn "+other+", and the Serializer of that version in a program.")
+		d.fail(d.step(), RefusedVsn, status+": the server does not speak version "+d.Vsn+" of the protocol", "Use --vsn "+other+", and the Serializer of that version in a program.")
 	case d.token != "" && accepted(variation{noToken: true}):
 		do := "Make a new token, with the secret and the salt of this server. "
 		if age, ok := readToken(d.token); ok {
 			do += "This one says: " + age.String() + "."
 		}
-		d.fail("websocket", RefusedToken, status+": without the auth token the server accepts the connection", do)
+		d.fail(d.step(), RefusedToken, status+": without the auth token the server accepts the connection", do)
 	case hasParams && accepted(variation{noParams: true}):
-		d.fail("websocket", RefusedParams, status+": without the params the server accepts the connection", "Check each --param.")
+		d.fail(d.step(), RefusedParams, status+": without the params the server accepts the connection", "Check each --param.")
 	case d.token == "" && !hasParams:
-		d.fail("websocket", RefusedConnect, status+": connect/3 refuses the connection, and nothing was sent that says who you are", "Send a token with --auth-token-cmd or --param, as the application wants it.")
+		d.fail(d.step(), RefusedConnect, status+": connect/3 refuses the connection, and nothing was sent that says who you are", "Send a token with --auth-token-cmd or --param, as the application wants it.")
 	default:
 		do := "Read the server's log. Most often a token is wrong or has expired. "
 		if age, ok := readToken(d.token); ok {
 			do += "The auth token says: " + age.String() + "."
 		}
-		d.fail("websocket", RefusedConnect, status+": connect/3 refuses the connection; it is not the Origin, nor the version of the protocol", do)
+		d.fail(d.step(), RefusedConnect, status+": connect/3 refuses the connection; it is not the Origin, nor the version of the protocol", do)
 	}
 }

@@ -17,7 +17,10 @@ func (d *doctor) checkLongPoll(ctx context.Context) bool {
 	switch {
 	case err == nil:
 		_ = socket.Close() // always nil
+		d.works = d.works || !d.WebSocket
 		d.ok("longpoll", "the server answers long polls")
+	case !d.WebSocket:
+		d.explainLongPoll(ctx, err)
 	case errors.As(err, &refused) && refused.StatusCode == http.StatusNotFound:
 		d.note("longpoll", NoLongPoll, "no long poll is mounted", "Set longpoll: true where the socket is mounted, if some of your users are behind proxies that let no WebSocket pass.")
 	case d.works:
@@ -28,12 +31,68 @@ func (d *doctor) checkLongPoll(ctx context.Context) bool {
 	return true
 }
 
+// explainLongPoll says why there is no long poll, if that is all there is to examine.
+func (d *doctor) explainLongPoll(ctx context.Context, err error) {
+	var refused *phoenix.HandshakeError
+	switch {
+	case !errors.As(err, &refused):
+		d.fail("longpoll", LongPollFailed, fmt.Sprintf("the long poll failed: %s", reason(err)), "Read the reason; look at the server, and at proxies on the way.")
+	case refused.Proxy != "":
+		d.failProxy(refused.StatusCode)
+	case refused.StatusCode == http.StatusOK:
+		d.fail("longpoll", NoPhoenix, "HTTP status 200: no Phoenix socket answers here", "Use the path of the socket line in endpoint.ex, such as /socket.")
+	default:
+		d.explainStatus(ctx, refused.StatusCode, refused.Header.Get("Server"))
+	}
+}
+
+// polls reports whether a long poll with a difference is accepted. The status is in
+// the body, so that a handshake by hand does not tell.
+func (d *doctor) polls(ctx context.Context, v variation) bool {
+	varied := *d
+	if v.noToken {
+		varied.token = ""
+	}
+	if v.noParams {
+		u := *d.URL
+		u.RawQuery = ""
+		varied.URL = &u
+	}
+	socket, err := varied.socket(ctx, func(opts *phoenix.SocketOptions) {
+		opts.Transport = phoenix.LongPoll(nil)
+		if v.noParams {
+			opts.Params = nil
+		}
+		if v.origin != nil {
+			opts.Header = opts.Header.Clone()
+			if opts.Header == nil {
+				opts.Header = http.Header{}
+			}
+			opts.Header.Del("Origin")
+			if *v.origin != "" {
+				opts.Header.Set("Origin", *v.origin)
+			}
+		}
+		switch v.vsn {
+		case "1.0.0":
+			opts.Serializer = phoenix.V1()
+		case "2.0.0":
+			opts.Serializer = phoenix.V2()
+		}
+	})
+	if err != nil {
+		return false
+	}
+	_ = socket.Close() // always nil
+	return true
+}
+
 // mostSkew is how far clocks may differ without a warning.
 const mostSkew = 10 * time.Second
 
 func (d *doctor) checkClock(ctx context.Context) bool {
 	if !d.dated {
-		if _, err := d.shake(ctx, variation{longPoll: true}); err != nil || !d.dated {
+		if _, err := d.shake(ctx, variation{longPoll: d.LongPoll, noUpgrade: true}); err != nil || !d.dated {
 			d.note("clock", "", "no response says what time it is there", "")
 			return true
 		}
@@ -54,13 +113,13 @@ func (d *doctor) checkClock(ctx context.Context) bool {
 // slow is the round trip from which a heartbeat is worth a warning.
 const slow = time.Second
 
-// checkHeartbeat measures round trips. Without a WebSocket that works, what follows
+// checkHeartbeat measures round trips. Without a transport that works, what follows
 // makes no sense.
 func (d *doctor) checkHeartbeat(ctx context.Context) bool {
 	if !d.works {
 		return false
 	}
-	socket, err := d.socket(ctx, useTransport(phoenix.WebSocket(nil)))
+	socket, err := d.socket(ctx, useTransport(d.transport()))
 	if err != nil {
 		d.fail("heartbeat", HeartbeatFailed, fmt.Sprintf("a second connection failed: %s", reason(err)), "Look at limits of the server and of proxies.")
 		return false
@@ -110,9 +169,9 @@ func (d *doctor) checkJoin(ctx context.Context) bool {
 	if d.Topic == "" {
 		return true
 	}
-	socket, err := d.socket(ctx, useTransport(phoenix.WebSocket(nil)))
+	socket, err := d.socket(ctx, useTransport(d.transport()))
 	if err != nil {
-		d.fail("join", JoinFailed, fmt.Sprintf("the connection for the join failed: %s", reason(err)), "")
+		d.fail("join", JoinFailed, fmt.Sprintf("the connection for the join failed: %s", reason(err)), "Look at limits of the server and of proxies.")
 		return true
 	}
 	defer socket.Close() //nolint:errcheck // always nil
@@ -122,7 +181,7 @@ func (d *doctor) checkJoin(ctx context.Context) bool {
 	}
 	channel, err := socket.Channel(d.Topic, opts)
 	if err != nil {
-		d.fail("join", JoinFailed, err.Error(), "")
+		d.fail("join", JoinFailed, fmt.Sprintf("the topic cannot be joined: %s", reason(err)), "Use a topic of the application, such as room:lobby.")
 		return true
 	}
 	begin := time.Now()
