@@ -112,6 +112,9 @@ func (e *ReplyError) Reason() string {
 // maxReasonReply bounds the replies that are searched for a reason.
 const maxReasonReply = 4 << 10
 
+// Decode stores the response in v, as [Payload.Decode] does.
+func (e *ReplyError) Decode(v any) error { return e.Response.Decode(v) }
+
 // Is reports whether the reply says what ErrTooManyChannels does.
 func (e *ReplyError) Is(target error) bool {
 	return target == ErrTooManyChannels && e.Event == EventJoin && e.Reason() == reasonTooManyChannels

@@ -49,7 +49,7 @@ func TestRefusedJoinIsFinalAndCanBeRepeated(t *testing.T) {
 				t.Fatalf("Join = %v, %v", reply, err)
 			}
 			var body struct{ Reason string }
-			if err := re.Response.Decode(&body); err != nil || body.Reason != "unauthorized" {
+			if err := re.Decode(&body); err != nil || body.Reason != "unauthorized" {
 				t.Errorf("Decode = %v, %v", body, err)
 			}
 			if reply == nil || reply.Status != "error" {

@@ -56,7 +56,7 @@ func TestPushReturnsReplyAndErrorForAnyOtherStatus(t *testing.T) {
 				continue
 			}
 			var body struct{ Why int }
-			if reply == nil || reply.Status != status || re.Response.Decode(&body) != nil || body.Why != 1 {
+			if reply == nil || reply.Status != status || re.Decode(&body) != nil || body.Why != 1 {
 				t.Errorf("status %s: reply %v, response %v", raw, reply, body)
 			}
 			if phoenix.SafeToRetry(err) {
@@ -112,7 +112,7 @@ func TestPushOfBinaryGetsABinaryReply(t *testing.T) {
 		reply, err := c.Push(t.Context(), "refuse", phoenix.Binary("x"))
 		var re *phoenix.ReplyError
 		var got phoenix.Binary
-		if !errors.As(err, &re) || re.Status != "nope" || re.Response.Decode(&got) != nil || string(got) != "x" || reply.Status != "nope" {
+		if !errors.As(err, &re) || re.Status != "nope" || re.Decode(&got) != nil || string(got) != "x" || reply.Status != "nope" {
 			t.Errorf("Push = %v, %v", reply, err)
 		}
 	})
