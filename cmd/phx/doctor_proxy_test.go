@@ -17,6 +17,7 @@ import (
 // this machine.
 type proxied struct {
 	scheme string
+	args   []string
 	env    func(t *testing.T) []string
 	cause  string
 	status string
@@ -41,21 +42,23 @@ func proxies() map[string]proxied {
 		return func(*testing.T) []string { return env }
 	}
 	return map[string]proxied{
-		"a proxy that forwards":       {"ws", inEnvironment("HTTP_PROXY", forward), "proxy_used", "note", 0, "NO_PROXY"},
-		"a variable in small letters": {"ws", inEnvironment("http_proxy", forward), "proxy_used", "note", 0, "NO_PROXY"},
-		"a proxy with a bad URL":      {"ws", fixed("HTTP_PROXY=http://" + proxyUser + "@[::1"), "bad_proxy", "failed", 6, "HTTP_PROXY"},
-		"a bad URL for wss":           {"wss", fixed("HTTPS_PROXY=http://" + proxyUser + "@[::1"), "bad_proxy", "failed", 6, "HTTPS_PROXY"},
-		"a proxy without a scheme":    {"ws", fixed("HTTP_PROXY=" + proxyUser + "@[::1"), "bad_proxy", "failed", 6, "http://HOST:PORT"},
-		"a proxy of another kind":     {"ws", fixed("HTTP_PROXY=ftp://" + proxyUser + "@127.0.0.1:21"), "bad_proxy", "failed", 6, "http://HOST:PORT"},
-		"a proxy that wants a user":   {"ws", inEnvironment("HTTP_PROXY", answer(407)), "proxy_refused", "failed", 5, "USER:PASSWORD"},
-		"a user for wss":              {"wss", inEnvironment("HTTPS_PROXY", answer(407)), "proxy_refused", "failed", 5, "USER:PASSWORD"},
-		"a proxy that forbids":        {"wss", inEnvironment("HTTPS_PROXY", answer(403)), "proxy_refused", "failed", 5, "phoenix.test:443"},
+		"a proxy that forwards":       {"ws", nil, inEnvironment("HTTP_PROXY", forward), "proxy_used", "note", 0, "NO_PROXY"},
+		"a variable in small letters": {"ws", nil, inEnvironment("http_proxy", forward), "proxy_used", "note", 0, "NO_PROXY"},
+		"a proxy with a bad URL":      {"ws", nil, fixed("HTTP_PROXY=http://" + proxyUser + "@[::1"), "bad_proxy", "failed", 6, "HTTP_PROXY"},
+		"a bad URL for wss":           {"wss", nil, fixed("HTTPS_PROXY=http://" + proxyUser + "@[::1"), "bad_proxy", "failed", 6, "HTTPS_PROXY"},
+		"a proxy without a scheme":    {"ws", nil, fixed("HTTP_PROXY=" + proxyUser + "@[::1"), "bad_proxy", "failed", 6, "http://HOST:PORT"},
+		"a proxy of another kind":     {"ws", nil, fixed("HTTP_PROXY=ftp://" + proxyUser + "@127.0.0.1:21"), "bad_proxy", "failed", 6, "http://HOST:PORT"},
+		"a proxy that wants a user":   {"ws", nil, inEnvironment("HTTP_PROXY", answer(407)), "proxy_refused", "failed", 5, "USER:PASSWORD"},
+		"a user for wss":              {"wss", nil, inEnvironment("HTTPS_PROXY", answer(407)), "proxy_refused", "failed", 5, "USER:PASSWORD"},
+		"a proxy that forbids":        {"wss", nil, inEnvironment("HTTPS_PROXY", answer(403)), "proxy_refused", "failed", 5, "phoenix.test:443"},
+		"a user for long poll":        {"wss", []string{"--transport", "longpoll"}, inEnvironment("HTTPS_PROXY", answer(407)), "proxy_refused", "failed", 5, "USER:PASSWORD"},
+		"a plain long poll":           {"ws", []string{"--transport", "longpoll"}, inEnvironment("HTTP_PROXY", answer(407)), "proxy_refused", "failed", 5, "USER:PASSWORD"},
 		"a proxy that is down": {
-			"ws", func(t *testing.T) []string { return []string{"HTTP_PROXY=http://" + proxyUser + "@" + closedPort(t)} },
+			"ws", nil, func(t *testing.T) []string { return []string{"HTTP_PROXY=http://" + proxyUser + "@" + closedPort(t)} },
 			"port_closed", "failed", 6, "Start the proxy",
 		},
-		"a proxy with an unknown name": {"ws", fixed("HTTP_PROXY=http://" + proxyUser + "@host.invalid:3128"), "name_unknown", "failed", 6, "the spelling of the proxy"},
-		"a host that NO_PROXY has": {"ws", func(t *testing.T) []string {
+		"a proxy with an unknown name": {"ws", nil, fixed("HTTP_PROXY=http://" + proxyUser + "@host.invalid:3128"), "name_unknown", "failed", 6, "the spelling of the proxy"},
+		"a host that NO_PROXY has": {"ws", nil, func(t *testing.T) []string {
 			return []string{"HTTP_PROXY=http://" + closedPort(t), "NO_PROXY=.test"}
 		}, "name_unknown", "failed", 6, "VPN"},
 	}
@@ -96,6 +99,7 @@ func TestDoctorBehindAProxy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cmd := phx("doctor", "--json", "--url", tt.scheme+"://phoenix.test/socket")
+			cmd.Args = append(cmd.Args, tt.args...)
 			cmd.Env = tt.env(t)
 			got := cmd.Run(t)
 			if tt.status == "note" {
