@@ -242,11 +242,15 @@ func TestEventsRunNoCodeOfTheUsersUnderTheLock(t *testing.T) {
 			t.Error("ctx.Value is called under the socket's lock: to use the socket in it hangs for ever")
 		}
 	}}
+	presence := phoenix.NewPresence[json.RawMessage](ch, nil)
 	s.Events(ctx)
 	ch.Events(ctx)
+	presence.Changes(ctx)
+	s.Messages(ctx)
+	ch.Messages(ctx)
 }
 
-// Holds: no message is left in a queue while consumers wait.
+// No message is left in a queue while consumers wait.
 func TestNoWakeUpIsLost(t *testing.T) {
 	_, ch, conn := batched(t, phoenix.SocketOptions{}, false)
 	sub := ch.Subscribe(nil)
@@ -273,7 +277,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 		for i := range 200 {
 			conn.batches <- events(64*i, 64)
 			if i%3 == 0 {
-				time.Sleep(100 * time.Microsecond)
+				runtime.Gosched() // the batches come in different rhythms
 			}
 		}
 	}()
