@@ -289,7 +289,7 @@ func TestPushesMadeBeforeLeaveGoOutBeforeIt(t *testing.T) {
 		for i := range 20 {
 			pushes = append(pushes, c.PushAsync(t.Context(), "echo", i))
 		}
-		if err := c.Cast(t.Context(), "cast", 20); err != nil {
+		if err := c.Cast(t.Context(), "silent", 20); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.Leave(t.Context()); err != nil {
@@ -308,7 +308,7 @@ func TestPushesMadeBeforeLeaveGoOutBeforeIt(t *testing.T) {
 				events = append(events, m.Event)
 			}
 		}
-		if n := len(events); n != 22 || events[21] != "phx_leave" || events[20] != "cast" {
+		if n := len(events); n != 22 || events[21] != "phx_leave" || events[20] != "silent" {
 			t.Errorf("the server got %v", events)
 		}
 	})
