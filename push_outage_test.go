@@ -397,8 +397,8 @@ func TestWhatACallerWritesIntoItsMemoryAfterACallIsNeverSent(t *testing.T) {
 					"marshal": func(b []byte) any { return &scratch{b} },
 				} {
 					for _, call := range []func(any) error{
-						func(p any) error { return c.Cast(t.Context(), "kept", p) },
-						func(p any) error { c.PushAsync(t.Context(), "kept", p); return nil },
+						func(p any) error { return c.Cast(t.Context(), "silent", p) },
+						func(p any) error { c.PushAsync(t.Context(), "silent", p); return nil },
 					} {
 						dead.Store(failing)
 						buf := []byte(text)
@@ -414,7 +414,7 @@ func TestWhatACallerWritesIntoItsMemoryAfterACallIsNeverSent(t *testing.T) {
 				}
 			}
 		}
-		got := h.Srv.Received("room:1", "kept")
+		got := h.Srv.Received("room:1", "silent")
 		if len(got) != sent {
 			t.Errorf("the server got %d messages of %d", len(got), sent)
 		}
