@@ -28,6 +28,7 @@ type attempt struct {
 	channel *Channel
 	conn    *connection
 	info    JoinAttempt
+	lost    error // why the channel has to rejoin
 	phase   phase
 	params  []byte
 	call    *call    // once there is something to send
@@ -213,7 +214,7 @@ func (a *attempt) traced(ctx context.Context) (_ context.Context, void bool) {
 	if tr == nil {
 		return ctx, false
 	}
-	info := JoinStartInfo{Topic: c.topic, JoinAttempt: a.info}
+	info := JoinStartInfo{Topic: c.topic, JoinAttempt: a.info, Lost: a.lost}
 	if tr.JoinStart != nil {
 		ctx = begun(ctx, tr.JoinStart(ctx, info))
 	}

@@ -86,6 +86,9 @@ func (c *Channel) startJoin() {
 	c.attempts++
 	c.setState(ChannelEvent{State: ChannelJoining, Attempt: c.attempts})
 	c.attempt = &attempt{channel: c, conn: conn, info: JoinAttempt{Rejoin: c.rejoin, Attempt: c.attempts}}
+	if c.rejoin {
+		c.attempt.lost = c.lostWhy
+	}
 	conn.joinQueue.add(c.attempt)
 }
 

@@ -68,7 +68,7 @@ func (r *reader) handle(f Frame, more bool) {
 	s.stats.framesIn++
 	s.stats.bytesIn += uint64(len(f.Data))
 	r.more = more
-	kept := false
+	kept, routed := false, false
 	if msg != nil {
 		for _, t := range s.taps {
 			kept = t.put(msg) || kept
@@ -79,7 +79,9 @@ func (r *reader) handle(f Frame, more bool) {
 			s.handleReply(r.conn, e, reply)
 		}
 		if msg != nil {
-			kept = s.handleMessage(e, msg) || kept
+			var used bool
+			used, routed = s.handleMessage(e, msg)
+			kept = used || kept
 		}
 	}
 	if kept && len(msg.Payload.data) <= smallPayload {
@@ -90,6 +92,9 @@ func (r *reader) handle(f Frame, more bool) {
 		r.wakeHeld()
 	}
 	s.unlock()
+	if tr := s.set.Trace; routed && !isReply && tr != nil && tr.Message != nil {
+		tr.Message(MessageInfo{Topic: msg.Topic, Event: msg.Event, Size: len(msg.Payload.data), Binary: msg.Payload.binary})
+	}
 	if msg != nil && !kept {
 		r.unmake(msg)
 	}
@@ -242,23 +247,24 @@ func (s *Socket) topicLost(e *wire.Envelope) {
 	}
 }
 
-// handleMessage gives a message to its channel, and reports whether it was kept.
+// handleMessage gives a message to its channel. It reports whether the message was
+// kept, and whether it is one of the application's to a joined channel.
 // A reply comes here for those who want to see it.
 // The event comes first: phx_close and phx_error have the ref of a join, but
 // are no reply to it.
-func (s *Socket) handleMessage(e *wire.Envelope, msg *Message) (kept bool) {
+func (s *Socket) handleMessage(e *wire.Envelope, msg *Message) (kept, routed bool) {
 	c := s.channels.get(msg.Topic)
 	if c == nil || e.JoinRef != nil && (c.joinRef == 0 || wire.ParseRef(e.JoinRef) != c.joinRef) {
 		// Of a channel that was left, or of an earlier join of this one, whose
 		// phx_close comes after the reply to the new join.
-		return false
+		return false, false
 	}
 	switch msg.Event {
 	case EventClose, EventError:
 		if e.JoinRef == nil && c.state == ChannelJoining {
 			// Of an earlier join: this one is answered before it can end. Only
 			// Phoenix 1.0 and 1.1 do not say so themselves.
-			return false
+			return false, false
 		}
 		if c.state == ChannelJoined || c.state == ChannelJoining {
 			kept = c.deliver(msg)
@@ -268,13 +274,13 @@ func (s *Socket) handleMessage(e *wire.Envelope, msg *Message) (kept bool) {
 		} else {
 			c.crashed(ErrChannelCrashed)
 		}
-		return kept
+		return kept, false
 	default:
 		if c.state == ChannelJoined {
-			return c.deliver(msg)
+			return c.deliver(msg), true
 		}
 	}
-	return false
+	return false, false
 }
 
 // A smallReply is a Reply in one piece of memory with its response.

@@ -47,6 +47,10 @@ type Trace struct {
 	// Heartbeat is called for each heartbeat that was answered, with its round
 	// trip.
 	Heartbeat func(rtt time.Duration)
+	// Message is called for each message of the server that a joined channel gets,
+	// whether or not somebody subscribes to its event. Replies to pushes are not
+	// among them.
+	Message func(MessageInfo)
 	// FrameIn and FrameOut see each frame. They must not keep or modify its bytes.
 	FrameIn  func(Frame)
 	FrameOut func(Frame)
@@ -76,6 +80,9 @@ type ConnectDoneInfo struct {
 type JoinStartInfo struct {
 	Topic string
 	JoinAttempt
+	// Lost is why the channel has to rejoin, as in GapError.Err. It is nil if the
+	// channel was not joined before.
+	Lost error
 }
 
 // JoinDoneInfo describes the end of an attempt to join.
@@ -99,6 +106,14 @@ type PushDoneInfo struct {
 	PushStartInfo
 	Reply *Reply // nil if there was none
 	Err   error
+}
+
+// MessageInfo describes a message of the server.
+type MessageInfo struct {
+	Topic  string // of the channel
+	Event  string // as the server named it: it may be anything
+	Size   int    // of the payload, in bytes
+	Binary bool
 }
 
 // CallbackInfo describes a call of a function given to On, or to a Presence.
@@ -136,6 +151,7 @@ func MultiTrace(traces ...*Trace) *Trace {
 		CallbackDone:  dones(m, func(t *Trace) doneHook[CallbackInfo] { return t.CallbackDone }),
 		Disconnected:  each(m, func(t *Trace) func(error) { return t.Disconnected }),
 		Heartbeat:     each(m, func(t *Trace) func(time.Duration) { return t.Heartbeat }),
+		Message:       each(m, func(t *Trace) func(MessageInfo) { return t.Message }),
 		FrameIn:       each(m, func(t *Trace) func(Frame) { return t.FrameIn }),
 		FrameOut:      each(m, func(t *Trace) func(Frame) { return t.FrameOut }),
 		Dropped:       m.dropped(),

@@ -46,6 +46,9 @@ func (tr *tracer) trace() *phoenix.Trace {
 			tr.done(ctx, "%s %d %v", i.Endpoint, i.Attempt, i.Err)
 		},
 		JoinStart: func(ctx context.Context, i phoenix.JoinStartInfo) context.Context {
+			if lost := i.Lost != nil; lost != i.Rejoin {
+				tr.t.Errorf("join of %s: rejoin %v, lost %v", i.Topic, i.Rejoin, i.Lost)
+			}
 			return tr.start(ctx, "join %s %v %d", i.Topic, i.Rejoin, i.Attempt)
 		},
 		JoinDone: func(ctx context.Context, i phoenix.JoinDoneInfo) {
@@ -63,6 +66,9 @@ func (tr *tracer) trace() *phoenix.Trace {
 		CallbackDone: func(ctx context.Context, i phoenix.CallbackInfo) { tr.done(ctx, "%s", i.Event) },
 		Disconnected: func(err error) { tr.log.Add(fmt.Sprint("disconnected ", err != nil)) },
 		Heartbeat:    func(rtt time.Duration) { tr.log.Add(fmt.Sprint("heartbeat ", rtt)) },
+		Message: func(i phoenix.MessageInfo) {
+			tr.log.Add(fmt.Sprintf("message %s %s %d %v", i.Topic, i.Event, i.Size, i.Binary))
+		},
 	}
 }
 
@@ -117,7 +123,11 @@ func TestTraceTellsWhatHappens(t *testing.T) {
 
 		c.On("shout", func(*phoenix.Message) {})
 		h.Srv.Broadcast("room:1", "shout", nil)
-		tr.want("callback", "callback room:1 shout 0", "callback room:1 shout 0 => shout")
+		tr.wantUnordered("callback", "message room:1 shout 2 false", "callback room:1 shout 0", "callback room:1 shout 0 => shout")
+		h.Srv.Broadcast("room:1", "nobody's", phoenixtest.Binary("123"))
+		tr.want("a message that nobody wants", "message room:1 nobody's 3 true")
+		h.Srv.Broadcast("room:2", "shout", nil)
+		tr.want("a message of another topic")
 
 		p := c.PushAsync(t.Context(), "silent", nil)
 		tr.take()
