@@ -105,7 +105,7 @@ func leakEverything(t *testing.T, server *phoenixtest.Server, tel *telemetry, tr
 	conn.SendRaw(phoenixtest.OpText, []byte(secret))
 	conn.SendRaw(phoenixtest.OpText, fmt.Appendf(nil, `["3","999",%q,"phx_reply",{"status":%q,"response":{}}]`, topic, secret))
 	conn.Close(4000, secret)
-	time.Sleep(10 * time.Second)
+	time.Sleep(30 * time.Second) // over long poll, a poll of 10 s is answered first
 	if socket.State() != phoenix.SocketOpen {
 		t.Errorf("after all: %v", socket.State())
 	}
