@@ -241,18 +241,7 @@ func (c *Channel) State() ChannelState {
 //   - ErrJoinFatal: the server keeps ending the connection on this join.
 //   - ErrClosed: the socket was closed.
 func (c *Channel) Join(ctx context.Context) (*Reply, error) {
-	s := c.socket
-	if ctx.Err() != nil {
-		return nil, ctxErr(ctx)
-	}
-	s.lock()
-	if err := c.joinable(); err != nil {
-		s.unlock()
-		return nil, err
-	}
-	w := c.startFirstJoin(ctx)
-	s.unlock()
-	return c.await(ctx, w)
+	return c.joinWith(ctx, c.startFirstJoin)
 }
 
 // Rejoin joins the channel again now and returns the server's reply. Use it to
@@ -274,17 +263,29 @@ func (c *Channel) Join(ctx context.Context) (*Reply, error) {
 // leaving one ErrChannelClosed, and while another Join or Rejoin waits,
 // ErrAlreadyJoined. It also returns the errors of Join.
 func (c *Channel) Rejoin(ctx context.Context) (*Reply, error) {
-	s := c.socket
+	return c.joinWith(ctx, c.startRejoin)
+}
+
+// joinWith starts a join and waits for its outcome.
+func (c *Channel) joinWith(ctx context.Context, start func(context.Context) (*joinWaiter, error)) (*Reply, error) {
 	if ctx.Err() != nil {
 		return nil, ctxErr(ctx)
 	}
-	s.lock()
-	w, err := c.startRejoin(ctx)
-	s.unlock()
+	w, err := c.sendJoin(ctx, start)
 	if err != nil {
 		return nil, err
 	}
 	return c.await(ctx, w)
+}
+
+func (c *Channel) sendJoin(ctx context.Context, start func(context.Context) (*joinWaiter, error)) (*joinWaiter, error) {
+	c.socket.lock()
+	defer c.socket.unlock()
+	w, err := start(ctx)
+	if err == nil {
+		c.socket.writeDirect()
+	}
+	return w, err
 }
 
 // await waits for the outcome of a Join or Rejoin.

@@ -33,14 +33,17 @@ func (c *Channel) newWaiter(ctx context.Context) *joinWaiter {
 }
 
 // startFirstJoin begins a Join of a channel that is closed.
-func (c *Channel) startFirstJoin(ctx context.Context) *joinWaiter {
+func (c *Channel) startFirstJoin(ctx context.Context) (*joinWaiter, error) {
+	if err := c.joinable(); err != nil {
+		return nil, err
+	}
 	if !c.registered {
 		c.register()
 	}
 	w := c.newWaiter(ctx)
 	c.rejoin, c.attempts, c.strikes, c.policy = false, 0, 0, nil
 	c.startJoin()
-	return w
+	return w, nil
 }
 
 // startRejoin begins a Rejoin.
@@ -58,10 +61,7 @@ func (c *Channel) startRejoin(ctx context.Context) (*joinWaiter, error) {
 		if !c.byServer {
 			return nil, ErrNotJoined
 		}
-		if err := c.joinable(); err != nil {
-			return nil, err
-		}
-		return c.startFirstJoin(ctx), nil
+		return c.startFirstJoin(ctx)
 	case ChannelJoined:
 		c.socket.repark(c)
 		c.lost(ErrRejoined)

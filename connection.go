@@ -89,6 +89,7 @@ func (s *Socket) serve(r *runner, c transport.Conn, probed bool, attempt int, be
 	case conn.beats && !probed:
 		r.progress.At(firstHeartbeat)
 		conn.beat.send()
+		s.writeDirect()
 	case conn.beats:
 		s.timers.set(&conn.beat.due, deadlineAfter(s.now(), s.set.HeartbeatInterval))
 		fallthrough

@@ -70,7 +70,7 @@ func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 	return out
 }
 
-// writeDirect writes the push that was just queued, on its caller's goroutine, if
+// writeDirect writes the call that was just queued, on its caller's goroutine, if
 // nothing else is to be written and no reply is awaited: then there is nothing to
 // collect it with, and nothing to be gained from a hand-over. No code of the user's
 // that may block runs here, and a peer that does not read keeps the caller for about

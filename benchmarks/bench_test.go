@@ -34,6 +34,25 @@ func BenchmarkFlood2KiB(b *testing.B) {
 	eachContestant(b, func(c contest.Client, n int) error { return c.Flood(n, 2048, contest.FloodBatch) })
 }
 
+// BenchmarkConnect connects, joins and closes, one socket after the other.
+func BenchmarkConnect(b *testing.B) {
+	endpoint := serve(b)
+	for _, name := range []string{contest.Raw, contest.Phoenix} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				c, err := contest.Open(b.Context(), name, endpoint)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := c.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkLongPollSequential(b *testing.B) {
 	overLongPoll(b, func(c contest.Client, n int) error { return c.Sequential(n) })
 }
@@ -84,18 +103,10 @@ func overLongPoll(b *testing.B, work func(c contest.Client, n int) error) {
 // this process. With the scheme http they use long poll.
 func each(b *testing.B, scheme string, names []string, work func(c contest.Client, n int) error) {
 	b.Helper()
-	s, err := loopback.Start(b.Context(), loopback.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			b.Error(err)
-		}
-	})
+	endpoint := scheme + strings.TrimPrefix(serve(b), "ws")
 	for _, name := range names {
 		b.Run(name, func(b *testing.B) {
-			c, err := contest.Open(b.Context(), name, scheme+strings.TrimPrefix(s.Endpoint(), "ws"))
+			c, err := contest.Open(b.Context(), name, endpoint)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -116,4 +127,19 @@ func each(b *testing.B, scheme string, names []string, work func(c contest.Clien
 			b.StopTimer()
 		})
 	}
+}
+
+// serve starts a server in this process and returns its endpoint.
+func serve(b *testing.B) string {
+	b.Helper()
+	s, err := loopback.Start(b.Context(), loopback.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return s.Endpoint()
 }

@@ -5,7 +5,6 @@ package transport
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"math"
@@ -46,6 +45,8 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 		return nil, err
 	}
 	header, host := splitHost(req.Header)
+	ctx, cancel := clientContext(ctx, req.HTTPClient)
+	defer cancel()
 	d := &wsDialer{ctx: ctx, crew: dialing.Crew(ctx), told: req.tells(ctx)}
 	client, closeIdle := d.client(req.HTTPClient)
 	defer closeIdle()
@@ -71,6 +72,14 @@ func (t webSocket) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	}
 	ws.SetReadLimit(req.readLimit())
 	return d.conn(ws, req.readLimit()), nil
+}
+
+// clientContext gives ctx the Timeout of an HTTP client.
+func clientContext(ctx context.Context, client *http.Client) (context.Context, context.CancelFunc) {
+	if client == nil || client.Timeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, client.Timeout)
 }
 
 func (t webSocket) url(endpoint *url.URL) string {
@@ -102,10 +111,6 @@ func (t webSocket) dialError(ctx context.Context, req *DialRequest, told *errs.S
 	return told.Clean(he)
 }
 
-// handshakeBuffer is the size of the buffers of an HTTP transport that makes one
-// request.
-const handshakeBuffer = 1 << 10
-
 // A wsDialer gets beneath the WebSocket library for one dial.
 type wsDialer struct {
 	ctx  context.Context //nolint:containedctx // lives as long as the dial whose ctx it is
@@ -129,23 +134,13 @@ func (d *wsDialer) secrets() *errs.Secrets {
 	return d.told
 }
 
-// watchProxy takes note of what a proxy is told.
-func (d *wsDialer) watchProxy(tr *http.Transport) {
-	next := tr.Proxy
-	if next == nil {
-		return
-	}
-	tr.Proxy = func(req *http.Request) (*url.URL, error) {
-		proxy, err := next(req)
-		if proxy != nil && proxy.User != nil {
-			d.mu.Lock()
-			d.told = d.told.WithUser(proxy.User)
-			told := d.told
-			d.mu.Unlock()
-			dialing.Tell(d.ctx, told)
-		}
-		return proxy, err
-	}
+// tellsProxy takes note of what a proxy is told.
+func (d *wsDialer) tellsProxy(user *url.Userinfo) {
+	d.mu.Lock()
+	d.told = d.told.WithUser(user)
+	told := d.told
+	d.mu.Unlock()
+	dialing.Tell(d.ctx, told)
 }
 
 // traced returns a ctx with which a foreign transport tells what it uses.
@@ -195,18 +190,16 @@ func (d *wsDialer) keep(c *corkedConn) bool {
 }
 
 // client returns a client of which every connection is a corkConn, if it can.
-// The transport is a copy for this dial only: http.Transport detaches a dial
-// from the ctx of the request, so that only its own DialContext can be
-// cancelled.
 func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
 	client := &http.Client{}
 	if user != nil {
 		*client = *user
 	}
+	client.Timeout = 0 // ctx has it
 	if client.CheckRedirect == nil {
 		client.CheckRedirect = sameHostRedirect
 	}
-	tr := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	h := &handshaker{d: d, base: &http.Transport{Proxy: http.ProxyFromEnvironment}}
 	if client.Transport != nil {
 		base, ok := client.Transport.(*http.Transport)
 		if !ok {
@@ -214,32 +207,10 @@ func (d *wsDialer) client(user *http.Client) (*http.Client, func()) {
 			client.Transport = &streamCatcher{client.Transport, d}
 			return client, func() {}
 		}
-		tr = base.Clone()
+		h.base = base
 	}
-	// One request, of HTTP/1.1: spare the machinery for more.
-	tr.DisableKeepAlives = true
-	tr.ForceAttemptHTTP2, tr.TLSNextProto = false, map[string]func(string, *tls.Conn) http.RoundTripper{}
-	// Its buffers are garbage after the handshake, of the size of the library's
-	// own, among which they would leave holes in the heap.
-	tr.ReadBufferSize, tr.WriteBufferSize = handshakeBuffer, handshakeBuffer
-	tellProxyRefusals(tr)
-	d.watchProxy(tr)
-	switch {
-	case tr.DialTLSContext != nil:
-		tr.DialTLSContext = d.dial(tr.DialTLSContext)
-	case tr.DialTLS != nil: //nolint:staticcheck // a user's transport may still have it
-		tr.DialTLSContext = d.dial(withoutContext(tr.DialTLS)) //nolint:staticcheck // as above
-	}
-	switch {
-	case tr.DialContext != nil:
-		tr.DialContext = d.dial(tr.DialContext)
-	case tr.Dial != nil: //nolint:staticcheck // a user's transport may still have it
-		tr.DialContext = d.dial(withoutContext(tr.Dial)) //nolint:staticcheck // as above
-	default:
-		tr.DialContext = d.dial((&net.Dialer{}).DialContext)
-	}
-	client.Transport = &streamCatcher{tr, d}
-	return client, tr.CloseIdleConnections
+	client.Transport = &streamCatcher{h, d}
+	return client, h.close
 }
 
 // A streamCatcher puts a wsStream in place of the body of the answer that switches
@@ -306,6 +277,8 @@ type corkedConn struct {
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
+var errNoNetConn = errors.New("the dial function of the HTTP client's Transport returned neither a connection nor an error")
+
 func withoutContext(dial func(network, addr string) (net.Conn, error)) dialFunc {
 	return func(_ context.Context, network, addr string) (net.Conn, error) { return dial(network, addr) }
 }
@@ -316,7 +289,10 @@ func (d *wsDialer) dial(next dialFunc) dialFunc {
 			defer d.crew.Track()()
 		}
 		c, err := next(d.ctx, network, addr)
-		if err != nil || c == nil { // net/http has an error for one that returns nothing
+		if err == nil && c == nil {
+			err = errNoNetConn
+		}
+		if err != nil {
 			return nil, err
 		}
 		corked := &corkedConn{cork: corkConn{Conn: c}}

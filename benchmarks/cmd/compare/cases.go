@@ -16,6 +16,7 @@ const (
 	flood      kind = "flood"
 	exchange   kind = "exchange" // the next two with payloads that are Go values
 	decode     kind = "decode"
+	ramp       kind = "ramp" // sockets that connect and join
 	memory     kind = "memory"
 )
 
@@ -81,6 +82,10 @@ func allCases() []benchCase {
 		{
 			name: "flood2k", title: "receiving broadcasts of 2 KiB, in order",
 			kind: flood, size: 2048, batch: contest.FloodBatch, ops: 200_000, place: ownCPU, gate: &gate{minSpeed: 1.05, maxCPU: 1.15},
+		},
+		{
+			name: "connect", title: "sockets that connect, join and stay, 16 at a time",
+			kind: ramp, ops: 10_000, place: ownCPU, gate: &gate{minSpeed: 0.70, maxCPU: 1.45},
 		},
 		{
 			name: "mem", title: "memory of an idle joined socket",

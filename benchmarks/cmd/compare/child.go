@@ -85,9 +85,12 @@ func runClient(j job) error {
 		s   sample
 		err error
 	)
-	if j.Kind == memory {
+	switch j.Kind {
+	case memory:
 		s, err = measureMemory(ctx, j)
-	} else {
+	case ramp:
+		s, err = measureRamp(ctx, j)
+	default:
 		s, err = measureSpeed(ctx, j)
 	}
 	if err != nil {

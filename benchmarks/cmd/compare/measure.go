@@ -34,22 +34,28 @@ func measureSpeed(ctx context.Context, j job) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	if err := work(c, j, min(1000, j.Ops)); err != nil {
-		return sample{}, errors.Join(fmt.Errorf("warming up: %w", err), c.Close())
+	s, err := measure(j.Ops, func(n int) error { return work(c, j, n) })
+	return s, errors.Join(err, c.Close())
+}
+
+// measure does a little work to warm up, and then what is measured.
+func measure(n int, work func(n int) error) (sample, error) {
+	if err := work(min(1000, n)); err != nil {
+		return sample{}, fmt.Errorf("warming up: %w", err)
 	}
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	cpuBefore, err1 := host.Usage()
 	start := time.Now()
-	err = work(c, j, j.Ops)
+	err := work(n)
 	wall := time.Since(start)
 	cpuAfter, err2 := host.Usage()
 	runtime.ReadMemStats(&after)
-	if err := errors.Join(err, err1, err2, c.Close()); err != nil {
+	if err := errors.Join(err, err1, err2); err != nil {
 		return sample{}, err
 	}
-	ops := float64(j.Ops)
+	ops := float64(n)
 	return sample{
 		OpsPerSecond: ops / wall.Seconds(),
 		CPU:          float64((cpuAfter - cpuBefore).Nanoseconds()) / 1e3 / ops,

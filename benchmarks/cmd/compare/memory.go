@@ -2,19 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/phxgo/phoenix/benchmarks/internal/contest"
 	"github.com/phxgo/phoenix/benchmarks/internal/host"
 )
-
-// dialers is how many sockets are opened at a time: enough to be quick, few
-// enough to leave no mark on the heap.
-const dialers = 16
 
 // footprint is what the process holds at one moment.
 type footprint struct {
@@ -52,26 +46,18 @@ func measureMemory(ctx context.Context, j job) (sample, error) {
 	}, nil
 }
 
+// openIdle opens sockets that have done one echo and sit idle.
 func openIdle(ctx context.Context, j job, n int) ([]contest.Client, error) {
-	clients := make([]contest.Client, n)
-	errs := make([]error, dialers)
-	var wg sync.WaitGroup
-	for d := range dialers {
-		wg.Go(func() {
-			for i := d; i < n && errs[d] == nil; i += dialers {
-				c, err := contest.Open(ctx, j.Contestant, j.Endpoint)
-				if err == nil {
-					err = c.Sequential(1)
-				}
-				if err == nil {
-					c.Idle()
-				}
-				clients[i], errs[d] = c, err
-			}
-		})
-	}
-	wg.Wait()
-	return clients, errors.Join(errs...)
+	return openEach(n, func() (contest.Client, error) {
+		c, err := contest.Open(ctx, j.Contestant, j.Endpoint)
+		if err == nil {
+			err = c.Sequential(1)
+		}
+		if err == nil {
+			c.Idle()
+		}
+		return c, err
+	})
 }
 
 // idleTime is longer than an idle connection takes to notice that it is.
