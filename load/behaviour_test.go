@@ -48,8 +48,16 @@ func TestPublishedPayloads(t *testing.T) {
 	}
 }
 
-// What cannot carry a stamp is refused, and does not count as published.
+// What cannot carry a stamp is refused, and does not count as published: also an
+// object in which the server would find another value in the place of the stamp.
 func TestUnstampable(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{}`: true, `{"a": "load"}`: true, `{"a": {"load": 1}}`: true, `[1]`: false, `1`: false, `{"a": 1, "load": 1}`: false,
+	} {
+		if err := load.Stampable([]byte(text)); (err == nil) != want {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 	bubble(t, func(t *testing.T, server *phoenixtest.Server) {
 		r := run(t, on(server, load.Scenario{Users: 1, Rate: 1, Duration: 5 * time.Second, User: func(ctx context.Context, u *load.User) error {
 			room, err := u.Join(ctx, "room:lobby", nil)

@@ -139,6 +139,7 @@ func (c *Channel) push(ctx context.Context, event string, send func() (*phoenix.
 	due := dueAt(ctx, began)
 	reply, err := send()
 	if err != nil {
+		c.user.noReply(err, due)
 		return reply, c.user.fail("push", err)
 	}
 	now := time.Now()
@@ -247,8 +248,8 @@ func rawPayload(payload any) (any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("load: encode the payload: %w", err)
 		}
-		if _, ok := stampJSON(data, ""); !ok {
-			return nil, errors.New("load: a payload that is published must be a JSON object, a phoenix.Binary or a function")
+		if err := Stampable(data); err != nil {
+			return nil, err
 		}
 		return json.RawMessage(data), nil
 	}

@@ -1,8 +1,11 @@
 package load
 
 import (
+	"context"
 	"runtime"
 	"time"
+
+	"github.com/phxgo/phoenix/load/report"
 )
 
 // Quiet replaces the measurement of the process, which in virtual time makes no
@@ -21,6 +24,33 @@ func SeqOf(payload []byte) uint64 {
 	return s.seq
 }
 
+// SuspectAfter tells a watch in one second how late timers were, and returns what it
+// suspects.
+func SuspectAfter(late ...time.Duration) []string {
+	now := time.Unix(0, 0)
+	w := newWatch(func() usage { return usage{at: now} })
+	for _, d := range late {
+		w.noticed(d)
+	}
+	now = now.Add(time.Second)
+	return w.sample(true)
+}
+
+// Late is the warning about a generator whose timers were late.
+var Late = late
+
+// Dispatch begins the turns of a scenario with a function, and returns how many were
+// not begun.
+func Dispatch(ctx context.Context, s Scenario, begin func()) (int64, error) {
+	r, err := newRunner(s.withDefaults())
+	if err != nil {
+		return 0, err
+	}
+	r.enter(phaseLoad)
+	r.dispatch(ctx, func(time.Time) bool { begin(); return true })
+	return r.meter.failures.counts()[report.Overrun], nil
+}
+
 // A Profile is the course of a load.
 type Profile struct{ profile }
 
@@ -29,6 +59,9 @@ func NewProfile(from float64, stages []Stage) Profile { return Profile{newProfil
 
 // Due returns when a turn is due.
 func (p Profile) Due(n int64) (time.Duration, bool) { return p.due(n) }
+
+// Poisson returns when turns are due at random.
+func (p Profile) Poisson(seed uint64) func(int64) (time.Duration, bool) { return p.poisson(seed) }
 
 // Length returns how long it is.
 func (p Profile) Length() time.Duration { return p.length }

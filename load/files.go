@@ -11,14 +11,14 @@ import (
 const spareFiles = 50
 
 // CheckFiles returns an error if the process may not have as many files open as the
-// users of the scenario have connections. Each user needs one, and two if the server
-// runs in the same process. Run calls it.
+// users of the scenario have connections. Each user needs one (see Connections), and
+// twice as many if the server runs in the same process. Run calls it.
 func (s *Scenario) CheckFiles() error {
 	limit, known := s.fileLimit()
 	if !known {
 		return nil
 	}
-	return checkFiles(s.MostUsers(), s.InProcess, limit)
+	return checkFiles(s.MostUsers(), max(s.Connections, 1), s.InProcess, limit)
 }
 
 // fileLimit returns how many files the process may have open, if it needs any.
@@ -38,20 +38,24 @@ func (s *Scenario) crowd() int {
 	if !known {
 		return defaultCrowd
 	}
+	each := int64(max(s.Connections, 1))
 	if s.InProcess {
-		limit /= 2
+		each *= 2
 	}
-	return int(max(min(defaultCrowd, limit-spareFiles), 1))
+	return int(max(min(defaultCrowd, (limit-spareFiles)/each), 1))
 }
 
-func checkFiles(users int, inProcess bool, limit int64) error {
-	need := int64(users)
+// checkFiles checks a limit. A user has some connections.
+func checkFiles(users, connections int, inProcess bool, limit int64) error {
+	each := int64(connections)
 	of := "one for each user"
 	if inProcess {
-		need *= 2
-		of = "two for each user, because the server runs in this process"
+		each *= 2
+		of = fmt.Sprintf("%d for each user, because the server runs in this process", each)
+	} else if each > 1 {
+		of = fmt.Sprintf("%d for each user", each)
 	}
-	need += spareFiles
+	need := int64(users)*each + spareFiles
 	if need <= limit {
 		return nil
 	}

@@ -34,6 +34,11 @@ func newNetwork(m *meter, client *http.Client, pause time.Duration) (*network, e
 			base = tr.Clone()
 		}
 	}
+	// Long polls of many users share the client: with the default of two idle
+	// connections most requests would pay for a new one, which no browser does.
+	if base.MaxIdleConnsPerHost == 0 {
+		base.MaxIdleConns, base.MaxIdleConnsPerHost = 0, idleConns
+	}
 	dial := base.DialContext
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
@@ -57,6 +62,9 @@ func newNetwork(m *meter, client *http.Client, pause time.Duration) (*network, e
 	}
 	return n, nil
 }
+
+// idleConns is how many connections are kept for later requests: those of long polls.
+const idleConns = 100_000
 
 func (n *network) add(c net.Conn, pause time.Duration) *conn {
 	wrapped := &conn{Conn: c, network: n, pause: pause, done: make(chan struct{})}

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"time"
 
@@ -135,9 +136,14 @@ const populatePoll = 10 * time.Millisecond
 func (r *runner) dispatch(ctx context.Context, begin func(due time.Time) bool) {
 	alarm := newAlarm()
 	defer alarm.stop()
+	next := r.profile.due
+	if r.Poisson {
+		next = r.profile.poisson(uint64(r.FirstUser)) //nolint:gosec // not negative
+	}
 	now := time.Now()
+	over := r.began.Add(r.profile.length + r.Grace)
 	for n := int64(0); ; n++ {
-		at, ok := r.profile.due(n)
+		at, ok := next(n)
 		if !ok {
 			return
 		}
@@ -147,21 +153,34 @@ func (r *runner) dispatch(ctx context.Context, begin func(due time.Time) bool) {
 				return
 			}
 		}
-		if n%64 == 0 && ctx.Err() != nil || r.hopeless() {
+		if n%64 == 0 {
+			now = time.Now()
+			if ctx.Err() != nil {
+				return
+			}
+			if now.After(over) {
+				r.overrun("the generator was too slow, and the time was over", max(r.profile.total()-n, 1))
+				return
+			}
+		}
+		if r.hopeless() {
 			return
 		}
 		switch {
 		case r.meter.open.Load() >= int64(r.MaxTurns):
-			r.overrun("too many turns were under way (Scenario.MaxTurns)")
-		case !begin(due):
-			r.overrun("no user was free")
+			r.overrun("too many turns were under way (MaxTurns)", 1)
+		case begin(due):
+		case r.model() == Arrivals:
+			r.overrun(fmt.Sprintf("%d users were there already (Users)", r.Users), 1)
+		default:
+			r.overrun("no user was ready", 1)
 		}
 	}
 }
 
-func (r *runner) overrun(why string) {
-	r.meter.operations.Add(1)
-	r.meter.failures.add(report.Overrun, "not begun: "+why, 1)
+func (r *runner) overrun(why string, n int64) {
+	r.meter.operations.Add(n)
+	r.meter.failures.add(report.Overrun, "not begun: "+why, n)
 }
 
 // arrive lets a user arrive. It is false if there are too many.

@@ -2,6 +2,7 @@ package load
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -85,13 +86,33 @@ func (p profile) due(n int64) (time.Duration, bool) {
 	if n >= p.total() {
 		return 0, false
 	}
+	return p.behind(float64(n)), true
+}
+
+// behind returns when n turns lie behind.
+func (p profile) behind(n float64) time.Duration {
 	for _, s := range slices.Backward(p.stages) {
-		if float64(n) < s.before || s.length <= 0 {
+		if n < s.before || s.length <= 0 {
 			continue
 		}
-		return min(s.begin+seconds(s.after(float64(n)-s.before)), s.begin+s.length), true
+		return min(s.begin+seconds(s.after(n-s.before)), s.begin+s.length)
 	}
-	return 0, true
+	return 0
+}
+
+// poisson returns a function that says when the next turn should begin, at random:
+// the time between two is distributed exponentially. It gives the same times for the
+// same seed.
+func (p profile) poisson(seed uint64) func(int64) (time.Duration, bool) {
+	random := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)) //nolint:gosec // no secret
+	behind, all := 0.0, float64(p.total())
+	return func(int64) (time.Duration, bool) {
+		behind += random.ExpFloat64()
+		if behind >= all {
+			return 0, false
+		}
+		return p.behind(behind), true
+	}
 }
 
 // after returns how many seconds after its begin a segment has had n turns: the

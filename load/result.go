@@ -55,7 +55,15 @@ func (r *runner) warnings(out *Report) []report.Warning {
 	warn := func(code, format string, args ...any) {
 		all = append(all, report.Warning{Code: code, Text: fmt.Sprintf(format, args...)})
 	}
-	if m := out.Machines[0]; m.Suspect > 0 {
+	if m := out.Machines[0]; m.Suspect == 0 {
+		measured := r.push.total
+		if measured.Count() == 0 {
+			measured = r.delivery.total
+		}
+		if w, ok := late(measured, r.watch.delay.total); ok {
+			all = append(all, w)
+		}
+	} else {
 		warn("generator", "The generator itself was the bottleneck in %d of %d intervals (timers up to %v late, CPU up to %.0f %%): "+
 			"latencies measured then are too long. Take fewer users, a lower rate or more machines, and see that nothing else keeps this one busy.",
 			m.Suspect, m.Intervals, report.Short(m.Delay.Max), m.PeakCPU*100)
@@ -66,13 +74,20 @@ func (r *runner) warnings(out *Report) []report.Warning {
 	if out.Interrupted {
 		warn("interrupted", "The test was ended early, after %v of %v.", out.Elapsed.Round(time.Second/10), r.profile.length)
 	}
+	w, ok := unanswered(r.push.total, r.unanswered.total)
 	if r.model() == Closed {
-		if w, ok := omission(r.push.total, r.Think); ok {
-			all = append(all, w)
+		if more, omitted := omission(r.push.total, r.unanswered.total, r.Think); omitted {
+			w, ok = more, true
 		}
 	}
+	if ok {
+		all = append(all, w)
+	}
+	if n := out.Counts.Failed; n > 0 {
+		warn("failed_users", "A user could not go on, as after a refused join, %d times: meanwhile the load came from fewer users than asked for.", n)
+	}
 	if e := out.Errors[report.Overrun]; e != nil {
-		warn("overrun", "%d turns were not begun, so the load was lower than asked for.", e.Count)
+		warn("overrun", "%d turns or arrivals were not begun, so the load was lower than asked for.", e.Count)
 	}
 	if d := out.Delivery; d != nil && d.Published > 0 && d.Expected > 0 && d.Received == 0 {
 		warn("no_delivery", "%d messages were published and none was received: does the server broadcast them, under an event that the users listen to?", d.Published)

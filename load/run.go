@@ -51,7 +51,7 @@ type runner struct {
 	// there. It is set before phase is.
 	began time.Time
 
-	connect, join, push, service, delivery, backAgain *recorder
+	connect, join, push, service, unanswered, delivery, backAgain *recorder
 
 	// loaded is closed when the load is over, release when users may leave.
 	loaded, release chan struct{}
@@ -92,7 +92,8 @@ func newRunner(s Scenario) (*runner, error) {
 		meter: m, ledger: newLedger(), network: n,
 		connect: m.latency(report.Connect), join: m.latency(report.Join),
 		push: m.latency(report.Push), service: m.latency(report.Service),
-		delivery: m.latency(report.Delivery), backAgain: m.latency(report.Back),
+		unanswered: m.latency(report.Unanswered),
+		delivery:   m.latency(report.Delivery), backAgain: m.latency(report.Back),
 		loaded: make(chan struct{}), release: make(chan struct{}),
 		users: make(map[*User]struct{}),
 	}

@@ -54,6 +54,12 @@ type Scenario struct {
 	// Turns is how many turns an arrival makes. Default: 1.
 	Turns int
 
+	// Poisson lets turns, or users, begin at random times around the rate, as people
+	// do who do not know of each other, and not evenly spaced. So several come at the
+	// same moment, and have to wait for each other. The times are the same in every
+	// run. Default: evenly spaced.
+	Poisson bool
+
 	// Stages change the load over time: the users of the closed model, the Rate or
 	// the Arrivals. They replace Duration. If Users, or the rate, is set too, the
 	// first stage begins with it, otherwise with nothing. Default: a steady load.
@@ -82,6 +88,9 @@ type Scenario struct {
 	// has to keep what these do not read.
 	Slow      time.Duration
 	SlowShare float64
+	// Connections is how many connections to the server a user has at a time, for the
+	// check of the limit of open files: 2 with long polling. Default: 1.
+	Connections int
 	// FirstUser is the number of the first user. Give each of several machines
 	// another one, so that their users differ. Default: 1.
 	FirstUser int
@@ -134,7 +143,11 @@ const (
 	defaultCrowd    = 10_000
 	rampPerSecond   = 500
 	maxSamples      = 600
+	minInterval     = 10 * time.Millisecond
 	maxUsers        = 10_000_000
+	maxRate         = 10_000_000
+	maxArrivals     = 1_000_000
+	maxLength       = 366 * 24 * time.Hour
 )
 
 // Check returns what is wrong with the scenario, or nil. Run begins with it.
@@ -160,7 +173,7 @@ func (s *Scenario) Check() error {
 		return bad("Arrivals", "is missing: the arrivals model needs it, or Stages")
 	case s.model() == Closed && (s.Rate > 0 || s.Arrivals > 0), s.model() == Open && s.Arrivals > 0, s.model() == Arrivals && s.Rate > 0:
 		return bad("Model", "contradicts Rate or Arrivals")
-	case s.Rate > 10_000_000 || s.Arrivals > 1_000_000:
+	case s.Rate > maxRate || s.Arrivals > maxArrivals:
 		return bad("Rate and Scenario.Arrivals", "are too high: at most 10,000,000 turns and 1,000,000 arrivals a second")
 	case s.Ramp < 0 || s.Think < 0 || s.Duration < 0 || s.Interval < 0 || s.Slow < 0:
 		return bad("Ramp, Think, Duration, Interval and Slow", "must not be negative")
@@ -172,14 +185,13 @@ func (s *Scenario) Check() error {
 		return bad("Turns and Scenario.MaxTurns", "must not be negative")
 	case s.FirstUser < 0:
 		return bad("FirstUser", "must not be negative")
+	case s.Connections < 0:
+		return bad("Connections", "must not be negative")
+	case s.Poisson && s.model() == Closed:
+		return bad("Poisson", "is of the open model and of arrivals: in the closed one users push when they can")
 	}
-	for i, stage := range s.Stages {
-		if stage.For <= 0 || !finite(stage.To) {
-			return bad("Stages", fmt.Sprintf("has a stage %d that does not last, or without a target", i+1))
-		}
-		if s.model() == Closed && stage.To > maxUsers {
-			return bad("Stages", fmt.Sprintf("has a target above %d users", maxUsers))
-		}
+	if err := s.checkCourse(); err != nil {
+		return err
 	}
 	if c := s.HTTPClient; c != nil && c.Transport != nil {
 		if _, ok := c.Transport.(*http.Transport); !ok {
@@ -189,6 +201,39 @@ func (s *Scenario) Check() error {
 	_, err := phoenix.NewSocket(s.Endpoint, nil)
 	if err != nil {
 		return fmt.Errorf("load: %w", err)
+	}
+	return nil
+}
+
+// checkCourse looks at what happens when.
+func (s *Scenario) checkCourse() error {
+	bad := func(field, format string, args ...any) error {
+		return fmt.Errorf("load: Scenario."+field+" "+format, args...)
+	}
+	most := map[Model]float64{Closed: maxUsers, Open: maxRate, Arrivals: maxArrivals}[s.model()]
+	length := float64(s.Duration)
+	for i, stage := range s.Stages {
+		if i == 0 {
+			length = 0
+		}
+		length += float64(stage.For)
+		switch {
+		case stage.For <= 0 || !(stage.To >= 0):
+			return bad("Stages", "has a stage %d that does not last, or without a target", i+1)
+		case stage.To > most:
+			return bad("Stages", "has a target above %.0f, in the %s model", most, s.model())
+		}
+	}
+	if length > float64(maxLength) {
+		return bad("Duration and Scenario.Stages", "must not last longer than a year")
+	}
+	if s.Interval > 0 && (s.Interval < minInterval || s.Length()/s.Interval > 100*maxSamples) {
+		return bad("Interval", "must be at least %v, and not make more than %d samples", minInterval, 100*maxSamples)
+	}
+	for _, at := range s.Storms {
+		if at < 0 || at >= s.Length() {
+			return bad("Storms", "has a time, %v, that is not within the load, which lasts %v", at, s.Length())
+		}
 	}
 	return nil
 }
@@ -211,6 +256,9 @@ func (s Scenario) withDefaults() Scenario {
 	}
 	if s.FirstUser == 0 {
 		s.FirstUser = 1
+	}
+	if s.Connections == 0 {
+		s.Connections = 1
 	}
 	if s.Users == 0 && (model != Closed || len(s.Stages) == 0) {
 		s.Users = 1
@@ -297,13 +345,16 @@ func (s *Scenario) describe() string {
 			b.WriteString(" without a pause")
 		}
 	case Open:
-		fmt.Fprintf(&b, "%s turns a second by %d users", number(load.most()), s.Users)
+		fmt.Fprintf(&b, "%s turns a second by %s", number(load.most()), plural(s.Users, "user"))
 	case Arrivals:
-		fmt.Fprintf(&b, "%s users arriving a second, with %d turns each, at most %d at a time", number(load.most()), s.Turns, s.Users)
+		fmt.Fprintf(&b, "%s users arriving a second, with %s each, at most %d at a time", number(load.most()), plural(s.Turns, "turn"), s.Users)
+	}
+	if s.Poisson {
+		b.WriteString(", at random times")
 	}
 	fmt.Fprintf(&b, ", for %v", load.length)
 	if n := len(s.Stages); n > 0 {
-		fmt.Fprintf(&b, " in %d stages", n)
+		fmt.Fprintf(&b, " in %s", plural(n, "stage"))
 	}
 	if s.SlowShare > 0 && s.Slow > 0 {
 		fmt.Fprintf(&b, "; %s %% of them read slowly", number(s.SlowShare*100))
@@ -316,6 +367,13 @@ func (s *Scenario) describe() string {
 		fmt.Fprintf(&b, "; all connections cut %s", times)
 	}
 	return b.String()
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func number(f float64) string { return fmt.Sprintf("%.6g", f) }

@@ -3,6 +3,8 @@ package load
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -75,6 +77,25 @@ func findStamp(payload []byte, run string) (s stamp, ours, found bool) {
 		return stamp{}, false, false
 	}
 	return stamp{user: int(user), seq: seq, prev: prev, at: time.Duration(at)}, string(fields[0]) == run, true
+}
+
+// Stampable returns an error if [Channel.Publish] cannot put its stamp into a payload
+// in JSON.
+func Stampable(payload json.RawMessage) error {
+	if _, ok := stampJSON(payload, ""); !ok {
+		return errors.New("load: a payload that is published must be a JSON object, a phoenix.Binary or a function")
+	}
+	if !bytes.Contains(payload, []byte(`"`+stampKey+`"`)) {
+		return nil
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(payload, &fields); err != nil {
+		return fmt.Errorf("load: a payload that is published: %w", err)
+	}
+	if _, taken := fields[stampKey]; taken {
+		return errors.New(`load: a payload that is published must not have a field "load": the stamp goes there`)
+	}
+	return nil
 }
 
 // stampJSON puts a stamp into the text of a JSON object.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/phxgo/phoenix"
+	"github.com/phxgo/phoenix/load/report"
 )
 
 // A User is one virtual user: a socket and the channels on it. What it does is
@@ -273,6 +274,19 @@ func (u *User) count(err error) string {
 	}
 	u.run.meter.failures.add(kind, describe(err), 1)
 	return kind
+}
+
+// noReply notes how long a push has waited for a reply that has not come.
+func (u *User) noReply(err error, due time.Time) {
+	switch kindOf(err) {
+	case report.Timeout, report.Lost:
+	default:
+		// The test was over: this is as long as it has waited.
+		if !errors.Is(err, context.Canceled) && !errors.Is(err, phoenix.ErrClosed) {
+			return
+		}
+	}
+	u.run.unanswered.record(time.Since(due))
 }
 
 // fail makes an Error of the failure of an operation and counts it. Attempts to

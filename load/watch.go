@@ -18,8 +18,8 @@ type watch struct {
 
 	mu                 sync.Mutex
 	begun, last        usage
-	cpuSince           usage // at the last sample
-	worst              time.Duration
+	cpuSince           usage         // at the last sample
+	lost               time.Duration // to timers that were late, since the last sample
 	peakCPU            float64
 	goroutines         int64
 	suspect, intervals int
@@ -36,7 +36,8 @@ type usage struct {
 // The limits beyond which the generator is suspected.
 const (
 	delayTick  = 10 * time.Millisecond
-	maxDelay   = 10 * time.Millisecond // the worst delay of a timer in an interval...
+	maxDelay   = 10 * time.Millisecond // what a timer may be late; if it is more...
+	maxLost    = 0.05                  // the part of an interval that is lost to it
 	maxPause   = 20 * time.Millisecond // or the time in an interval that the GC took...
 	maxCPU     = 0.90                  // or the part of its CPUs that the process used
 	suspectCPU = "cpu"
@@ -69,16 +70,22 @@ func (w *watch) start() (stop func()) {
 			case <-done:
 				return
 			}
-			late := time.Since(due)
-			w.delay.record(late)
-			w.mu.Lock()
-			w.worst = max(w.worst, late)
-			w.mu.Unlock()
+			w.noticed(time.Since(due))
 		}
 	})
 	return func() {
 		close(done)
 		wg.Wait()
+	}
+}
+
+// noticed takes a timer into account that was late.
+func (w *watch) noticed(late time.Duration) {
+	w.delay.record(late)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if late > maxDelay {
+		w.lost += late
 	}
 }
 
@@ -100,10 +107,10 @@ func (w *watch) sample(loading bool) (reasons []string) {
 	if pauses := now.gcPauses - w.cpuSince.gcPauses; pauses > maxPause {
 		reasons = append(reasons, suspectGC)
 	}
-	if w.worst > maxDelay {
+	if float64(w.lost) > maxLost*float64(elapsed) {
 		reasons = append(reasons, suspectRun)
 	}
-	w.worst = 0
+	w.lost = 0
 	w.cpuSince, w.last = now, now
 	w.last.memory = max(w.last.memory, w.begun.memory)
 	w.begun.memory = max(w.begun.memory, now.memory)

@@ -28,6 +28,7 @@ type Plan struct {
 	Rate     float64         `yaml:"rate"`
 	Arrivals float64         `yaml:"arrivals"`
 	Turns    int             `yaml:"turns"`
+	Poisson  bool            `yaml:"poisson"`
 	Stages   []Stage         `yaml:"stages"`
 	Duration time.Duration   `yaml:"duration"`
 	Grace    time.Duration   `yaml:"grace"`

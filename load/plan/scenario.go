@@ -31,7 +31,7 @@ func (p *Plan) Scenario(opts *phoenix.SocketOptions, getenv func(string) string)
 	s := load.Scenario{
 		Name: p.Name, Endpoint: p.URL, User: b.user, Socket: b.socket,
 		Users: p.Users, Ramp: p.Ramp, Think: p.Think, Jitter: float64(p.Jitter),
-		Model: p.Model, Rate: p.Rate, Arrivals: p.Arrivals, Turns: p.Turns,
+		Model: p.Model, Rate: p.Rate, Arrivals: p.Arrivals, Turns: p.Turns, Poisson: p.Poisson,
 		Duration: p.Duration, Grace: p.Grace, Storms: slices.Sorted(slices.Values(p.Storms)), MaxTurns: p.MaxTurns,
 		Slow: p.Slow.Delay, SlowShare: float64(p.Slow.Share), FirstUser: p.FirstUser,
 		HTTPClient: b.base.HTTPClient,
@@ -142,8 +142,17 @@ func (from *Push) build(i int) (push, error) {
 		return one, nil
 	}
 	var err error
-	one.payload, err = newPayload("the payload of "+what, from.Payload)
-	return one, err
+	if one.payload, err = newPayload("the payload of "+what, from.Payload); err != nil || !one.publish {
+		return one, err
+	}
+	raw, err := one.payload.render(Vars{User: 1, Channel: 1, Turn: 1})
+	if err == nil {
+		err = load.Stampable(raw)
+	}
+	if err != nil {
+		return push{}, fmt.Errorf("%w (%s)", err, what)
+	}
+	return one, nil
 }
 
 func (from *Channel) build(i int, broadcasts []string) (channel, error) {

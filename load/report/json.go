@@ -52,8 +52,12 @@ func (r *Report) check() error {
 			if l == nil {
 				return fmt.Errorf("load: read a report: the latency %q is null", name)
 			}
-			if _, err := l.Histogram(); err != nil {
+			h, err := l.Histogram()
+			if err != nil {
 				return fmt.Errorf("load: read a report: the latency %q: %w", name, err)
+			}
+			if h.Count() != l.Count {
+				return fmt.Errorf("load: read a report: the latency %q has a count of %d, and a histogram of %d", name, l.Count, h.Count())
 			}
 		}
 		return nil

@@ -3,6 +3,7 @@ package report
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -24,8 +25,14 @@ func Merge(reports ...*Report) (*Report, error) {
 	out.Counts, out.Delivery = Counts{}, nil
 	out.Warnings, out.Storms, out.Machines, out.Failures = nil, nil, nil, nil
 	out.Series = Series{Interval: reports[0].Series.Interval}
-	var names, loads, models []string
-	for _, r := range reports {
+	var names, loads, models, endpoints []string
+	var end time.Time
+	for i, r := range reports {
+		for j, other := range reports[:i] {
+			if r.Started.Equal(other.Started) && reflect.DeepEqual(r.Latency, other.Latency) {
+				return nil, fmt.Errorf("load: merge: reports %d and %d are the same one, which would count twice", j+1, i+1)
+			}
+		}
 		if r.Series.Interval != out.Series.Interval {
 			return nil, fmt.Errorf("load: merge: one report has samples of %v and another of %v: did they run the same test?",
 				out.Series.Interval, r.Series.Interval)
@@ -36,6 +43,8 @@ func Merge(reports ...*Report) (*Report, error) {
 		if r.Started.Before(out.Started) {
 			out.Started = r.Started
 		}
+		end = later(end, r.Started.Add(r.Elapsed))
+		endpoints = distinct(endpoints, r.Endpoint)
 		out.Counts.add(&r.Counts)
 		out.Delivery = out.Delivery.add(r.Delivery)
 		out.Storms = append(out.Storms, r.Storms...)
@@ -51,13 +60,42 @@ func Merge(reports ...*Report) (*Report, error) {
 		}
 	}
 	out.Warnings = mergeWarnings(reports)
+	if apart(reports) > together {
+		out.Elapsed = end.Sub(out.Started) // so that rates are not too high
+	}
+	if len(endpoints) > 1 || len(models) > 1 {
+		out.Warnings = append(out.Warnings, Warning{"not_the_same", "The reports are of different servers or models: percentiles of both together may be those of neither."})
+	}
+	out.Endpoint = strings.Join(endpoints, ", ")
 	out.Name, out.Model = strings.Join(names, ", "), strings.Join(models, ", ")
-	out.Load = strings.Join(together(loads), "; ")
+	out.Load = strings.Join(said(loads), "; ")
 	return &out, nil
 }
 
-// together says what several generators did: the same is said once.
-func together(loads []string) []string {
+// together is how far apart tests may begin that ran at the same time.
+const together = 2 * time.Second
+
+// apart returns how far apart the tests began.
+func apart(reports []*Report) time.Duration {
+	first, last := reports[0].Started, reports[0].Started
+	for _, r := range reports {
+		last = later(last, r.Started)
+		if r.Started.Before(first) {
+			first = r.Started
+		}
+	}
+	return last.Sub(first)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// said says what several generators did: the same is said once.
+func said(loads []string) []string {
 	var out []string
 	for i, load := range loads {
 		n := 0
@@ -87,10 +125,7 @@ func distinct(all []string, s string) []string {
 // mergeWarnings keeps all, and says which report one comes from.
 func mergeWarnings(reports []*Report) []Warning {
 	var out []Warning
-	spread := time.Duration(0)
 	for i, r := range reports {
-		d := r.Started.Sub(reports[0].Started)
-		spread = max(spread, d, -d)
 		for _, w := range r.Warnings {
 			if len(reports) > 1 {
 				w.Text = fmt.Sprintf("Report %d: %s", i+1, w.Text)
@@ -98,9 +133,10 @@ func mergeWarnings(reports []*Report) []Warning {
 			out = append(out, w)
 		}
 	}
-	if spread > 2*time.Second {
+	if spread := apart(reports); spread > together {
 		out = append(out, Warning{"not_together", fmt.Sprintf(
-			"The tests began up to %v apart: the course over time is put together as if they had begun together.", spread.Round(time.Second/10))})
+			"The tests began up to %v apart. Rates are those from the begin of the first to the end of the last, and the course over time is put together as if they had begun together.",
+			spread.Round(time.Second/10))})
 	}
 	return out
 }

@@ -33,6 +33,7 @@ func TestBadJSON(t *testing.T) {
 		`{"schema": 1, "latency": 1}`: "cannot unmarshal",
 		`{"schema": 1, "latency": {"push": null}}`:                            "is null",
 		`{"schema": 1, "latency": {"push": {"hdr": "x"}}}`:                    "cannot be read",
+		`{"schema": 1, "latency": {"push": {"count": 7}}}`:                    "a count of 7, and a histogram of 0",
 		`{"schema": 1, "series": {"samples": [{"latency": {"push": null}}]}}`: "is null",
 		`{"schema": 1, "errors": {"timeout": null}}`:                          "are null",
 		`{"schema": 1, "machines": [{}]}`:                                     "no delay",
@@ -90,8 +91,23 @@ func TestMergeOfWhatDoesNotFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// From the begin of the first to the end of the last, so that rates are not too high.
+	if m.Elapsed != 80*time.Second {
+		t.Errorf("elapsed %v", m.Elapsed)
+	}
 	if w := m.Warnings[len(m.Warnings)-1]; w.Code != "not_together" || m.Started != b.Started {
 		t.Errorf("%+v, %v", w, m.Started)
+	}
+	if _, err := report.Merge(a, b, a); err == nil || !strings.Contains(err.Error(), "reports 1 and 3 are the same one") {
+		t.Errorf("merged a report with itself: %v", err)
+	}
+	b.Endpoint, b.Model = "ws://elsewhere/socket", "closed"
+	m, err = report.Merge(a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := m.Warnings[len(m.Warnings)-1]; w.Code != "not_the_same" || m.Endpoint != "ws://localhost:4000/socket, ws://elsewhere/socket" {
+		t.Errorf("%+v, %v", w, m.Endpoint)
 	}
 	b.Series.Interval = time.Minute
 	if _, err := report.Merge(a, b); err == nil || !strings.Contains(err.Error(), "same test") {

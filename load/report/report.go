@@ -17,6 +17,9 @@ const (
 	Push = "push"
 	// Service is the same from when the push did start.
 	Service = "service"
+	// Unanswered is how long pushes have waited that got no reply: they timed out, their
+	// connection was lost, or the test was over. They are in no other latency.
+	Unanswered = "unanswered"
 	// Delivery is the time from a publish to its receipt, at each other member of
 	// the topic.
 	Delivery = "delivery"

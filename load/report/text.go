@@ -40,7 +40,7 @@ func (r *Report) rows() []latencyRow {
 	if r.Model != "closed" {
 		labels = append(labels, latencyRow{name: Service, label: "  once started"})
 	}
-	labels = append(labels, latencyRow{name: Delivery, label: "delivery"}, latencyRow{name: Back, label: "back again"})
+	labels = append(labels, latencyRow{name: Unanswered, label: "  no reply"}, latencyRow{name: Delivery, label: "delivery"}, latencyRow{name: Back, label: "back again"})
 	var out []latencyRow
 	for _, row := range labels {
 		if row.of = r.Latency[row.name]; row.of != nil && row.of.Count > 0 {

@@ -3,6 +3,7 @@ package report
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,15 +33,15 @@ const (
 // ParseThreshold reads a condition under which a test fails: a metric, one of
 // < <= > >= and a value.
 //
-//	push.p99 > 50ms        any of connect, join, push, service, delivery, presence,
-//	                       back or push:EVENT, with .min .mean .max .p50 … .p99.99
+//	push.p99 > 50ms        any of connect, join, push, service, unanswered, delivery,
+//	                       presence, back or push:EVENT, with .min .mean .max .p50 … .p99.99
 //	                       .count or .rate (a second)
 //	errors > 0.1%          of the operations; errors > 10 is their number
 //	errors.timeout > 0     of one kind: refused timeout reply lost crashed gap dropped
 //	                       overrun other
 //	lost > 0               deliveries: lost gap dropped undecided out_of_order
 //	                       duplicates; lost > 0.01% is the part of those expected
-//	reconnects > 0         and users, turns, operations, unfinished, failed_users,
+//	reconnects > 0         and users (that have begun, also again), peak_users, turns, operations, unfinished, failed_users,
 //	                       pushes, casts, received, with .rate for a second
 //	suspect > 10%          of the intervals the generator was the bottleneck in
 func ParseThreshold(text string) (*Threshold, error) {
@@ -76,14 +77,14 @@ func (t *Threshold) parseLimit(value string) (float64, error) {
 		return float64(d), nil
 	case share:
 		f, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(value, "%")), 64)
-		if err != nil {
+		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 			return 0, fmt.Errorf("%q is not a percentage such as 0.1%%", value)
 		}
 		return f / 100, nil
 	case count, rate:
 	}
 	f, err := strconv.ParseFloat(value, 64)
-	if err != nil || f != f {
+	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 		return 0, fmt.Errorf("%q is not a number", value)
 	}
 	return f, nil
@@ -91,11 +92,11 @@ func (t *Threshold) parseLimit(value string) (float64, error) {
 
 // The names that a threshold can have.
 var (
-	latencyNames  = []string{Connect, Join, Push, Service, Delivery, Presence, Back}              //nolint:gochecknoglobals // constant
+	latencyNames  = []string{Connect, Join, Push, Service, Unanswered, Delivery, Presence, Back}  //nolint:gochecknoglobals // constant
 	latencyStats  = []string{"min", "mean", "max", "count", "rate"}                               //nolint:gochecknoglobals // constant
 	deliveryNames = []string{"lost", "gap", "dropped", "undecided", "out_of_order", "duplicates"} //nolint:gochecknoglobals // constant
 	countNames    = []string{                                                                     //nolint:gochecknoglobals // constant
-		"users", "failed_users", "turns", "operations", "pushes", "casts", "received", "reconnects", "rejoins", "unfinished",
+		"users", "peak_users", "failed_users", "turns", "operations", "pushes", "casts", "received", "reconnects", "rejoins", "unfinished",
 	}
 )
 
@@ -302,7 +303,7 @@ func (d *Deliveries) named(name string) int64 {
 
 func (c *Counts) named(name string) int64 {
 	return map[string]int64{
-		"users": c.Users, "failed_users": c.Failed, "turns": c.Turns, "operations": c.Operations,
+		"users": c.Users, "peak_users": c.PeakUsers, "failed_users": c.Failed, "turns": c.Turns, "operations": c.Operations,
 		"pushes": c.Pushes, "casts": c.Casts, "received": c.Received,
 		"reconnects": c.Reconnects, "rejoins": c.Rejoins, "unfinished": c.Unfinished,
 	}[name]
