@@ -104,7 +104,7 @@ func (p profile) behind(n float64) time.Duration {
 // the time between two is distributed exponentially. It gives the same times for the
 // same seed.
 func (p profile) poisson(seed uint64) func(int64) (time.Duration, bool) {
-	random := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)) //nolint:gosec // no secret
+	random := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15))
 	behind, all := 0.0, float64(p.total())
 	return func(int64) (time.Duration, bool) {
 		behind += random.ExpFloat64()

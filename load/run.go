@@ -132,6 +132,9 @@ func (r *runner) main(ctx context.Context) (*Report, error) {
 	stopWatch()
 	r.enter(phaseLeave)
 	close(r.release)
+	if err != nil {
+		r.cancel() // nobody has anything to leave
+	}
 	r.waitUsers()
 	if err != nil {
 		return nil, err

@@ -45,6 +45,9 @@ func contextAdd(a *app) *cobra.Command {
 			if c.url == "" {
 				return usage("--url is missing")
 			}
+			if strings.TrimSpace(args[0]) == "" || clean(args[0]) != args[0] {
+				return usage("the NAME must be text that can be typed")
+			}
 			if c.authToken != "" {
 				return usage("a context keeps no auth token, which would be old soon: use --auth-token-env or --auth-token-cmd")
 			}
@@ -90,7 +93,7 @@ func contextList(a *app) *cobra.Command {
 				if name == store.Current {
 					mark = "*"
 				}
-				a.out.Printf("%s %s %s\n", mark, name, contextText(store.Contexts[name]))
+				a.out.Printf("%s %s %s\n", mark, clean(name), contextText(store.Contexts[name]))
 			}
 			return nil
 		},
@@ -272,6 +275,12 @@ func (c *connection) useContext() error {
 		}
 		return noContext(name)
 	}
+	if store.Exposed {
+		c.app.err.Printf("phx: others on this machine can read the contexts, and so their secrets: chmod 600 %s\n", store.Path())
+	}
+	if kept.URL == "" {
+		return fmt.Errorf("%s is damaged: the context %s has no URL", store.Path(), name)
+	}
 	c.url = kept.URL
 	c.params = merge(kept.Params, c.params, "=")
 	c.headers = merge(kept.Headers, c.headers, ":")
@@ -284,7 +293,11 @@ func (c *connection) useContext() error {
 		}
 	}
 	c.insecure = c.insecure || kept.Insecure
-	c.app.err.Printf("phx: context %s: %s\n", name, bareURL(c.url))
+	c.app.err.Printf("phx: context %s: %s\n", clean(name), bareURL(c.url))
+	// What the file says may have been changed by hand, or contradict the flags.
+	if err := c.check(); err != nil {
+		return usage(fmt.Sprintf("with the context %s: %v", name, err))
+	}
 	return nil
 }
 

@@ -59,7 +59,9 @@ func (t *talk) run(ctx context.Context, topic, arg string) error {
 	if err != nil {
 		return err
 	}
-	lines, end, err := t.openLines(ctx)
+	ctx, interrupt := context.WithCancel(ctx)
+	defer interrupt()
+	lines, end, err := t.openLines(ctx, interrupt)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -21,8 +22,9 @@ const joinHelp = `Lines:
 
 // openLines returns what is typed, line by line, until the end of the input or of
 // ctx. On a terminal, lines can be edited, and what the program prints goes above the
-// line that is being typed. The caller must call end.
-func (t *talk) openLines(ctx context.Context) (lines <-chan string, end func(), err error) {
+// line that is being typed. A Ctrl-C, which is a key there and no signal, calls
+// interrupt, and the next one ends the program. The caller must call end.
+func (t *talk) openLines(ctx context.Context, interrupt func()) (lines <-chan string, end func(), err error) {
 	stdin, ok := t.app.stdin.(*os.File)
 	if !ok || !isTerminal(stdin) || !t.app.out.terminal {
 		in := bufio.NewReader(t.app.stdin)
@@ -39,25 +41,67 @@ func (t *talk) openLines(ctx context.Context) (lines <-chan string, end func(), 
 	if err != nil {
 		return nil, nil, err
 	}
-	screen := &screen{in: stdin, out: os.Stdout}
+	reset := func() {
+		_, _ = io.WriteString(os.Stdout, "\r\x1b[K") // the prompt
+		_ = term.Restore(int(stdin.Fd()), before)    // there is nothing else to do about it
+	}
+	keys := &keys{in: stdin, interrupt: interrupt, kill: func() {
+		reset()
+		os.Exit(exitInterrupted)
+	}}
+	screen := &screen{in: keys, out: os.Stdout}
 	screen.Terminal = term.NewTerminal(screen.stream(), "> ")
 	restoreOut := t.app.out.divert(screen)
 	restoreErr := func() {}
 	if t.app.err.terminal {
 		restoreErr = t.app.err.divert(screen)
 	}
-	return readLines(ctx, screen.ReadLine), func() {
+	read := func() (string, error) {
+		line, err := screen.ReadLine()
+		if err != nil && err != term.ErrPasteIndicator { //nolint:errorlint // it does not wrap
+			go keys.drain() // for a second Ctrl-C; it ends with the process
+		}
+		return line, err
+	}
+	return readLines(ctx, read), func() {
 		restoreErr()
 		restoreOut()
-		_, _ = io.WriteString(os.Stdout, "\r\x1b[K") // the prompt
-		_ = term.Restore(int(stdin.Fd()), before)    // there is nothing else to do about it
+		reset()
 	}, nil
+}
+
+// keys are what is typed on a terminal that makes no signals of keys.
+type keys struct {
+	in        io.Reader
+	interrupt func() // for the first Ctrl-C
+	kill      func() // for the next one
+	pressed   bool   // of the one goroutine that reads
+}
+
+const ctrlC = 3
+
+func (k *keys) Read(data []byte) (int, error) {
+	n, err := k.in.Read(data)
+	for range bytes.Count(data[:n], []byte{ctrlC}) {
+		if k.pressed {
+			k.kill()
+		}
+		k.pressed = true
+		k.interrupt()
+	}
+	return n, err
+}
+
+// drain reads on, when nobody wants the lines any more.
+func (k *keys) drain() {
+	_, _ = io.Copy(io.Discard, k) // it ends with the process
 }
 
 // A screen is a terminal with a line that can be edited.
 type screen struct {
 	*term.Terminal
-	in, out *os.File
+	in  io.Reader
+	out *os.File
 }
 
 func (s *screen) stream() io.ReadWriter {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,6 +67,8 @@ func (l *listenCommand) run(ctx context.Context, topics []string) error {
 	received := make(chan phoenix.Received)
 	// Ends the forwarding below when this function returns.
 	stop, cancel := context.WithCancel(ctx)
+	var forwards sync.WaitGroup
+	defer forwards.Wait()
 	defer cancel()
 	open := 0
 	for _, topic := range slices.Compact(topics) {
@@ -79,7 +82,7 @@ func (l *listenCommand) run(ctx context.Context, topics []string) error {
 		}
 		l.conn.app.err.Printf("phx: listening to %s\n", topic)
 		open++
-		go forward(stop, sub, received)
+		forwards.Go(func() { forward(stop, sub, received) })
 	}
 	return l.print(ctx, received, open)
 }

@@ -56,7 +56,7 @@ func (f *loadFlags) run(ctx context.Context, a *app, c *connection, args []strin
 	if err != nil {
 		return err
 	}
-	if c.url == "" {
+	if c.url == "" && c.context == "" {
 		c.url = p.URL
 	}
 	t, err := c.target()
@@ -64,12 +64,18 @@ func (f *loadFlags) run(ctx context.Context, a *app, c *connection, args []strin
 		return err
 	}
 	defer t.close()
+	if f.demo && t.demo == nil {
+		return usage("which topic? Without one, only the demo server is loaded. For example: phx load room:lobby ping")
+	}
 	p.URL = t.url
 	s, err := p.Scenario(t.options, os.Getenv)
 	if err != nil {
 		return &usageError{err}
 	}
 	s.InProcess = t.demo != nil
+	if c.transport == transportLongPoll || c.transport == transportFallback {
+		s.Connections = 2 // a poll that waits, and a request that pushes
+	}
 	if f.dryRun {
 		a.out.Printf("would load %s\n", s.String())
 		return s.CheckFiles()
@@ -96,14 +102,20 @@ func (f *loadFlags) run(ctx context.Context, a *app, c *connection, args []strin
 
 // finish checks the thresholds and writes the report.
 func (f *loadFlags) finish(a *app, r *load.Report, thresholds []*report.Threshold, html *page, asJSON bool) error {
-	ok := r.CheckAll(thresholds)
-	var err error
-	if asJSON {
-		err = r.WriteJSON(a.out)
-	} else {
-		err = r.WriteText(a.out)
+	// Servers repeat in errors what they were sent.
+	for _, e := range r.Errors {
+		for i := range e.Examples {
+			e.Examples[i].Text = a.secrets.MaskText(e.Examples[i].Text)
+		}
 	}
-	err = errors.Join(err, html.write(r))
+	ok := r.CheckAll(thresholds)
+	// The page comes first: standard output may be a pipe that somebody has closed.
+	err := html.write(r)
+	if asJSON {
+		err = errors.Join(err, r.WriteJSON(a.out))
+	} else {
+		err = errors.Join(err, r.WriteText(a.out))
+	}
 	switch {
 	case err != nil:
 		return err
@@ -118,38 +130,6 @@ func (f *loadFlags) finish(a *app, r *load.Report, thresholds []*report.Threshol
 		return &quietError{exitInterrupted}
 	}
 	return nil
-}
-
-// A page is the file of --html; nil if there is none.
-type page struct{ file *os.File }
-
-func (f *loadFlags) createHTML() (*page, error) {
-	if f.html == "" {
-		return nil, nil //nolint:nilnil // no page
-	}
-	file, err := os.Create(f.html)
-	if err != nil {
-		return nil, fmt.Errorf("--html: %w", err)
-	}
-	return &page{file}, nil
-}
-
-func (p *page) write(r *load.Report) error {
-	if p == nil {
-		return nil
-	}
-	if err := errors.Join(r.WriteHTML(p.file), p.file.Close()); err != nil {
-		return fmt.Errorf("--html: %w", err)
-	}
-	return nil
-}
-
-// discard removes the page of a test that did not happen.
-func (p *page) discard() error {
-	if p == nil {
-		return nil
-	}
-	return errors.Join(p.file.Close(), os.Remove(p.file.Name()))
 }
 
 func newLoadMergeCommand(a *app) *cobra.Command {

@@ -25,6 +25,8 @@ type loadFlags struct {
 
 	file, name              string
 	dryRun, presence        bool
+	poisson                 bool
+	demo                    bool // nothing was said: the demo's own plan
 	users, turns, firstUser int
 	channels, binary        int
 	rate, arrivals          float64
@@ -46,6 +48,7 @@ func newLoadFlags(set *pflag.FlagSet) *loadFlags {
 	set.IntVar(&f.users, "users", 0, "how many users (default 1)")
 	set.Float64Var(&f.rate, "rate", 0, "pushes a `SECOND`, spread over the users: an open model")
 	set.Float64Var(&f.arrivals, "arrivals", 0, "users that arrive in a `SECOND`, and leave after --turns: an open model")
+	set.BoolVar(&f.poisson, "poisson", false, "let pushes or arrivals begin at random times, not evenly spaced")
 	set.IntVar(&f.turns, "turns", 0, "pushes of a user that arrives (default 1)")
 	set.DurationVar(&f.duration, "duration", 0, "how long the load lasts (default 10s)")
 	set.StringArrayVar(&f.stages, "stage", nil, "`30s:1000` goes to 1000 users, pushes or arrivals within 30 s; may be repeated, replaces --duration")
@@ -109,6 +112,7 @@ func (f *loadFlags) basis(args []string) (*plan.Plan, error) {
 	if len(args) > 0 || len(f.topics) > 0 || len(f.pushes) > 0 || f.flags.Changed("url") {
 		return &plan.Plan{}, nil
 	}
+	f.demo = true
 	p := plan.Demo()
 	if f.flags.Changed("think") || f.flags.Changed("arrivals") {
 		p.Rate = 0 // another model
@@ -123,12 +127,23 @@ func (f *loadFlags) setLoad(p *plan.Plan) error {
 	set(f, "rate", &p.Rate, f.rate)
 	set(f, "arrivals", &p.Arrivals, f.arrivals)
 	set(f, "turns", &p.Turns, f.turns)
+	set(f, "poisson", &p.Poisson, f.poisson)
 	set(f, "duration", &p.Duration, f.duration)
 	set(f, "ramp", &p.Ramp, f.ramp)
 	set(f, "think", &p.Think, f.think)
 	set(f, "grace", &p.Grace, f.grace)
+	// Zero is a default in a plan, and no time at all on the command line.
+	if f.flags.Changed("grace") && f.grace == 0 {
+		p.Grace = -1
+	}
+	if f.flags.Changed("ramp") && f.ramp == 0 {
+		p.Ramp = 1
+	}
 	set(f, "storm", &p.Storms, f.storms)
 	set(f, "first-user", &p.FirstUser, f.firstUser)
+	if err := f.positive(); err != nil {
+		return err
+	}
 	if f.flags.Changed("stage") {
 		p.Stages = nil
 		for _, text := range f.stages {
@@ -140,6 +155,20 @@ func (f *loadFlags) setLoad(p *plan.Plan) error {
 		}
 	}
 	return errors.Join(f.share("jitter", f.jitter, &p.Jitter), f.share("listeners", f.listeners, &p.Listeners), f.setSlow(p))
+}
+
+// positive refuses a zero, which would mean the default: somebody who wants no load at
+// all would get a lot.
+func (f *loadFlags) positive() error {
+	for flag, good := range map[string]bool{
+		"users": f.users > 0, "rate": f.rate > 0, "arrivals": f.arrivals > 0, "turns": f.turns > 0, "duration": f.duration > 0,
+		"channels": f.channels > 0, "binary": f.binary > 0, "first-user": f.firstUser > 0,
+	} {
+		if f.flags.Changed(flag) && !good {
+			return fmt.Errorf("--%s must be more than 0", flag)
+		}
+	}
+	return nil
 }
 
 // set sets a field if its flag was given.

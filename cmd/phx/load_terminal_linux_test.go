@@ -49,3 +49,36 @@ func TestLoadOnATerminal(t *testing.T) {
 		t.Error("the terminal has other settings than before")
 	}
 }
+
+// On a terminal of a few rows and columns the view is as much of itself as fits, and
+// does not climb over what stood there before.
+func TestLoadOnATinyTerminal(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, &phoenixtest.Options{FrameLog: -1})
+	p := quick(server, "--duration", "1h").StartTerminal(t, 20, 3)
+	p.Stdout.WaitUntil("is drawn three times", func(out string) bool { return strings.Count(out, "A\r\x1b[J") >= 2 })
+	p.Type("\x03")
+	if code := p.WaitExit(); code != 130 {
+		t.Errorf("exit code %d", code)
+	}
+	out := p.Stdout.String()
+	if up := regexp.MustCompile(`\x1b\[(\d+)A`).FindAllStringSubmatch(out, -1); len(up) == 0 || up[0][1] != "2" {
+		t.Errorf("the cursor goes up by %q, with three rows", up)
+	}
+}
+
+// A terminal that can only print gets lines, without colours and escapes.
+func TestDumbTerminal(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, &phoenixtest.Options{FrameLog: -1})
+	cmd := quick(server)
+	cmd.Env = []string{"TERM=dumb"}
+	p := cmd.StartTerminal(t, 80, 24)
+	if code := p.WaitExit(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	p.Stdout.WaitFor("goroutines")
+	if out := p.Stdout.String(); strings.Contains(out, "\x1b") {
+		t.Errorf("there are escapes:\n%q", out)
+	}
+}

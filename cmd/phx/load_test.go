@@ -99,7 +99,7 @@ func TestLoadDryRun(t *testing.T) {
 	check(t, phx("load", "--file", file, "--dry-run").Run(t), 0,
 		"would load ws://127.0.0.1:1/socket: 70 users that pause for 1s between turns, for 2m0s in 2 stages\n")
 	check(t, phx("load", "--file", file, "--dry-run", "--rate", "50", "--think", "0s", "--stage", "5s:80").Run(t), 0,
-		"would load ws://127.0.0.1:1/socket: 80 turns a second by 7 users, for 5s in 1 stages\n")
+		"would load ws://127.0.0.1:1/socket: 80 turns a second by 7 users, for 5s in 1 stage\n")
 	if got := phx("load", "--file", file, "--dry-run", "--stage", "1s:1000000").Run(t); got.Code != 1 || !strings.Contains(got.Stderr, "ulimit -n") {
 		t.Errorf("%v", got)
 	}
@@ -120,6 +120,12 @@ func TestLoadUsage(t *testing.T) {
 		"exclude each other":          {"room:1", "x", "--rate", "1", "--arrivals", "1"},
 		"NOSUCH is not set":           {"room:1", "x", "--token-secret-env", "NOSUCH"},
 		"no such file":                {"--file", "/nowhere.yaml"},
+		"--rate must be more than 0":  {"room:1", "x", "--rate", "0"},
+		"--users must be more than 0": {"room:1", "x", "--users", "0"},
+		"--turns must be more than 0": {"room:1", "x", "--arrivals", "1", "--turns", "-1"},
+		"that is not within the load": {"room:1", "x", "--storm", "30s"},
+		"must not have a field":       {"room:1", "shout", `{"load":1}`, "--broadcast", "shout"},
+		"is not a percentage":         {"room:1", "x", "--fail-if", "errors > NaN%"},
 	} {
 		got := phx(append([]string{"load"}, args...)...).Run(t)
 		if got.Code == 0 || got.Stdout != "" || !strings.Contains(got.Stderr, want) {

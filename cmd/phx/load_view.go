@@ -79,7 +79,7 @@ func errorsOf(p load.Progress) string {
 
 // draw draws the view over the one before.
 func (v *loadView) draw(p load.Progress) {
-	width := v.width()
+	width, height := v.size()
 	lines := []string{
 		v.progress(p, width),
 		fmt.Sprintf("users    %s of %s   pushes %s/s   received %s/s   network %s/s", report.Count(p.Users), report.Count(int64(p.Target)),
@@ -89,24 +89,28 @@ func (v *loadView) draw(p load.Progress) {
 	if p.Delivery.Count > 0 || p.ReceiveRate > 0 {
 		lines = append(lines, "delivery "+latencies(p.Delivery))
 	}
-	failed := "errors   " + errorsOf(p)
+	for i, line := range lines {
+		lines[i] = shorten(line, width)
+	}
+	failed := errorsOf(p)
+	color := green
+	if failed != "0" {
+		color = red
+	}
+	lines = append(lines, v.out.paint(color, shorten("errors   "+failed, width)))
+	if len(p.Suspect) > 0 {
+		lines = append(lines, v.out.paint(yellow, shorten("! the generator itself is the bottleneck: "+strings.Join(p.Suspect, ", "), width)))
+	}
+	// The cursor stands below, and cannot go back above the upper edge.
+	lines = lines[:min(len(lines), max(height-1, 1))]
 	var b strings.Builder
 	if v.lines > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA\r\x1b[J", v.lines)
 	}
 	for _, line := range lines {
-		b.WriteString(shorten(line, width) + "\n")
+		b.WriteString(line + "\n")
 	}
-	color := green
-	if errorsOf(p) != "0" {
-		color = red
-	}
-	b.WriteString(v.out.paint(color, shorten(failed, width)) + "\n")
-	v.lines = len(lines) + 1
-	if len(p.Suspect) > 0 {
-		b.WriteString(v.out.paint(yellow, shorten("! the generator itself is the bottleneck: "+strings.Join(p.Suspect, ", "), width)) + "\n")
-		v.lines++
-	}
+	v.lines = len(lines)
 	v.out.Printf("%s", b.String())
 }
 
@@ -118,13 +122,13 @@ func (v *loadView) end() {
 	}
 }
 
-func (v *loadView) width() int {
+func (v *loadView) size() (width, height int) {
 	if f, ok := v.out.w.(interface{ Fd() uintptr }); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			return width
+		if width, height, err := term.GetSize(int(f.Fd())); err == nil && width > 0 && height > 0 {
+			return width, height
 		}
 	}
-	return 80
+	return 80, 24
 }
 
 // progress is the bar.
@@ -171,8 +175,8 @@ func sparkline(values []time.Duration, width int) string {
 // shorten cuts a line at the edge of the terminal, so that it takes one line.
 func shorten(line string, width int) string {
 	runes := []rune(strings.TrimRight(line, " "))
-	if len(runes) >= width && width > 1 {
-		return string(runes[:width-1])
+	if len(runes) >= width {
+		return string(runes[:max(width-1, 0)])
 	}
 	return string(runes)
 }

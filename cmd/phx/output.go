@@ -25,7 +25,8 @@ type printer struct {
 // newPrinter returns a printer. It has colours on a terminal, unless the environment
 // variable NO_COLOR is set (https://no-color.org).
 func newPrinter(f *os.File) *printer {
-	terminal := isTerminal(f)
+	// TERM=dumb is a terminal that cannot move its cursor: an editor's, or a log.
+	terminal := isTerminal(f) && os.Getenv("TERM") != "dumb"
 	return &printer{w: f, terminal: terminal, color: terminal && os.Getenv("NO_COLOR") == ""}
 }
 

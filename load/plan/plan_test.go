@@ -187,8 +187,8 @@ func TestBadPlans(t *testing.T) {
 		"channels: [{topic: a}]\ntoken: {secret_env: NONE, salt: s}":                           "NONE is not set",
 		"channels: [{topic: a}]\ntoken: {secret_env: SECRET, salt: s, as: x}":                  "token.as must be",
 		"channels: [{topic: a}]\ntoken: {secret_env: SECRET, salt: s, data: x, integer: true}": "no integer",
-		"channels: [{topic: a}]\npushes: [{event: e, payload: {load: 1}, broadcast: e}]":      "must not have a field",
-		"channels: [{topic: a}]\npushes: [{event: e, payload: [1], broadcast: e}]":            "push 1 (e)",
+		"channels: [{topic: a}]\npushes: [{event: e, payload: {load: 1}, broadcast: e}]":       "must not have a field",
+		"channels: [{topic: a}]\npushes: [{event: e, payload: [1], broadcast: e}]":             "push 1 (e)",
 		"channels: [{topic: a}]\nrate: -1":                                                     "not negative",
 	} {
 		p, err := plan.Read(strings.NewReader(text))

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 // A Context says where and how to connect. The values of Params and Headers may be
@@ -31,8 +32,14 @@ type Store struct {
 	Current  string             `json:"current,omitempty"`
 	Contexts map[string]Context `json:"contexts"`
 
+	// Exposed says that others on the machine can read the file.
+	Exposed bool `json:"-"`
+
 	path string
 }
+
+// Path is where the file is.
+func (s *Store) Path() string { return s.path }
 
 // Load reads the file of the user. A file that is not there is an empty store.
 func Load() (*Store, error) {
@@ -41,6 +48,14 @@ func Load() (*Store, error) {
 		return nil, fmt.Errorf("no place for contexts: %w", err)
 	}
 	s := &Store{path: filepath.Join(dir, "phx", "contexts.json")}
+	// A link stays one when the file is written.
+	if target, err := filepath.EvalSymlinks(s.path); err == nil {
+		s.path = target
+	}
+	const others = 0o077
+	if info, err := os.Stat(s.path); err == nil && runtime.GOOS != "windows" {
+		s.Exposed = info.Mode().Perm()&others != 0
+	}
 	data, err := os.ReadFile(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
