@@ -167,6 +167,7 @@ func room() phoenixtest.Channel {
 		},
 		Events: phoenixtest.Events{
 			"ping":   func(c *ctx, p payload) phoenixtest.Reply { c.Sleep(30 * time.Millisecond); return phoenixtest.OK(p) },
+			"echo":   func(_ *ctx, p payload) phoenixtest.Reply { return phoenixtest.OK(p) },
 			"refuse": func(*ctx, payload) phoenixtest.Reply { return phoenixtest.Error(map[string]string{"reason": "no"}) },
 			"silent": func(*ctx, payload) phoenixtest.Reply { return phoenixtest.NoReply() },
 			"crash":  func(*ctx, payload) phoenixtest.Reply { return phoenixtest.Crash() },

@@ -34,7 +34,7 @@ func (t *tracer) joinStart(ctx context.Context, info phoenix.JoinStartInfo) cont
 }
 
 func (t *tracer) joinDone(ctx context.Context, info phoenix.JoinDoneInfo) {
-	u := t.end(ctx, t.meters.operation, seriesKey{op: opJoin, status: t.statusOf(info.Reply), errorType: ErrorType(info.Err)})
+	u, _ := t.end(ctx, t.meters.operation, seriesKey{op: opJoin, status: t.statusOf(info.Reply), errorType: ErrorType(info.Err)})
 	if u != nil && info.Rejoin && info.Err == nil {
 		t.series.get(seriesKey{template: u.template, reason: ErrorType(info.Lost)}).count(ctx, t.meters.gaps, 1)
 	}
@@ -50,15 +50,14 @@ func (t *tracer) pushStart(ctx context.Context, info phoenix.PushStartInfo) cont
 
 func (t *tracer) pushDone(ctx context.Context, info phoenix.PushDoneInfo) {
 	k := seriesKey{op: pushOp(info.PushStartInfo), status: t.statusOf(info.Reply), errorType: ErrorType(info.Err)}
-	var u *underWay
+	var series *attributesOf
 	if push := (*phoenix.PushError)(nil); errors.As(info.Err, &push) {
-		u = t.end(ctx, t.meters.operation, k, sentKey.Bool(push.Sent))
+		_, series = t.end(ctx, t.meters.operation, k, sentKey.Bool(push.Sent))
 	} else {
-		u = t.end(ctx, t.meters.operation, k)
+		_, series = t.end(ctx, t.meters.operation, k)
 	}
-	if u != nil {
-		k.template, k.event = u.template, u.event
-		t.series.get(k).count(ctx, t.meters.sent, 1)
+	if series != nil {
+		series.count(ctx, t.meters.sent, 1)
 	}
 }
 

@@ -33,7 +33,10 @@ type counts struct{ reconnects, untold int64 }
 func Observe(opts *Options, sockets ...*phoenix.Socket) (*Observer, error) {
 	set := opts.resolve()
 	m := set.meter()
-	o := &Observer{sockets: slices.Clone(sockets)}
+	o := &Observer{}
+	for _, s := range sockets {
+		o.Add(s)
+	}
 	g, err := newGauges(m, set.Attributes)
 	if err != nil {
 		return nil, err
@@ -48,9 +51,12 @@ func Observe(opts *Options, sockets ...*phoenix.Socket) (*Observer, error) {
 	return o, nil
 }
 
-// Add adds a socket. A socket that is closed is forgotten by itself, but what it has
-// counted stays.
+// Add adds a socket; nil is none. A socket that is closed is forgotten by itself, but what
+// it has counted stays.
 func (o *Observer) Add(socket *phoenix.Socket) {
+	if socket == nil {
+		return
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sockets = append(o.sockets, socket)

@@ -192,18 +192,20 @@ func (t *tracer) begin(ctx context.Context, op, topic, event string) (context.Co
 	return context.WithValue(ctx, underWayKey{}, u), u
 }
 
-// end ends an operation, and returns nil if it did not begin here. It measures before it
-// ends the span, so that what exports spans at once is not measured.
-func (t *tracer) end(ctx context.Context, m metric.Float64Histogram, k seriesKey, attrs ...attribute.KeyValue) *underWay {
+// end ends an operation, and returns its attributes in metrics; both are nil if it did
+// not begin here. It measures before it ends the span, so that what exports spans at once
+// is not measured.
+func (t *tracer) end(ctx context.Context, m metric.Float64Histogram, k seriesKey, attrs ...attribute.KeyValue) (*underWay, *attributesOf) {
 	u, _ := ctx.Value(underWayKey{}).(*underWay)
 	if u == nil {
-		return nil
+		return nil, nil
 	}
 	took := time.Since(u.began)
 	k.template, k.event = u.template, u.event
-	t.series.get(k).seconds(ctx, m, took.Seconds())
+	series := t.series.get(k)
+	series.seconds(ctx, m, took.Seconds())
 	if u.span == nil {
-		return u
+		return u, series
 	}
 	if u.span.IsRecording() {
 		attrs = appendIf(attrs, statusKey, k.status)
@@ -214,5 +216,5 @@ func (t *tracer) end(ctx context.Context, m metric.Float64Histogram, k seriesKey
 		u.span.SetAttributes(attrs...)
 	}
 	u.span.End()
-	return u
+	return u, series
 }
