@@ -64,9 +64,12 @@ func (r *runner) warnings(out *Report) []report.Warning {
 			all = append(all, w)
 		}
 	} else {
+		do := "Take fewer users, a lower rate or more machines."
+		if m.PeakCPU < maxCPU/2 {
+			do = "As it did not use its CPUs, something else kept this machine busy: stop that, or use another one."
+		}
 		warn("generator", "The generator itself was the bottleneck in %d of %d intervals (timers up to %v late, CPU up to %.0f %%): "+
-			"latencies measured then are too long. Take fewer users, a lower rate or more machines, and see that nothing else keeps this one busy.",
-			m.Suspect, m.Intervals, report.Short(m.Delay.Max), m.PeakCPU*100)
+			"latencies measured then are too long. %s", m.Suspect, m.Intervals, report.Short(m.Delay.Max), m.PeakCPU*100, do)
 	}
 	if r.InProcess {
 		warn("in_process", "The server ran in the same process: the two shared its CPU time, and the figures are about both.")

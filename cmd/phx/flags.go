@@ -51,13 +51,15 @@ const defaultTimeout = 10 * time.Second
 // newConnection adds the flags about connecting to a command.
 func newConnection(a *app, cmd *cobra.Command) *connection {
 	c := &connection{app: a}
+	jsonFlag(cmd.Flags(), &c.json)
 	f := cmd.Flags()
 	c.flags = f
+	before := names(f)
+	defer func() { mark(f, before) }()
 	c.endpointFlags(f)
 	f.StringVar(&c.context, "context", "", "`NAME` of a context to use; see phx context")
 	f.DurationVar(&c.timeout, "timeout", defaultTimeout, "how long to wait: to connect, to join, and for a reply")
 	f.BoolVar(&c.trace, "trace", false, "show the frames on standard error, secrets masked")
-	jsonFlag(f, &c.json)
 	return c
 }
 

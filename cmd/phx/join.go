@@ -19,7 +19,8 @@ func newJoinCommand(a *app) *cobra.Command {
 		Short: "Talk with a channel",
 		Long: `join joins a topic, with the JSON as params, and shows what comes. A line "EVENT JSON"
 pushes an event; the reply is shown when it comes. On a terminal, lines can be edited and
-come back with the arrow keys. In a script, each line waits for the reply to the last. Heartbeats, lost connections and rejoins are shown, too.
+come back with the arrow keys. In a script, each line waits for the reply to the last.
+Heartbeats, lost connections and rejoins are shown, too.
 
 ` + joinHelp + `
 

@@ -43,7 +43,7 @@ has closed all topics.`,
 	f := cmd.Flags()
 	joinParamsFlag(f, &l.joinParams)
 	f.StringArrayVar(&l.events, "event", nil, "print only this `EVENT`; may be repeated")
-	f.IntVar(&l.count, "count", 0, "end after so many messages")
+	f.IntVar(&l.count, "count", 0, "end after `N` messages")
 	f.DurationVar(&l.duration, "for", 0, "end after this time")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return l.run(cmd.Context(), args) }
 	return cmd

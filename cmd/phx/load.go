@@ -21,13 +21,7 @@ reply, and pushes again. With --rate it is open: so many pushes begin in a secon
 whether or not earlier ones were answered, and latencies count from when a push should
 have begun, so that a server that stalls is not flattered.
 
-Without anything it loads a demo server in its own process:
-
-  phx load
-
-  phx load room:lobby ping --url ws://localhost:4000/socket --users 1000 --rate 5000
-  phx load 'room:{{.User}}' --push 'ping*9' --push 'new_msg {"body":"hi"}' --think 1s
-  phx load --file scenario.yaml --html report.html --fail-if 'push.p99 > 50ms'
+Without anything it loads a demo server in its own process.
 
 Topics, params and payloads are templates: {{.User}}, {{.Channel}}, {{.Turn}},
 {{.Group 10}} (the number of the user's group of ten), {{.Random 100}}.
@@ -39,7 +33,11 @@ func newLoadCommand(a *app) *cobra.Command {
 		Use:   "load [TOPIC [EVENT [PAYLOAD]]]",
 		Short: "Load a server with virtual users, and report latencies",
 		Long:  loadHelp,
-		Args:  between(0, 3, "[TOPIC [EVENT [PAYLOAD]]]"),
+		Example: `  phx load
+  phx load room:lobby ping --url ws://localhost:4000/socket --users 1000 --rate 5000
+  phx load 'room:{{.User}}' --push 'ping*9' --push 'new_msg {"body":"hi"}' --think 1s --url …
+  phx load --file scenario.yaml --html report.html --fail-if 'push.p99 > 50ms'`,
+		Args: between(0, 3, "[TOPIC [EVENT [PAYLOAD]]]"),
 	}
 	c := newConnection(a, cmd)
 	f := newLoadFlags(cmd.Flags())

@@ -44,21 +44,21 @@ type loadFlags struct {
 func newLoadFlags(set *pflag.FlagSet) *loadFlags {
 	f := &loadFlags{flags: set}
 	set.StringVarP(&f.file, "file", "f", "", "scenario `FILE` in YAML")
-	set.StringVar(&f.name, "name", "", "what stands over the report")
-	set.IntVar(&f.users, "users", 0, "how many users (default 1)")
-	set.Float64Var(&f.rate, "rate", 0, "pushes a `SECOND`, spread over the users: an open model")
-	set.Float64Var(&f.arrivals, "arrivals", 0, "users that arrive in a `SECOND`, and leave after --turns: an open model")
+	set.StringVar(&f.name, "name", "", "`TEXT` that stands over the report")
+	set.IntVar(&f.users, "users", 0, "`N` users (default 1)")
+	set.Float64Var(&f.rate, "rate", 0, "`N` pushes a second, spread over the users: an open model")
+	set.Float64Var(&f.arrivals, "arrivals", 0, "`N` users arrive in a second, and leave after --turns: an open model")
 	set.BoolVar(&f.poisson, "poisson", false, "let pushes or arrivals begin at random times, not evenly spaced")
-	set.IntVar(&f.turns, "turns", 0, "pushes of a user that arrives (default 1)")
+	set.IntVar(&f.turns, "turns", 0, "`N` pushes of a user that arrives (default 1)")
 	set.DurationVar(&f.duration, "duration", 0, "how long the load lasts (default 10s)")
-	set.StringArrayVar(&f.stages, "stage", nil, "`30s:1000` goes to 1000 users, pushes or arrivals within 30 s; may be repeated, replaces --duration")
+	set.StringArrayVar(&f.stages, "stage", nil, "`TIME:N`, such as 30s:1000: go to 1000 users, pushes or arrivals within 30 s; may be repeated, replaces --duration")
 	set.DurationVar(&f.ramp, "ramp", 0, "time over which the users begin (default 1s for each 500)")
 	set.DurationVar(&f.think, "think", 0, "pause of a user between two pushes, in the closed model")
 	set.StringVar(&f.jitter, "jitter", "", "`PART` of the pause that is random, such as 50%")
 	set.DurationVar(&f.grace, "grace", 0, "how long to wait at the end for what is on its way (default 5s)")
-	set.IntVar(&f.channels, "channels", 0, "channels of each user (default 1); the topic should have {{.Channel}}")
+	set.IntVar(&f.channels, "channels", 0, "`N` channels of each user (default 1); the topic should have {{.Channel}}")
 	set.StringArrayVar(&f.topics, "topic", nil, "`TOPIC` to join, in addition to the argument; may be repeated")
-	set.StringVar(&f.join, "join", "", "params of the join, in JSON")
+	set.StringVar(&f.join, "join", "", "params of the join, in `JSON`")
 	set.BoolVar(&f.presence, "presence", false, "follow the presences")
 	set.StringArrayVar(&f.pushes, "push", nil, "one of a mix: `'EVENT*WEIGHT PAYLOAD'`; may be repeated")
 	set.IntVar(&f.binary, "binary", 0, "push so many `BYTES` of binary data instead of a payload")
@@ -66,11 +66,12 @@ func newLoadFlags(set *pflag.FlagSet) *loadFlags {
 	set.StringArrayVar(&f.cast, "cast", nil, "`EVENT` that the server does not reply to")
 	set.StringArrayVar(&f.listen, "listen", nil, "`EVENT` to listen to")
 	set.StringVar(&f.listeners, "listeners", "", "`PART` of the users that only listen, such as 90%")
-	set.StringVar(&f.slow, "slow", "", "`10%:50ms`: this part of the users reads slowly, and waits before each read")
-	set.DurationSliceVar(&f.storms, "storm", nil, "`TIME` after the begin at which all connections are cut")
+	set.StringVar(&f.slow, "slow", "", "`PART:DELAY`, such as 10%:50ms: so many users wait before each read from the network")
+	set.DurationSliceVar(&f.storms, "storm", nil, "`TIME` after the begin at which all connections are cut; may be repeated")
+	set.Lookup("storm").DefValue = "" // none
 	set.StringVar(&f.token.SecretEnv, "token-secret-env", "", "mint a token for each user, with the secret_key_base in this environment `VARIABLE`")
-	set.StringVar(&f.token.Salt, "token-salt", "", "salt of the tokens (default \"user socket\")")
-	set.StringVar(&f.token.As, "token-as", "", "where tokens go: auth, param or join (default param)")
+	set.StringVar(&f.token.Salt, "token-salt", "", "`SALT` of the tokens (default \"user socket\")")
+	set.StringVar(&f.token.As, "token-as", "", "`PLACE` of the tokens: auth, param or join (default param)")
 	set.IntVar(&f.firstUser, "first-user", 0, "`NUMBER` of the first user: another one on each machine (default 1)")
 	set.BoolVar(&f.dryRun, "dry-run", false, "only say what would be loaded, with how much and for how long")
 	f.outputFlags(set)
@@ -80,7 +81,7 @@ func newLoadFlags(set *pflag.FlagSet) *loadFlags {
 // outputFlags are those about the report.
 func (f *loadFlags) outputFlags(set *pflag.FlagSet) {
 	set.StringVar(&f.html, "html", "", "write the report as a page to this `FILE`")
-	set.StringArrayVar(&f.failIf, "fail-if", nil, "`CONDITION` under which the exit code is 1: 'push.p99 > 50ms', 'errors > 0.1%', 'lost > 0'; may be repeated")
+	set.StringArrayVar(&f.failIf, "fail-if", nil, "exit with 1 under this `CONDITION`, such as 'push.p99 > 50ms', 'errors > 0.1%' or 'lost > 0'; may be repeated")
 }
 
 // plan makes a plan of the flags, the file and the arguments.

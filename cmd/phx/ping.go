@@ -25,7 +25,7 @@ prints the percentiles.`,
 		Args: noArgs,
 	}
 	p := &pingCommand{conn: newConnection(a, cmd)}
-	cmd.Flags().IntVar(&p.count, "count", 5, "how many heartbeats; 0 goes on until Ctrl-C")
+	cmd.Flags().IntVar(&p.count, "count", 5, "`N` heartbeats; 0 goes on until Ctrl-C")
 	cmd.Flags().DurationVar(&p.every, "every", 200*time.Millisecond, "time from a reply to the next heartbeat")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context()) }
 	return cmd

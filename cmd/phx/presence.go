@@ -35,6 +35,8 @@ key, with its metas. With --json each line is an object with "key" and "metas".
 --watch goes on until Ctrl-C. On a terminal it draws the list anew when it changes.
 Otherwise, and with --json, it prints the changes, a line each: "+" who came, "-" who
 went, "~" whose metas changed.`,
+		Example: `  phx presence room:lobby
+  phx presence room:lobby --watch`,
 		Args: between(1, 1, "TOPIC"),
 	}
 	p := &presenceCommand{conn: newConnection(a, cmd)}

@@ -44,7 +44,7 @@ is 3. Binary data is written as it is, but in base64 to a terminal, and with --j
 	joinParamsFlag(f, &p.joinParams)
 	f.BoolVar(&p.binary, "binary", false, "push the bytes as they are, as binary data")
 	f.BoolVar(&p.cast, "cast", false, "do not wait for a reply")
-	f.IntVar(&p.repeat, "repeat", 1, "push it so many times, one after the other")
+	f.IntVar(&p.repeat, "repeat", 1, "push it `N` times, one after the other")
 	f.DurationVar(&p.every, "every", 0, "with --repeat: how long to wait between two pushes")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return p.run(cmd.Context(), append(args, "")[:3])

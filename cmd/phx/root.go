@@ -70,6 +70,10 @@ process, so that you can try it at once:
 			a.parsed = true
 		},
 	}
+	root.SetUsageFunc(func(cmd *cobra.Command) error {
+		_, err := io.WriteString(cmd.OutOrStderr(), usageOf(cmd))
+		return err
+	})
 	root.AddCommand(
 		newServeCommand(a),
 		newJoinCommand(a),
