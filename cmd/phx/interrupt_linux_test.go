@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/phxgo/phoenix/cmd/phx/internal/phxtest"
 	"github.com/phxgo/phoenix/phoenixtest"
 )
 
@@ -36,8 +37,9 @@ func TestCtrlCWhileJoinConnects(t *testing.T) {
 func TestCtrlCWhileJoinWaits(t *testing.T) {
 	t.Parallel()
 	server := newServer(t, nil)
-	server.Handle("mute:*", phoenixtest.Channel{Join: func(*phoenixtest.Context, phoenixtest.Payload) phoenixtest.Reply {
-		return phoenixtest.NoReply()
+	server.Handle("mute:*", phoenixtest.Channel{Join: func(c *phoenixtest.Context, _ phoenixtest.Payload) phoenixtest.Reply {
+		c.Sleep(time.Hour) // until the end of the server
+		return phoenixtest.OK(nil)
 	}})
 	term := phx("join", "mute:1", "--timeout", "1h", "--url", server.URL()).StartTerminal(t, 80, 24)
 	server.ExpectConnect().ExpectJoin("mute:1")
@@ -68,6 +70,24 @@ func TestSecondCtrlCEndsAtOnce(t *testing.T) {
 	term.Type("\x03\x03")
 	if code := term.WaitExit(); code != 130 || !term.Restored() || time.Since(began) > 1500*time.Millisecond {
 		t.Errorf("exit code %d after %v, restored %t", code, time.Since(began), term.Restored())
+	}
+}
+
+// So does the second signal in a script, whose shell lets commands in the background
+// ignore Ctrl-C.
+func TestSecondSignalEndsACommandInTheBackground(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, nil)
+	shell := phxtest.Command{Path: "/bin/sh", Args: []string{"-c", `trap "" INT; exec "$0" join room:1 --trace --url "$1"`, binary, server.URL()}}
+	p := shell.Start(t)
+	p.Stderr.WaitFor("joined room:1")
+	server.ExpectConnect().Stall() // the leave gets no reply
+	p.Interrupt()
+	p.Stderr.WaitFor("phx_leave")
+	began := time.Now()
+	p.Interrupt()
+	if code := p.WaitExit(); code != 130 || time.Since(began) > 1500*time.Millisecond {
+		t.Errorf("exit code %d after %v", code, time.Since(began))
 	}
 }
 

@@ -45,10 +45,8 @@ func (t *talk) openLines(ctx context.Context, interrupt func()) (lines <-chan st
 		_, _ = io.WriteString(os.Stdout, "\r\x1b[K") // the prompt
 		_ = term.Restore(int(stdin.Fd()), before)    // there is nothing else to do about it
 	}
-	keys := &keys{in: stdin, interrupt: interrupt, kill: func() {
-		reset()
-		os.Exit(exitInterrupted)
-	}}
+	t.app.reset.Store(&reset)
+	keys := &keys{in: stdin, interrupt: interrupt, kill: t.app.kill}
 	screen := &screen{in: keys, out: os.Stdout}
 	screen.Terminal = term.NewTerminal(screen.stream(), "> ")
 	restoreOut := t.app.out.divert(screen)
@@ -67,6 +65,7 @@ func (t *talk) openLines(ctx context.Context, interrupt func()) (lines <-chan st
 		restoreErr()
 		restoreOut()
 		reset()
+		t.app.reset.Store(nil)
 	}, nil
 }
 

@@ -11,14 +11,21 @@ import (
 )
 
 func main() {
-	// After the first signal the default is back, so that a second Ctrl-C ends a
-	// program that takes too long to leave.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
 	a := &app{
 		stdin: os.Stdin,
 		out:   newPrinter(os.Stdout),
 		err:   newPrinter(os.Stderr),
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	// The second signal ends a program that takes too long to leave. The default does
+	// not do that for a command in the background, whose shell lets it ignore Ctrl-C.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		a.kill()
+	}()
 	os.Exit(a.run(ctx, os.Args[1:]))
 }

@@ -108,3 +108,13 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 }
+
+// What is secret in the URL is masked where the server repeats it.
+func TestTraceMasksSecretsOfTheURL(t *testing.T) {
+	t.Parallel()
+	url := strings.Replace(newServer(t, nil).URL(), "ws://", "ws://ann:hunter1-of-ann@", 1) + "?token=hunter2-of-ann&lang=english"
+	got := phx("push", "room:1", "echo", `{"a":"hunter1-of-ann","b":"hunter2-of-ann","c":"english"}`, "--trace", "--url", url).Run(t)
+	if got.Code != 0 || strings.Contains(got.Stderr, "hunter") || !strings.Contains(got.Stderr, `{"a":"[masked]","b":"[masked]","c":"english"}`) {
+		t.Errorf("%v", got)
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -17,9 +19,19 @@ type app struct {
 	err   *printer // everything else
 	// secrets are what no message shows.
 	secrets mask.Masker
+	// reset puts the terminal back into order, nil if nothing has changed it.
+	reset atomic.Pointer[func()]
 	// parsed is set once the arguments are understood: an error before that is the
 	// user's.
 	parsed bool
+}
+
+// kill ends the program at once, and leaves a terminal that works.
+func (a *app) kill() {
+	if reset := a.reset.Load(); reset != nil {
+		(*reset)()
+	}
+	os.Exit(exitInterrupted)
 }
 
 // run runs a command line and returns the exit code.

@@ -99,6 +99,7 @@ func (c *connection) socketOptions(used *atomic.Value) (*phoenix.SocketOptions, 
 			secrets.Add(p.value)
 		}
 	}
+	c.addURLSecrets()
 	for name, values := range header {
 		for _, value := range values {
 			if mask.IsSecret(name) {
@@ -122,6 +123,24 @@ func (c *connection) socketOptions(used *atomic.Value) (*phoenix.SocketOptions, 
 	opts.Trace = phoenix.MultiTrace(opts.Trace, c.hooks)
 	retryOnceOpen(opts)
 	return opts, nil
+}
+
+// addURLSecrets tells the app what is secret in the URL: the password, and params.
+func (c *connection) addURLSecrets() {
+	u, err := url.Parse(c.url)
+	if err != nil {
+		return // the socket refuses it
+	}
+	if password, ok := u.User.Password(); ok {
+		c.app.secrets.Add(password)
+	}
+	for name, values := range u.Query() {
+		for _, value := range values {
+			if mask.IsSecret(name) {
+				c.app.secrets.Add(value)
+			}
+		}
+	}
 }
 
 // A namedTransport keeps its name when it has dialed.
