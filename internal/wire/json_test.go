@@ -118,6 +118,32 @@ func benchPayload(n int) []byte {
 	return append(b, `"}`...)
 }
 
+// Each byte, at each place of a short and of a long text, among each kind of neighbour.
+func TestPlainTextEndsAtTheFirstByteThatMeansSomething(t *testing.T) {
+	t.Parallel()
+	first := func(b []byte) int {
+		for i, c := range b {
+			if c == '"' || c == '\\' || c < ' ' {
+				return i
+			}
+		}
+		return len(b)
+	}
+	for n := range 75 {
+		for at := range n {
+			for _, neighbour := range []byte("a !#[]\x7f\x80\xa2\xdc\xff") {
+				text := bytes.Repeat([]byte{neighbour}, n)
+				for c := range 256 {
+					text[at] = byte(c)
+					if got, want := plainUntil(text, 0), first(text); got != want {
+						t.Fatalf("plainUntil(%q) = %d, want %d", text, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
 func BenchmarkReadFrame(b *testing.B) {
 	for _, n := range []int{100, 2 << 10} {
 		payload := string(benchPayload(n))

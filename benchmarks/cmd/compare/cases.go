@@ -35,6 +35,7 @@ const (
 // benchCase is one comparison.
 type benchCase struct {
 	name, title string
+	short       string // what a picture calls it
 	kind        kind
 	width       int // outstanding replies, or goroutines
 	size        int // of a flood message's payload, in bytes
@@ -60,35 +61,35 @@ type gate struct {
 func allCases() []benchCase {
 	gated := []benchCase{
 		{
-			name: "seq", title: "push, wait for the reply, push again",
+			name: "seq", title: "push, wait for the reply, push again", short: "push, wait, push again",
 			kind: sequential, ops: 20_000, place: sharedCPU, gate: &gate{minSpeed: 0.90, maxCPU: 1.30},
 		},
 		{
-			name: "pipe64", title: "one pusher, 64 replies outstanding",
+			name: "pipe64", title: "one pusher, 64 replies outstanding", short: "64 pushes under way",
 			kind: pipelined, width: 64, ops: 100_000, place: ownCPU, gate: &gate{minSpeed: 2.5, maxCPU: 0.45},
 		},
 		{
-			name: "pipe256", title: "one pusher, 256 replies outstanding",
+			name: "pipe256", title: "one pusher, 256 replies outstanding", short: "256 pushes under way",
 			kind: pipelined, width: 256, ops: 200_000, place: ownCPU, gate: &gate{minSpeed: 3.5, maxCPU: 0.35},
 		},
 		{
-			name: "conc64", title: "64 goroutines, each pushing and waiting (raw: one pusher, 64 outstanding)",
+			name: "conc64", title: "64 goroutines, each pushing and waiting (raw: one pusher, 64 outstanding)", short: "64 goroutines that push and wait",
 			kind: concurrent, width: 64, ops: 100_000, place: ownCPU, gate: &gate{minSpeed: 2.5, maxCPU: 0.45},
 		},
 		{
-			name: "flood100", title: "receiving broadcasts of 100 bytes, in order",
+			name: "flood100", title: "receiving broadcasts of 100 bytes, in order", short: "receive events of 100 bytes",
 			kind: flood, size: 100, batch: contest.FloodBatch, ops: 600_000, place: ownCPU, gate: &gate{minSpeed: 1.4, maxCPU: 0.80},
 		},
 		{
-			name: "flood2k", title: "receiving broadcasts of 2 KiB, in order",
+			name: "flood2k", title: "receiving broadcasts of 2 KiB, in order", short: "receive events of 2 KiB",
 			kind: flood, size: 2048, batch: contest.FloodBatch, ops: 200_000, place: ownCPU, gate: &gate{minSpeed: 1.05, maxCPU: 1.15},
 		},
 		{
-			name: "connect", title: "sockets that connect, join and stay, 16 at a time",
+			name: "connect", title: "sockets that connect, join and stay, 16 at a time", short: "connect and join",
 			kind: ramp, ops: 10_000, place: ownCPU, gate: &gate{minSpeed: 0.70, maxCPU: 1.45},
 		},
 		{
-			name: "mem", title: "memory of an idle joined socket",
+			name: "mem", title: "memory of an idle joined socket", short: "memory of an idle socket",
 			kind: memory, ops: 5_000, place: free, gate: &gate{maxMemory: 1.15, maxGoroutines: 2},
 		},
 	}
@@ -99,19 +100,19 @@ func allCases() []benchCase {
 func pollCases() []benchCase {
 	all := []benchCase{
 		{
-			name: "lp-seq", title: "long poll: push, wait for the reply, push again",
+			name: "lp-seq", title: "long poll: push, wait for the reply, push again", short: "long poll: push, wait, push again",
 			kind: sequential, ops: 5_000, place: sharedCPU, gate: &gate{minSpeed: 0.65, maxCPU: 2.0},
 		},
 		{
-			name: "lp-pipe64", title: "long poll: one pusher, 64 replies outstanding",
+			name: "lp-pipe64", title: "long poll: one pusher, 64 replies outstanding", short: "long poll: 64 pushes under way",
 			kind: pipelined, width: 64, ops: 60_000, place: ownCPU, gate: &gate{minSpeed: 0.60, maxCPU: 1.9},
 		},
 		{
-			name: "lp-flood100", title: "long poll: receiving broadcasts of 100 bytes, in order",
+			name: "lp-flood100", title: "long poll: receiving broadcasts of 100 bytes, in order", short: "long poll: receive events",
 			kind: flood, size: 100, batch: contest.FloodBatch, ops: 300_000, place: ownCPU, gate: &gate{minSpeed: 0.27, maxCPU: 4.2},
 		},
 		{
-			name: "lp-mem", title: "long poll: memory of an idle joined socket",
+			name: "lp-mem", title: "long poll: memory of an idle joined socket", short: "long poll: memory of an idle socket",
 			kind: memory, ops: 1_000, place: free, gate: &gate{maxMemory: 1.55, maxGoroutines: 6.1},
 		},
 	}
@@ -156,6 +157,9 @@ func variants(gated []benchCase) []benchCase {
 	for _, name := range []string{"seq", "pipe64", "pipe256", "conc64", "flood100", "flood2k"} {
 		c := gated[indexCase(gated, name)]
 		c.gate, c.name, c.place = nil, c.name+"-free", free
+		if c.kind == flood {
+			c.contestants = []string{contest.Raw, contest.Handover, contest.Phoenix}
+		}
 		more = append(more, c)
 	}
 	return more

@@ -2,7 +2,7 @@
 // it, each in a process of its own, in interleaved rounds on chosen CPUs, and
 // prints Markdown tables. With -gates it checks the ratios that the project promises
 // and exits with status 1 where one is missed. With -url the server is a real
-// Phoenix.
+// Phoenix. With -draw it makes a picture of the results that -json wrote.
 package main
 
 import (
@@ -32,12 +32,13 @@ type settings struct {
 	target target
 	gates  bool
 	quick  bool
+	json   string // file for the results
 }
 
 func parentMain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	set, err := parseFlags(args, stdout, stderr)
 	if err != nil {
-		return 2 // The flag package has said what is wrong.
+		return 2 // It was said what is wrong.
 	}
 	if set == nil {
 		return 0
@@ -62,9 +63,11 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 		set   settings
 		names = fs.String("cases", "", `comma-separated cases, or "gated", or "all" (default "gated"; with -url some that suit a real server)`)
 		list  = fs.Bool("list", false, "list the cases and exit")
+		from  = fs.String("draw", "", "print an SVG of the results in this `file` and exit")
 	)
 	fs.IntVar(&set.effort.rounds, "rounds", 5, "interleaved rounds, 1 to 50")
 	fs.BoolVar(&set.gates, "gates", false, "check the gates; exit with status 1 where one is missed")
+	fs.StringVar(&set.json, "json", "", "write the results to this `file`, too")
 	fs.BoolVar(&set.quick, "quick", false, "a tenth of the work and at most 2 rounds: shows that all runs, not how fast")
 	fs.StringVar(&set.target.url, "url", "", "`endpoint` of a server that runs integration/phoenix_app, such as ws://127.0.0.1:4000/socket (default: a server of this command's)")
 	fs.IntVar(&set.target.pid, "server-pid", 0, "process `id` of the server of -url, to tell its CPU time from that of others")
@@ -88,11 +91,12 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 	if set.effort.attempts < 1 || set.effort.attempts > 50 {
 		return fail(fmt.Errorf("-attempts %d is not between 1 and 50", set.effort.attempts))
 	}
-	if *list {
-		for _, c := range allCases() {
-			if _, err := fmt.Fprintf(stdout, "%-16s %s\n", c.name, c.title); err != nil {
-				return nil, err
-			}
+	switch {
+	case *list:
+		return nil, listCases(stdout)
+	case *from != "":
+		if err := drawFile(stdout, *from); err != nil {
+			return fail(err)
 		}
 		return nil, nil //nolint:nilnil // documented: nothing left to do
 	}
@@ -110,6 +114,28 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 	return &set, nil
 }
 
+func listCases(w io.Writer) error {
+	for _, c := range allCases() {
+		if _, err := fmt.Fprintf(w, "%-16s %s\n", c.name, c.title); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func drawFile(w io.Writer, file string) error {
+	all, err := readResults(file)
+	if err != nil {
+		return err
+	}
+	svg, err := draw(all)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, svg)
+	return err
+}
+
 // compare runs the cases, prints their tables, and says whether all gates held.
 func compare(ctx context.Context, set *settings, stdout, stderr io.Writer) (bool, error) {
 	m, notes := inspectMachine()
@@ -120,7 +146,10 @@ func compare(ctx context.Context, set *settings, stdout, stderr io.Writer) (bool
 	if _, err := fmt.Fprint(stdout, preamble(m, set, notes)); err != nil {
 		return false, err
 	}
-	var verdicts []verdict
+	var (
+		verdicts []verdict
+		tables   []*table
+	)
 	for _, c := range set.cases {
 		if _, err := fmt.Fprintln(stderr, "running", c.name); err != nil {
 			return false, err
@@ -132,7 +161,12 @@ func compare(ctx context.Context, set *settings, stdout, stderr io.Writer) (bool
 		if _, err := fmt.Fprint(stdout, t.markdown()); err != nil {
 			return false, err
 		}
-		verdicts = append(verdicts, t.verdicts()...)
+		verdicts, tables = append(verdicts, t.verdicts()...), append(tables, t)
+	}
+	if set.json != "" {
+		if err := writeResults(set.json, m, set, tables); err != nil {
+			return false, err
+		}
 	}
 	if !set.gates {
 		return true, nil

@@ -14,6 +14,8 @@ import (
 const (
 	Raw     = "raw"
 	Phoenix = "phoenix"
+	// Handover is raw with a goroutine that reads.
+	Handover = "raw, handed over"
 )
 
 // PayloadSize is the size in bytes of the payload of every push.
@@ -71,8 +73,9 @@ func Open(ctx context.Context, name, endpoint string) (Client, error) {
 
 func openers() map[string]func(ctx context.Context, endpoint string) (Client, error) {
 	all := map[string]func(context.Context, string) (Client, error){
-		Raw:     openRaw,
-		Phoenix: openPhoenix,
+		Raw:      openRaw,
+		Phoenix:  openPhoenix,
+		Handover: openHandover,
 	}
 	for _, library := range JSONLibraries() {
 		all[library] = openJSON(library)
