@@ -151,7 +151,7 @@ func endpointURL(endpoint *url.URL, path, other string) *url.URL {
 // newClient returns the client of a session, and what ends its idle connections.
 func (c *pollConn) newClient(user *http.Client) (*http.Client, func(), error) {
 	client := &http.Client{}
-	if user != nil {
+	if c.own = user == nil; !c.own {
 		*client = *user
 	}
 	client.Timeout = 0 // a poll takes as long as the server has nothing to tell

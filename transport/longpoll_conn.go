@@ -22,6 +22,7 @@ import (
 type pollConn struct {
 	crew      *crew.Crew // of whoever dials, or nil
 	client    *http.Client
+	own       bool // no code of the user's is in client
 	closeIdle func()
 	timeout   time.Duration // 0 for none
 	header    http.Header   // of every request
@@ -221,8 +222,7 @@ func (c *pollConn) awaitJoin() {
 // endPoll ends a poll whose body gave err instead of a message.
 func (c *pollConn) endPoll(err error) error {
 	r, resp := c.poll, c.resp
-	cause := r.cause(err)
-	c.dropPoll()
+	defer c.dropPoll()
 	lost := &PollError{Method: http.MethodGet, StatusCode: c.body.status, Header: resp.Header}
 	switch {
 	case errors.Is(err, ErrMessageTooBig):
@@ -230,7 +230,7 @@ func (c *pollConn) endPoll(err error) error {
 	case c.body.unfit(err):
 		lost.StatusCode, lost.Body, lost.Err = http.StatusOK, c.body.head(), err
 	case err != io.EOF: //nolint:errorlint // as next returns it
-		return errs.About("GET of the long poll", cause)
+		return errs.About("GET of the long poll", r.cause(err))
 	case c.body.status == 0:
 		lost.StatusCode, lost.Body, lost.Err = http.StatusOK, c.body.head(), errNoStatus
 	case c.body.status == http.StatusOK, c.body.status == http.StatusNoContent:

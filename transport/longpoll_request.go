@@ -172,9 +172,13 @@ const deafTime = 20 * time.Millisecond
 
 var errRoundTripperExit = errors.New("phoenix: the RoundTripper has ended its goroutine")
 
-// roundTrip makes the request on a goroutine of its own: a RoundTripper of the
-// user's that ignores the ctx is left behind, and its answer is thrown away.
+// roundTrip makes the request. Where code of the user's takes part, it does so on a
+// goroutine of its own: a RoundTripper that ignores the ctx is left behind, and its
+// answer is thrown away.
 func (r *pollRequest) roundTrip(req *http.Request) (*http.Response, error) {
+	if r.c.own {
+		return r.c.client.Do(req)
+	}
 	type answer struct {
 		resp *http.Response
 		err  error
