@@ -33,8 +33,11 @@ func hostile() phoenixtest.Channel {
 		Default: func(c *ctx, event string, _ payload) phoenixtest.Reply {
 			c.Broadcast(secret, leak)
 			c.Broadcast("shout", leak)
-			if event == "refuse" {
+			switch event {
+			case "refuse":
 				return phoenixtest.Error(leak)
+			case "odd":
+				return phoenixtest.Status(secret, leak)
 			}
 			return phoenixtest.OK(leak)
 		},
@@ -87,6 +90,9 @@ func leakEverything(t *testing.T, server *phoenixtest.Server, tel *telemetry, tr
 	payload := map[string]string{"token": secret}
 	room.Push(t.Context(), "ok", payload)
 	room.Push(t.Context(), "refuse", payload)
+	if reply, _ := room.Push(t.Context(), "odd", payload); reply == nil || reply.Status != secret {
+		t.Errorf("the reply is %v", reply)
+	}
 	room.Cast(t.Context(), "ok", payload)
 	room.Push(t.Context(), "bad", []byte(secret))
 
