@@ -233,7 +233,7 @@ func TestStormThatLongPollsDoNotNotice(t *testing.T) {
 	server := phoenixtest.NewServer(t, &phoenixtest.Options{Network: phoenixtest.TCP, FrameLog: -1})
 	server.Handle("room:*", demo(10*time.Millisecond))
 	r := run(t, load.Scenario{
-		Endpoint: server.URL(), User: pinging, Users: 20, Rate: 20, Duration: 3 * time.Second, Storms: []time.Duration{time.Second},
+		Endpoint: server.URL(), User: pinging, Users: 20, Think: 10 * time.Millisecond, Duration: 3 * time.Second, Storms: []time.Duration{time.Second},
 		Socket: func(*load.User) *phoenix.SocketOptions {
 			return &phoenix.SocketOptions{Transport: phoenix.LongPoll(nil)}
 		},
