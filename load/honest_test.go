@@ -226,21 +226,3 @@ func TestPoissonRun(t *testing.T) {
 		}
 	})
 }
-
-// A user of long polling whose request is cut may just repeat it: it was not cut off,
-// and so it is not missed. That happens on a real network alone.
-func TestStormThatLongPollsDoNotNotice(t *testing.T) {
-	server := phoenixtest.NewServer(t, &phoenixtest.Options{Network: phoenixtest.TCP, FrameLog: -1})
-	server.Handle("room:*", demo(10*time.Millisecond))
-	r := run(t, load.Scenario{
-		Endpoint: server.URL(), User: pinging, Users: 20, Think: 10 * time.Millisecond, Duration: 3 * time.Second, Storms: []time.Duration{time.Second},
-		Socket: func(*load.User) *phoenix.SocketOptions {
-			return &phoenix.SocketOptions{Transport: phoenix.LongPoll(nil)}
-		},
-	})
-	if storm := r.Storms[0]; storm.Cut+storm.Kept != 20 || storm.Back != storm.Cut || storm.Cut != r.Counts.Reconnects {
-		t.Errorf("%+v, %d reconnects", storm, r.Counts.Reconnects)
-	} else {
-		t.Logf("%+v", storm)
-	}
-}

@@ -65,12 +65,8 @@ func (r *runner) warnings(out *Report) []report.Warning {
 		}
 	} else {
 		do := "Take fewer users, a lower rate or more machines."
-		switch {
-		case m.PeakCPU >= maxCPU/2 || r.InProcess:
-		case m.SameHost:
-			do = "It did not use its CPUs itself: something else kept this machine busy, perhaps the server, which runs on it, too. Use another machine."
-		default:
-			do = "It did not use its CPUs itself: something else kept this machine busy. Stop that, or use another machine."
+		if m.PeakCPU < maxCPU/2 {
+			do = "As it did not use its CPUs, something else kept this machine busy: stop that, or use another one."
 		}
 		warn("generator", "The generator itself was the bottleneck in %d of %d intervals (timers up to %v late, CPU up to %.0f %%): "+
 			"latencies measured then are too long. %s", m.Suspect, m.Intervals, report.Short(m.Delay.Max), m.PeakCPU*100, do)

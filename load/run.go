@@ -251,7 +251,7 @@ func (r *runner) setup(ctx context.Context) error {
 		}
 	}
 	if players, _ := r.crowd.ready(); players == 0 {
-		return r.noBegin("has no user that is ready")
+		return r.noBegin("has no user that is ready: is the server there, and does Scenario.User call Each?")
 	}
 	return nil
 }
@@ -267,5 +267,5 @@ func (r *runner) noBegin(why string) error {
 	if r.first != nil {
 		return fmt.Errorf("load: the test %s: %w", why, r.first)
 	}
-	return errors.New("load: the test " + why + ": is the server there, and does Scenario.User call Each, or Stay?")
+	return errors.New("load: the test " + why)
 }

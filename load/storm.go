@@ -11,20 +11,9 @@ import (
 type storm struct {
 	began time.Time
 
-	mu             sync.Mutex
-	hit, cut, back int64
-	last           time.Time
-}
-
-// noticed is how long after a storm the loss of a connection is still its doing. A user
-// of long polling may notice nothing: its client repeats the request that was cut.
-const noticed = 5 * time.Second
-
-// took notes that a user has lost its connection to the storm.
-func (s *storm) took() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cut++
+	mu        sync.Mutex
+	cut, back int64
+	last      time.Time
 }
 
 // returned notes that a user is back.
@@ -38,7 +27,7 @@ func (s *storm) returned(now time.Time) {
 func (s *storm) report(start time.Time) report.Storm {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := report.Storm{At: s.began.Sub(start), Cut: s.cut, Kept: s.hit - s.cut, Back: s.back}
+	r := report.Storm{At: s.began.Sub(start), Cut: s.cut, Back: s.back}
 	if s.back > 0 {
 		r.Took = s.last.Sub(s.began)
 	}
@@ -51,7 +40,7 @@ func (r *runner) strike() {
 	r.mu.Lock()
 	for u := range r.users {
 		if u.hit(s) {
-			s.hit++
+			s.cut++
 		}
 	}
 	r.storms = append(r.storms, s)
@@ -59,13 +48,13 @@ func (r *runner) strike() {
 	r.network.cutAll()
 }
 
-// hit says that a storm is about to cut the user's connections, if it has any.
+// hit says that a storm takes the user's connection, if it has one.
 func (u *User) hit(s *storm) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if !u.up || u.closing.Load() {
 		return false
 	}
-	u.hitBy = s
+	u.storm = s
 	return true
 }

@@ -39,12 +39,10 @@ type User struct {
 	channels []*Channel
 	up       bool
 	// lost is when the connection was lost, and missing how many channels have not
-	// rejoined since. storm is the storm that did it, and hitBy one whose doing
-	// it would be.
+	// rejoined since. storm is the storm that did it.
 	lost    time.Time
 	missing int
 	storm   *storm
-	hitBy   *storm
 }
 
 // ID returns the number of the user. The first one is Scenario.FirstUser.
@@ -174,11 +172,6 @@ func (u *User) disconnected(error) {
 	u.up = false
 	if was && !u.closing.Load() {
 		u.lost = time.Now()
-		if s := u.hitBy; s != nil && u.lost.Sub(s.began) < noticed {
-			u.storm = s
-			s.took()
-		}
-		u.hitBy = nil
 		u.missing = 0
 		for _, c := range u.channels {
 			if c.joined.Load() {

@@ -6,6 +6,7 @@ require (
 	github.com/grafana/sobek v0.0.0-20260727154728-7781506a890f
 	github.com/phxgo/phoenix v0.0.0-00010101000000-000000000000
 	go.k6.io/k6/v2 v2.2.0
+	gopkg.in/yaml.v3 v3.0.1
 )
 
 require (
@@ -99,7 +100,6 @@ require (
 	gopkg.in/guregu/null.v3 v3.3.0 // indirect
 	gopkg.in/tomb.v1 v1.0.0-20141024135613-dd632973f1e7 // indirect
 	gopkg.in/validator.v2 v2.0.1 // indirect
-	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
 
 replace github.com/phxgo/phoenix => ../

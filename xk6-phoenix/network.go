@@ -17,6 +17,10 @@ type network struct {
 	transport *http.Transport
 }
 
+// idle is how long a connection waits for the next request: of a long poll, or after a
+// connect that was refused.
+const idle = 30 * time.Second
+
 // client returns an HTTP client for one socket. It runs on the loop: the cookies are
 // those of the iteration.
 func (n *network) client(state *lib.State) *http.Client {
@@ -25,6 +29,7 @@ func (n *network) client(state *lib.State) *http.Client {
 			DialContext:       state.Dialer.DialContext,
 			Proxy:             http.ProxyFromEnvironment,
 			DisableKeepAlives: state.Options.NoConnectionReuse.Bool,
+			IdleConnTimeout:   idle,
 		}
 		if state.TLSConfig != nil {
 			n.transport.TLSClientConfig = state.TLSConfig.Clone()

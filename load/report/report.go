@@ -167,8 +167,7 @@ type Missing struct {
 // A Storm is a moment at which all connections were cut at once.
 type Storm struct {
 	At   time.Duration `json:"at_ns"`
-	Cut  int64         `json:"cut"`  // users that have lost their connection by it
-	Kept int64         `json:"kept"` // users that have not: a long poll is repeated
+	Cut  int64         `json:"cut"`  // users whose connection was cut
 	Back int64         `json:"back"` // users that were back when the test, or the next storm, came
 	// Took is how long it took until the last of those was back.
 	Took time.Duration `json:"took_ns"`

@@ -108,12 +108,6 @@ func (r *Report) stormFacts() []string {
 		if s.Back < s.Cut {
 			line = fmt.Sprintf("after %s: %s users cut, %s back after %s, %s not", Short(s.At), Count(s.Cut), Count(s.Back), Short(s.Took), Count(s.Cut-s.Back))
 		}
-		if s.Cut == 0 {
-			line = fmt.Sprintf("after %s: nobody has lost a connection", Short(s.At))
-		}
-		if s.Kept > 0 {
-			line += fmt.Sprintf("; %s noticed nothing, as long polls are repeated", Count(s.Kept))
-		}
 		out = append(out, line)
 	}
 	return out

@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/pem"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -28,8 +29,20 @@ func TestNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secure := httptest.NewTLSServer(server)
-	t.Cleanup(secure.Close)
+	agents := make(chan string, 10)
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		agents <- r.UserAgent()
+		server.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		secure.Close()
+		close(agents)
+		for got := range agents {
+			if got != "load-test/1" {
+				t.Errorf("the user agent is %q", got)
+			}
+		}
+	})
 	secureURL := "wss" + strings.TrimPrefix(secure.URL, "https") + u.Path
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
@@ -55,7 +68,7 @@ func TestNetwork(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := prepare(t, server, append(tt.args, "-e", "TARGET="+tt.url, "testdata/network.js")...)
+			r := prepare(t, server, append(tt.args, "--user-agent", "load-test/1", "-e", "TARGET="+tt.url, "testdata/network.js")...)
 			if tt.env != "" {
 				r.cmd.Env = append(r.cmd.Env, tt.env)
 			}
