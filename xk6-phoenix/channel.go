@@ -37,8 +37,8 @@ type channel struct {
 
 	client   *phoenix.Channel // nil: not joined
 	reply    *outcome         // of the join that was accepted
-	joining  bool
-	ownTime  bool // the client's timeout is that of the join, not that of the socket
+	joins    []*promise       // calls of join that wait
+	ownTime  bool             // the client's timeout is that of the join, not that of the socket
 	handlers map[string][]*handler
 	waiting  []*receiver
 	presence *presence
@@ -109,8 +109,10 @@ func (c *channel) Join(options sobek.Value) (*sobek.Promise, error) {
 	if ses == nil {
 		return c.joinedNot(start, errNotConnected)
 	}
-	if c.joining {
-		return nil, errors.New("join: the channel is joining already: await the first call")
+	if len(c.joins) > 0 {
+		p, pr := m.promise()
+		c.joins = append(c.joins, pr)
+		return p, nil
 	}
 	join, rejoin := (*phoenix.Channel).Join, false
 	if c.client != nil && c.reply != nil {
@@ -133,12 +135,12 @@ func (c *channel) Join(options sobek.Value) (*sobek.Promise, error) {
 		}
 	}
 	client := c.client
-	c.joining = true
 	p, pr := m.promise()
+	c.joins = append(c.joins, pr)
 	ses.start(func() {
 		reply, err := join(client, ctx)
 		took := time.Since(start)
-		m.queue.post(func() error { return c.joined(pr, timing{at: start, took: took}, reply, err, rejoin) })
+		m.queue.post(func() error { return c.joined(timing{at: start, took: took}, reply, err, rejoin) })
 	})
 	return p, nil
 }
@@ -161,9 +163,10 @@ func (c *channel) open(ses *session, timeout time.Duration) error {
 }
 
 // joined is the outcome of a join.
-func (c *channel) joined(pr *promise, t timing, reply *phoenix.Reply, err error, rejoin bool) error {
+func (c *channel) joined(t timing, reply *phoenix.Reply, err error, rejoin bool) error {
 	m := c.socket.m
-	c.joining = false
+	joins := c.joins
+	c.joins = nil
 	o := outcomeOf(reply, err, t.took)
 	switch {
 	case o.status == statusOK:
@@ -174,7 +177,9 @@ func (c *channel) joined(pr *promise, t timing, reply *phoenix.Reply, err error,
 	if !m.ended() && !rejoin {
 		m.recordJoin(c, t, o.status, false)
 	}
-	return pr.settle(func() any { return o.value(m) })
+	return settleAll(joins, func(pr *promise) error {
+		return pr.settle(func() any { return o.value(m) })
+	})
 }
 
 // joinedNot is the outcome of a join that could not even begin.
@@ -358,7 +363,7 @@ func (c *channel) Leave(options sobek.Value) (*sobek.Promise, error) {
 
 // closed is the end of the session: the channel can be joined again in the next.
 func (c *channel) closed() error {
-	c.client, c.reply, c.joining = nil, nil, false
+	c.client, c.reply = nil, nil
 	var errs []error
 	for _, w := range c.waiting {
 		errs = append(errs, w.settle(statusClosed, nil))

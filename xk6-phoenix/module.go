@@ -138,3 +138,12 @@ func (m *module) resolved(value any) (*sobek.Promise, error) {
 }
 
 func undefined() any { return sobek.Undefined() }
+
+// settleAll settles promises of the same outcome, and returns the first error.
+func settleAll(all []*promise, settle func(*promise) error) error {
+	var errs []error
+	for _, pr := range all {
+		errs = append(errs, settle(pr))
+	}
+	return first(errs)
+}

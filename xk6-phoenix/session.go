@@ -37,7 +37,9 @@ type session struct {
 	started time.Time
 	seen    phoenix.SocketStats // what was collected
 	closers []*promise          // calls of close
-	unwatch func() bool         // of the end of the iteration
+
+	connects []*promise  // calls of connect
+	unwatch  func() bool // of the end of the iteration
 }
 
 func newSession(s *socket) *session {
@@ -199,9 +201,7 @@ func (ses *session) closed() error {
 			errs = append(errs, err)
 		}
 	}
-	for _, pr := range ses.closers {
-		errs = append(errs, pr.settle(undefined))
-	}
+	errs = append(errs, settleAll(ses.closers, func(pr *promise) error { return pr.settle(undefined) }))
 	return first(errs)
 }
 

@@ -81,10 +81,12 @@ func (s *socket) Connect() (*sobek.Promise, error) {
 	}
 	before := s.session
 	if before != nil && !before.ending.Load() {
-		if !before.open {
-			return nil, errors.New("connect: the socket is connecting already: await the first call")
+		if before.open {
+			return m.resolved(sobek.Undefined())
 		}
-		return m.resolved(sobek.Undefined())
+		p, pr := m.promise()
+		before.connects = append(before.connects, pr)
+		return p, nil
 	}
 	ses := newSession(s)
 	if ses.client, err = phoenix.NewSocket(s.endpoint, s.clientOptions(state, ses)); err != nil {
@@ -92,6 +94,7 @@ func (s *socket) Connect() (*sobek.Promise, error) {
 	}
 	s.session = ses
 	p, pr := m.promise()
+	ses.connects = append(ses.connects, pr)
 	go func() {
 		if before != nil {
 			<-before.finished
@@ -104,7 +107,7 @@ func (s *socket) Connect() (*sobek.Promise, error) {
 		if err != nil {
 			_ = ses.client.Close() // always nil
 		}
-		m.queue.post(func() error { return ses.connected(ctx, pr, timing{at: start, took: took}, err) })
+		m.queue.post(func() error { return ses.connected(ctx, timing{at: start, took: took}, err) })
 	}()
 	return p, nil
 }
@@ -123,7 +126,7 @@ func (s *socket) clientOptions(state *lib.State, ses *session) *phoenix.SocketOp
 }
 
 // connected is the outcome of connect.
-func (ses *session) connected(ctx context.Context, pr *promise, t timing, err error) error {
+func (ses *session) connected(ctx context.Context, t timing, err error) error {
 	s, m := ses.s, ses.s.m
 	if !m.ended() || err == nil {
 		ses.recordConnect(t, err)
@@ -134,7 +137,9 @@ func (ses *session) connected(ctx context.Context, pr *promise, t timing, err er
 		if s.session == ses {
 			s.session = nil
 		}
-		return pr.fail(func() any { return s.connectError(err) })
+		return settleAll(ses.connects, func(pr *promise) error {
+			return pr.fail(func() any { return s.connectError(err) })
+		})
 	}
 	ses.open = true
 	ses.started = t.at
@@ -156,7 +161,8 @@ func (ses *session) connected(ctx context.Context, pr *promise, t timing, err er
 			}
 		})
 	}
-	if err := pr.settle(undefined); err != nil || !ses.early {
+	err = settleAll(ses.connects, func(pr *promise) error { return pr.settle(undefined) })
+	if err != nil || !ses.early {
 		return err
 	}
 	return ses.closed() // it was lost before it was known to be open

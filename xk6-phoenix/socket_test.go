@@ -108,6 +108,29 @@ func TestConnectFails(t *testing.T) {
 	})
 }
 
+// TestTwice calls what is under way already: both calls get the one outcome.
+func TestTwice(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, v *vu, server *phoenixtest.Server) {
+		server.RefuseNext(1, 503, nil, "")
+		said := v.iterate(`
+			const socket = new Socket(url);
+			say((await Promise.allSettled([socket.connect(), socket.connect()])).map((r) => r.reason.status));
+			await Promise.all([socket.connect(), socket.connect()]);
+			const room = socket.channel('room:1');
+			say((await Promise.all([room.join(), room.join()])).map((r) => r.status));
+			const no = socket.channel('private:1');
+			say((await Promise.all([no.join(), no.join()])).map((r) => r.status));
+			await Promise.all([socket.close(), socket.close()]);
+			await socket.close();
+		`)
+		wantSaid(t, said, `[503,503]`, `["ok","ok"]`, `["error","error"]`)
+		if n := len(closeCodes(server)); n != 1 {
+			t.Errorf("%d connections were made", n)
+		}
+	})
+}
+
 // TestOptions has what the constructor refuses.
 func TestOptions(t *testing.T) {
 	t.Parallel()
