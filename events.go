@@ -359,14 +359,14 @@ func (s *Socket) callback(info CallbackInfo, wanted func() bool, call func()) {
 	if tr.CallbackStart != nil {
 		ctx = begun(ctx, tr.CallbackStart(ctx, info))
 	}
+	if tr.CallbackDone != nil {
+		defer tr.CallbackDone(ctx, info) // also if call ends its goroutine
+	}
 	s.mu.Lock()
 	still := wanted()
 	s.mu.Unlock()
 	if still {
 		call()
-	}
-	if tr.CallbackDone != nil {
-		tr.CallbackDone(ctx, info)
 	}
 }
 

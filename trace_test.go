@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -298,4 +299,22 @@ func unordered(items []string) []string {
 	items = slices.Clone(items)
 	slices.Sort(items)
 	return items
+}
+
+// A callback that ends its goroutine, as t.FailNow does, has a Done, too.
+func TestACallbackThatCallsGoexitIsDone(t *testing.T) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		var told harness.Recorder[string]
+		s := h.Connected(&phoenix.SocketOptions{Trace: &phoenix.Trace{
+			CallbackStart: func(ctx context.Context, _ phoenix.CallbackInfo) context.Context { told.Add("start"); return ctx },
+			CallbackDone:  func(context.Context, phoenix.CallbackInfo) { told.Add("done") },
+		}})
+		c := h.Joined(s, "room:1", nil)
+		c.On("a", func(*phoenix.Message) { told.Add("call"); runtime.Goexit() })
+		h.Srv.Broadcast("room:1", "a", nil)
+		synctest.Wait()
+		if got := told.List(); !slices.Equal(got, []string{"start", "call", "done"}) {
+			t.Errorf("%v", got)
+		}
+	})
 }
