@@ -15,6 +15,16 @@ func splitHost(h http.Header) (rest http.Header, host string) {
 	return h, host
 }
 
+// withoutTrace returns a header without the trace context. It names the span of the
+// connect, which ends when the connection is open: with it each later request, for days
+// maybe, would be a part of that trace.
+func withoutTrace(h http.Header) http.Header {
+	rest := h.Clone()
+	rest.Del("Traceparent")
+	rest.Del("Tracestate")
+	return rest
+}
+
 // headerSubprotocol has the subprotocols that a WebSocket offers. The auth token
 // travels among them.
 const headerSubprotocol = "Sec-Websocket-Protocol"

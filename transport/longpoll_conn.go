@@ -119,6 +119,7 @@ func (c *pollConn) opened(u *url.URL) {
 	query.Set(paramPollToken, c.token)
 	session.RawQuery = query.Encode()
 	c.url = session.String()
+	c.header = withoutTrace(c.header)
 }
 
 // ReadFrame returns the next message of the poll that is under way, or begins

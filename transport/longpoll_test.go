@@ -58,7 +58,7 @@ func TestRequestsOfASession(t *testing.T) {
 		s := h.Connected(&phoenix.SocketOptions{
 			HTTPClient: spy.Client(),
 			Params:     url.Values{"user": {"ann & bob"}, "token": {"the user's"}},
-			Header:     http.Header{"X-Trace": {"1", "2"}, "Accept": {"text/html"}},
+			Header:     http.Header{"X-Trace": {"1", "2"}, "Accept": {"text/html"}, "Traceparent": {"00-1-2-01"}, "Tracestate": {"a=b"}},
 			AuthToken:  func(context.Context) (string, error) { return "auth?token", nil },
 		})
 		h.Joined(s, "room:1", nil)
@@ -88,6 +88,10 @@ func TestRequestsOfASession(t *testing.T) {
 			}
 			if !slices.Equal(r.Header["X-Trace"], []string{"1", "2"}) || r.Header.Get("Accept") != "text/html" || r.Header["Origin"] != nil {
 				t.Errorf("request %d has header %v", i, r.Header)
+			}
+			// The trace context is that of the connect, and not of each poll for days.
+			if got, first := r.Header.Get("Traceparent")+r.Header.Get("Tracestate"), i == 0; first != (got == "00-1-2-01a=b") || !first && got != "" {
+				t.Errorf("request %d has the trace context %q", i, got)
 			}
 			wantAuth, wantType := "auth?token", []string(nil)
 			if r.Method == http.MethodPost {

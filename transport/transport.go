@@ -28,7 +28,8 @@ type DialRequest struct {
 	// ws://localhost:4000/socket, with the params and the vsn in its query. Without
 	// a vsn the server speaks protocol 1.0.0. The scheme is ws, wss, http or https.
 	URL *url.URL
-	// Header goes into every HTTP request. It may be nil.
+	// Header goes into every HTTP request. It may be nil. Traceparent and Tracestate go
+	// into the one that opens the connection alone.
 	Header http.Header
 	// AuthToken is the auth token, which must not be in the URL. "" means none.
 	AuthToken string
