@@ -24,6 +24,7 @@ func known() map[string]string {
 	return map[string]string{
 		"phoenix":     modulePath,
 		"phoenixtest": modulePath + "/phoenixtest",
+		"phoenixotel": modulePath + "/phoenixotel",
 		"token":       modulePath + "/token",
 		"transport":   modulePath + "/transport",
 		"backoff":     "github.com/cenkalti/backoff/v4",

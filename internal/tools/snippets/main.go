@@ -2,9 +2,10 @@
 //
 //	go run ./internal/tools/snippets [-C dir] [file or directory ...]
 //
-// It type-checks every fenced block marked go in README.md and in the Markdown
-// files under docs (or in what is named instead) against the module in dir, and
-// names the file and the line of what does not compile.
+// It type-checks every fenced block marked go in README.md, in those of the modules
+// load and phoenixotel, and in the Markdown files under docs (or in what is named
+// instead) against the module in dir, and names the file and the line of what does
+// not compile.
 //
 // A block that starts with a package clause is a whole file and has to compile
 // as it is. Of any other block, declarations are checked as a file without a
@@ -51,7 +52,7 @@ func main() {
 // whether every snippet compiles. What does not is printed to w.
 func run(w io.Writer, dir string, paths []string) (bool, error) {
 	if len(paths) == 0 {
-		paths = []string{"README.md", "docs"}
+		paths = []string{"README.md", "docs", "load/README.md", "phoenixotel/README.md"}
 	}
 	files, err := markdownFiles(dir, paths)
 	if err != nil {
