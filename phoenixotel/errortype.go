@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"syscall"
 
@@ -22,7 +21,8 @@ import (
 // The list has reply_error for a reply with a status other than ok; the sentinel errors
 // of package phoenix, such as connection_lost, timeout and channel_crashed; canceled;
 // the HTTP status of a handshake or a poll, such as 403; close_ and the code of a close
-// frame, such as close_1012; and dns, tls, refused, reset, eof and network.
+// frame, such as close_1012; dns, tls, refused, reset, eof and network; and http_other and
+// close_other for codes that the standards do not have.
 func ErrorType(err error) string {
 	switch {
 	case err == nil:
@@ -72,7 +72,7 @@ func ofServer(err error) string {
 		if closed.Code >= 1000 && closed.Code <= 1015 {
 			return "close_" + strconv.Itoa(closed.Code)
 		}
-		return "close_" + other
+		return "close_other"
 	}
 	return ""
 }
@@ -80,7 +80,7 @@ func ofServer(err error) string {
 // status returns the code of an HTTP response, if it is one that everybody knows.
 func status(code int) string {
 	if http.StatusText(code) == "" {
-		return "http_" + other
+		return "http_other"
 	}
 	return strconv.Itoa(code)
 }
@@ -125,13 +125,14 @@ func ofNetwork(err error) string {
 		record    tls.RecordHeaderError
 		alert     tls.AlertError
 		op        *net.OpError
+		timeout   interface{ Timeout() bool }
 	)
 	switch {
 	case errors.As(err, &dns):
 		return "dns"
 	case errors.As(err, &cert), errors.As(err, &authority), errors.As(err, &host), errors.As(err, &record), errors.As(err, &alert):
 		return "tls"
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.As(err, &timeout) && timeout.Timeout():
 		return "timeout"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"

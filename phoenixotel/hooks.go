@@ -5,15 +5,16 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/phxgo/phoenix"
 )
 
 func (t *tracer) connectStart(ctx context.Context, info phoenix.ConnectStartInfo) context.Context {
-	ctx, u := t.begin(ctx, opConnect, "", "")
+	ctx, u := t.begin(ctx, startKey{op: opConnect, server: info.Endpoint}, "")
 	if u.span.IsRecording() {
-		u.span.SetAttributes(append(server(info.Endpoint), attemptKey.Int(info.Attempt))...)
+		u.span.SetAttributes(attemptKey.Int(info.Attempt))
 	}
 	return ctx
 }
@@ -23,7 +24,7 @@ func (t *tracer) connectDone(ctx context.Context, info phoenix.ConnectDoneInfo) 
 }
 
 func (t *tracer) joinStart(ctx context.Context, info phoenix.JoinStartInfo) context.Context {
-	ctx, u := t.begin(ctx, opJoin, info.Topic, "")
+	ctx, u := t.begin(ctx, t.startOf(opJoin, info.Topic, ""), info.Topic)
 	if u.span.IsRecording() {
 		u.span.SetAttributes(rejoinKey.Bool(info.Rejoin), attemptKey.Int(info.Attempt))
 		if info.Lost != nil {
@@ -41,7 +42,7 @@ func (t *tracer) joinDone(ctx context.Context, info phoenix.JoinDoneInfo) {
 }
 
 func (t *tracer) pushStart(ctx context.Context, info phoenix.PushStartInfo) context.Context {
-	ctx, u := t.begin(ctx, pushOp(info), info.Topic, info.Event)
+	ctx, u := t.begin(ctx, t.startOf(pushOp(info), info.Topic, info.Event), info.Topic)
 	if u.span.IsRecording() {
 		u.span.SetAttributes(semconv.MessagingMessageBodySizeKey.Int(info.Size))
 	}
@@ -50,13 +51,13 @@ func (t *tracer) pushStart(ctx context.Context, info phoenix.PushStartInfo) cont
 
 func (t *tracer) pushDone(ctx context.Context, info phoenix.PushDoneInfo) {
 	k := seriesKey{op: pushOp(info.PushStartInfo), status: t.statusOf(info.Reply), errorType: ErrorType(info.Err)}
-	var series *attributesOf
-	if push := (*phoenix.PushError)(nil); errors.As(info.Err, &push) {
-		_, series = t.end(ctx, t.meters.operation, k, sentKey.Bool(push.Sent))
-	} else {
-		_, series = t.end(ctx, t.meters.operation, k)
+	var attrs []attribute.KeyValue
+	sent := true
+	if push, ok := errors.AsType[*phoenix.PushError](info.Err); ok {
+		sent = push.Sent
+		attrs = append(attrs, sentKey.Bool(sent))
 	}
-	if series != nil {
+	if _, series := t.end(ctx, t.meters.operation, k, attrs...); series != nil && sent {
 		series.count(ctx, t.meters.sent, 1)
 	}
 }
@@ -69,7 +70,7 @@ func pushOp(info phoenix.PushStartInfo) string {
 }
 
 func (t *tracer) callbackStart(ctx context.Context, info phoenix.CallbackInfo) context.Context {
-	ctx, u := t.begin(ctx, opCallback, info.Topic, info.Event)
+	ctx, u := t.begin(ctx, t.startOf(opCallback, info.Topic, info.Event), info.Topic)
 	if u.span != nil && u.span.IsRecording() {
 		u.span.SetAttributes(queuedKey.Int(info.Queued))
 	}

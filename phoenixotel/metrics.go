@@ -33,7 +33,7 @@ func newInstruments(m metric.Meter) *instruments {
 		heartbeat: histogram(m, "phoenix.client.heartbeat.duration",
 			"Round trip of a heartbeat.",
 			0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-		sent:        counter(m, "messaging.client.sent.messages", "{message}", "Pushes and casts that have ended; those with error.type have failed."),
+		sent:        counter(m, "messaging.client.sent.messages", "{message}", "Pushes and casts that have ended, and were sent or may have been."),
 		consumed:    counter(m, "messaging.client.consumed.messages", "{message}", "Messages of the server to joined channels."),
 		disconnects: counter(m, "phoenix.client.disconnects", "{connection}", "Connections that have ended."),
 		dropped:     counter(m, "phoenix.client.messages.dropped", "{message}", "Messages of the server that were dropped."),

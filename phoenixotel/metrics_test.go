@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -57,7 +58,7 @@ func TestMetricsTellWhatHappens(t *testing.T) {
 			"{" + room + at + "push,phoenix.event=ping,phoenix.status=ok}":                             "3",
 			"{error.type=reply_error," + room + at + "push,phoenix.event=refuse,phoenix.status=error}": "1",
 			"{" + room + at + "cast,phoenix.event=silent}":                                             "1",
-			"{error.type=invalid_input," + room + at + "cast,phoenix.event=silent}":                    "1",
+			// And none for the cast that never left.
 		})
 		tel.wantMetrics("messaging.client.consumed.messages", map[string]string{"{" + room + at + "receive}": "5"})
 		tel.wantMetrics("phoenix.client.messages.dropped", map[string]string{
@@ -172,16 +173,19 @@ func TestErrorTypesAreWordsOfAList(t *testing.T) {
 		{phoenix.ErrClosedByServer, "closed_by_server"},
 		{phoenix.ErrChannelClosed, "channel_closed"},
 		{&phoenix.HandshakeError{StatusCode: 403}, "403"},
-		{&phoenix.HandshakeError{StatusCode: 799}, "http__OTHER"},
+		{&phoenix.HandshakeError{StatusCode: 799}, "http_other"},
 		{&phoenix.PollError{StatusCode: 410}, "410"},
 		{&phoenix.CloseError{Code: 1012}, "close_1012"},
-		{&phoenix.CloseError{Code: 4321}, "close__OTHER"},
+		{&phoenix.CloseError{Code: 4321}, "close_other"},
 		{&phoenix.InputError{Field: "x"}, "invalid_input"},
 		{&net.DNSError{Name: "example.invalid"}, "dns"},
 		{x509.UnknownAuthorityError{}, "tls"},
 		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, "refused"},
 		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, "reset"},
 		{&net.OpError{Op: "read", Err: errors.New("odd")}, "network"},
+		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, "timeout"},
+		{&net.OpError{Op: "read", Err: syscall.ETIMEDOUT}, "timeout"},
+		{fmt.Errorf("%w: GET of the long poll: %w", errors.New("lost"), slowError{}), "timeout"},
 		{io.ErrUnexpectedEOF, "eof"},
 	} {
 		if got := phoenixotel.ErrorType(c.err); got != c.want {
@@ -189,3 +193,9 @@ func TestErrorTypesAreWordsOfAList(t *testing.T) {
 		}
 	}
 }
+
+// slowError is as the error of a long poll that heard nothing, or of net/http.
+type slowError struct{}
+
+func (slowError) Error() string { return "no answer" }
+func (slowError) Timeout() bool { return true }

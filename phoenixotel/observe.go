@@ -20,6 +20,7 @@ type Observer struct {
 	mu      sync.Mutex
 	sockets []*phoenix.Socket
 	ended   counts // of sockets that are closed, and no longer kept
+	forget  int    // so many sockets are looked through for closed ones
 }
 
 // counts are the numbers of a socket that only grow.
@@ -51,19 +52,31 @@ func Observe(opts *Options, sockets ...*phoenix.Socket) (*Observer, error) {
 	return o, nil
 }
 
-// Add adds a socket; nil is none. A socket that is closed is forgotten by itself, but what
-// it has counted stays.
+// Add adds a socket, unless it is there already; nil is none. A socket that is closed is
+// forgotten by itself, but what it has counted stays.
 func (o *Observer) Add(socket *phoenix.Socket) {
 	if socket == nil {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if slices.Contains(o.sockets, socket) {
+		return
+	}
+	if len(o.sockets) >= o.forget { // maybe nobody collects metrics
+		o.sum()
+		o.forget = max(16, 2*len(o.sockets))
+	}
 	o.sockets = append(o.sockets, socket)
 }
 
-// Close ends the metrics. The sockets stay as they are.
-func (o *Observer) Close() error { return o.registration.Unregister() }
+// Close ends the metrics. The sockets stay as they are. It may be called again.
+func (o *Observer) Close() error {
+	if o.registration == nil { // of the zero value
+		return nil
+	}
+	return o.registration.Unregister()
+}
 
 // The states that are shown, also if there is nothing in them.
 //
@@ -132,7 +145,9 @@ func (g *gauges) instruments() []metric.Observable {
 }
 
 func (o *Observer) observe(g *gauges, to metric.Observer) {
+	o.mu.Lock()
 	sockets, channels, depth, size, total := o.sum()
+	o.mu.Unlock()
 	for _, s := range socketStates {
 		to.ObserveInt64(g.connections, sockets[s], g.states[s.String()])
 	}
@@ -147,10 +162,8 @@ func (o *Observer) observe(g *gauges, to metric.Observer) {
 	to.ObserveInt64(g.untold, total.untold, g.plain)
 }
 
-// sum asks the sockets, and forgets those that are closed.
+// sum asks the sockets, and forgets those that are closed. The lock is held.
 func (o *Observer) sum() (sockets map[phoenix.SocketState]int64, channels map[phoenix.ChannelState]int64, depth map[string]int64, size int64, total counts) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	sockets, channels, depth = map[phoenix.SocketState]int64{}, map[phoenix.ChannelState]int64{}, map[string]int64{}
 	total = o.ended
 	o.sockets = slices.DeleteFunc(o.sockets, func(s *phoenix.Socket) bool {

@@ -1,7 +1,9 @@
 package phoenixotel
 
 import (
+	"runtime/debug"
 	"strings"
+	"sync"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -60,11 +62,30 @@ func (o *Options) resolve() Options {
 }
 
 func (o *Options) tracer() trace.Tracer {
-	return o.TracerProvider.Tracer(ScopeName, trace.WithSchemaURL(semconv.SchemaURL))
+	return o.TracerProvider.Tracer(ScopeName, trace.WithSchemaURL(semconv.SchemaURL), trace.WithInstrumentationVersion(version()))
 }
 
 func (o *Options) meter() metric.Meter {
-	return o.MeterProvider.Meter(ScopeName, metric.WithSchemaURL(semconv.SchemaURL))
+	return o.MeterProvider.Meter(ScopeName, metric.WithSchemaURL(semconv.SchemaURL), metric.WithInstrumentationVersion(version()))
+}
+
+// version returns the version of this module in the running program, such as 0.1.0. It is
+// "" if the build does not tell, as in a clone.
+var version = sync.OnceValue(func() string {
+	info, _ := debug.ReadBuildInfo()
+	return versionIn(info)
+})
+
+func versionIn(info *debug.BuildInfo) string {
+	if info == nil {
+		return ""
+	}
+	for _, m := range info.Deps {
+		if m.Path == ScopeName && m.Replace == nil {
+			return strings.TrimPrefix(m.Version, "v")
+		}
+	}
+	return ""
 }
 
 // template is the default of Options.Template.

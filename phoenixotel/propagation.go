@@ -7,6 +7,7 @@ import (
 	"runtime"
 
 	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/phxgo/phoenix"
 )
@@ -17,7 +18,9 @@ import (
 // browser, which lets nobody set headers, it adds nothing.
 //
 // It dials with next, and returns its Conn as it is. A nil next is
-// phoenix.WebSocket(nil). Baggage is not sent.
+// phoenix.WebSocket(nil). The format is always that of W3C Trace Context, which Phoenix
+// reads, and not that of the global propagator. Baggage is not sent. With long poll the
+// request that opens the session has the headers, and the polls do not.
 func Transport(next phoenix.Transport) phoenix.Transport {
 	if next == nil {
 		next = phoenix.WebSocket(nil)
@@ -29,11 +32,14 @@ type transport struct{ next phoenix.Transport }
 
 // Dial implements [phoenix.Transport].
 func (t transport) Dial(ctx context.Context, req *phoenix.DialRequest) (phoenix.Conn, error) {
-	if runtime.GOOS != "js" {
-		if req.Header == nil {
-			req.Header = http.Header{}
+	if runtime.GOOS != "js" && req != nil && trace.SpanContextFromContext(ctx).IsValid() {
+		own := *req // a Fallback may dial with the same request several times at once
+		if own.Header = req.Header.Clone(); own.Header == nil {
+			own.Header = http.Header{}
 		}
-		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
+		own.Header.Del("tracestate")
+		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(own.Header))
+		req = &own
 	}
 	return t.next.Dial(ctx, req)
 }
@@ -61,7 +67,8 @@ func (tc TraceContext) In(ctx context.Context) context.Context {
 }
 
 // Inject returns a copy of a payload with the trace context of the span in ctx, under
-// the keys traceparent and tracestate. Without a span it returns payload.
+// the keys traceparent and tracestate. Without a span it returns payload. A nil payload
+// counts as an empty one: nil itself would be sent as null.
 //
 //	reply, err := room.Push(ctx, "order", phoenixotel.Inject(ctx, map[string]any{"id": 7}))
 //
@@ -71,6 +78,9 @@ func (tc TraceContext) In(ctx context.Context) context.Context {
 func Inject(ctx context.Context, payload map[string]any) map[string]any {
 	tc := TraceContextOf(ctx)
 	if tc.Traceparent == "" {
+		if payload == nil {
+			payload = map[string]any{}
+		}
 		return payload
 	}
 	injected := make(map[string]any, len(payload)+2)

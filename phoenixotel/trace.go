@@ -2,6 +2,7 @@ package phoenixotel
 
 import (
 	"context"
+	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -63,7 +64,7 @@ type tracer struct {
 }
 
 // A startKey is what the name of a span and its first attributes depend on.
-type startKey struct{ op, template, event string }
+type startKey struct{ op, template, event, server string }
 
 type start struct {
 	name string
@@ -85,6 +86,10 @@ func (t *tracer) newStart(k startKey) *start {
 	if k.template != "" {
 		s.name += " " + k.template
 	}
+	at := server(k.server)
+	if len(at) > 0 {
+		s.name += " " + net.JoinHostPort(at[0].Value.AsString(), at[1].Value.String())
+	}
 	kind := trace.SpanKindClient
 	if k.op == opCallback {
 		kind = trace.SpanKindConsumer
@@ -92,6 +97,7 @@ func (t *tracer) newStart(k startKey) *start {
 	attrs := append(slices.Clone(t.Attributes), operation(k.op)...)
 	attrs = appendIf(attrs, semconv.MessagingDestinationTemplateKey, k.template)
 	attrs = appendIf(attrs, eventKey, k.event)
+	attrs = append(attrs, at...)
 	s.opts = []trace.SpanStartOption{trace.WithSpanKind(kind), trace.WithAttributes(attrs...)}
 	return s
 }
@@ -178,11 +184,15 @@ type underWay struct {
 
 type underWayKey struct{}
 
+func (t *tracer) startOf(op, topic, event string) startKey {
+	return startKey{op: op, template: t.templateOf(topic), event: t.events.bounded(event)}
+}
+
 // begin begins an operation, with a span that has the attributes of its start and more.
-func (t *tracer) begin(ctx context.Context, op, topic, event string) (context.Context, *underWay) {
-	u := &underWay{template: t.templateOf(topic), event: t.events.bounded(event)}
-	if op != opCallback || !t.NoCallbackSpans {
-		s := t.starts.get(startKey{op, u.template, u.event})
+func (t *tracer) begin(ctx context.Context, k startKey, topic string) (context.Context, *underWay) {
+	u := &underWay{template: k.template, event: k.event}
+	if k.op != opCallback || !t.NoCallbackSpans {
+		s := t.starts.get(k)
 		ctx, u.span = t.spans.Start(ctx, s.name, s.opts...)
 		if t.FullTopic && topic != "" && u.span.IsRecording() {
 			u.span.SetAttributes(semconv.MessagingDestinationNameKey.String(topic))

@@ -21,8 +21,8 @@ func TestSpansTellWhatHappens(t *testing.T) {
 		server.RefuseNext(1, 503, nil, "")
 		socket := connected(t, server, phoenix.SocketOptions{Trace: phoenixotel.Trace(&tel.opts), ReconnectBackoff: phoenix.Steps(time.Second)})
 		tel.wantSpans("connect",
-			"connect client 0s Error error.type=503 phoenix.attempt=1",
-			"connect client 0s phoenix.attempt=2")
+			"connect phoenix.test:80 client 0s Error error.type=503 phoenix.attempt=1",
+			"connect phoenix.test:80 client 0s phoenix.attempt=2")
 		c := joined(t, socket, "room:1")
 		tel.wantSpans("join", "join room:* client 0s phoenix.attempt=1 phoenix.rejoin=false phoenix.status=ok")
 		deny, err := socket.Channel("room:deny", nil)
@@ -92,8 +92,8 @@ func TestSpansThroughAnOutage(t *testing.T) {
 		time.Sleep(2500 * time.Millisecond)
 		tel.wantSpans("down",
 			"push room:* client 0s Error error.type=connection_lost messaging.message.body.size=2 phoenix.event=ping phoenix.sent=true",
-			"connect client 0s Error error.type=refused phoenix.attempt=1",
-			"connect client 0s Error error.type=refused phoenix.attempt=2")
+			"connect phoenix.test:80 client 0s Error error.type=refused phoenix.attempt=1",
+			"connect phoenix.test:80 client 0s Error error.type=refused phoenix.attempt=2")
 		tel.wantMetrics("phoenix.client.connections", map[string]string{
 			"{phoenix.state=connecting}": "0", "{phoenix.state=disconnected}": "0", "{phoenix.state=open}": "0", "{phoenix.state=waiting}": "1",
 		})
@@ -106,7 +106,7 @@ func TestSpansThroughAnOutage(t *testing.T) {
 			t.Error(err)
 		}
 		tel.wantSpans("up",
-			"connect client 0s phoenix.attempt=3",
+			"connect phoenix.test:80 client 0s phoenix.attempt=3",
 			"join room:* client 0s phoenix.attempt=1 phoenix.reason=connection_lost phoenix.rejoin=true phoenix.status=ok",
 			"push room:* client 3.03s messaging.message.body.size=2 phoenix.event=ping phoenix.status=ok")
 		tel.wantMetrics("phoenix.client.reconnects", map[string]string{"{}": "1"})
@@ -160,9 +160,9 @@ func TestEachSpanSaysWhatSystemAndServer(t *testing.T) {
 		c := joined(t, connected(t, server, phoenix.SocketOptions{Trace: phoenixotel.Trace(&tel.opts)}), "room:1")
 		c.Push(t.Context(), "ping", nil)
 		want := map[string]string{
-			"connect":     "messaging.system=phoenix messaging.operation.name=connect server.address=phoenix.test server.port=80",
-			"join room:*": "messaging.system=phoenix messaging.operation.name=join messaging.destination.template=room:*",
-			"push room:*": "messaging.system=phoenix messaging.operation.name=push messaging.operation.type=send messaging.destination.template=room:*",
+			"connect phoenix.test:80": "messaging.system=phoenix messaging.operation.name=connect server.address=phoenix.test server.port=80",
+			"join room:*":             "messaging.system=phoenix messaging.operation.name=join messaging.destination.template=room:*",
+			"push room:*":             "messaging.system=phoenix messaging.operation.name=push messaging.operation.type=send messaging.destination.template=room:*",
 		}
 		for _, s := range tel.spans.GetSpans() {
 			var text strings.Builder

@@ -48,7 +48,7 @@ func New() *Collector {
 			"messaging_operation_name", template, event, "phoenix_status", "error_type"),
 		process:     histogram("messaging_process_duration_seconds", "Callbacks.", template, event),
 		heartbeat:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "phoenix_client_heartbeat_duration_seconds", Help: "Round trips.", Buckets: seconds}),
-		sent:        counter("messaging_client_sent_messages_total", "Pushes and casts.", "messaging_operation_name", template, event, "phoenix_status", "error_type"),
+		sent:        counter("messaging_client_sent_messages_total", "Pushes and casts that were sent.", "messaging_operation_name", template, event, "phoenix_status", "error_type"),
 		consumed:    counter("messaging_client_consumed_messages_total", "Messages of the server.", template),
 		disconnects: counter("phoenix_client_disconnects_total", "Connections that have ended.", "phoenix_reason"),
 		drop:        counter("phoenix_client_messages_dropped_total", "Messages that were dropped.", template, "phoenix_reason"),
@@ -91,7 +91,10 @@ func (c *Collector) Trace() *phoenix.Trace {
 			}
 			labels := []string{operation, template(info.Topic), info.Event, status(info.Reply), errorType(info.Err)}
 			c.operation.WithLabelValues(labels...).Observe(since(ctx))
-			c.sent.WithLabelValues(labels...).Inc()
+			var failed *phoenix.PushError
+			if !errors.As(info.Err, &failed) || failed.Sent {
+				c.sent.WithLabelValues(labels...).Inc()
+			}
 		},
 		CallbackStart: func(ctx context.Context, _ phoenix.CallbackInfo) context.Context { return begin(ctx) },
 		CallbackDone: func(ctx context.Context, info phoenix.CallbackInfo) {
