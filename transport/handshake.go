@@ -12,8 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/phxgo/phoenix/internal/dialing"
 )
@@ -25,6 +27,11 @@ const (
 	// maxHead bounds the head of an answer, and those of status 1xx before it, in
 	// bytes. It is net/http's own limit.
 	maxHead = 10 << 20
+	// maxRequest is how many bytes of a request the network surely takes at once. Of
+	// a longer one the server may read a part, and refuse it.
+	maxRequest = 8 << 10
+	// lastWords is how long an answer is read of a server that takes no request.
+	lastWords = 20 * time.Millisecond
 )
 
 var errLongHead = errors.New("the head of the server's answer has more than 10 MiB")
@@ -45,7 +52,7 @@ func (h *handshaker) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if proxy != nil || !h.plain(req.URL) {
+	if proxy != nil || !h.plain(req) {
 		return h.transport(proxy).RoundTrip(req)
 	}
 	exchange := func() (*http.Response, error) { return h.exchange(req) }
@@ -73,10 +80,21 @@ func (h *handshaker) proxy(req *http.Request) (*url.URL, error) {
 }
 
 // plain reports whether a request needs nothing that only http.Transport has.
-func (h *handshaker) plain(u *url.URL) bool {
-	t := h.base
-	return u.Scheme == "http" && isASCII(u.Host) && t.ResponseHeaderTimeout == 0 && t.MaxResponseHeaderBytes == 0 &&
-		(t.Protocols == nil || t.Protocols.HTTP1())
+func (h *handshaker) plain(req *http.Request) bool {
+	t, u := h.base, req.URL
+	return u.Scheme == "http" && u.Host != "" && isASCII(u.Host) && isShort(req) &&
+		t.ResponseHeaderTimeout == 0 && t.MaxResponseHeaderBytes == 0 && (t.Protocols == nil || t.Protocols.HTTP1())
+}
+
+// isShort reports whether the network surely takes a request at once.
+func isShort(req *http.Request) bool {
+	size := len(req.URL.Path) + len(req.URL.RawQuery)
+	for name, values := range req.Header {
+		for _, v := range values {
+			size += len(name) + len(v)
+		}
+	}
+	return size <= maxRequest
 }
 
 func isASCII(s string) bool {
@@ -98,7 +116,7 @@ func (h *handshaker) exchange(req *http.Request) (*http.Response, error) {
 	if trace != nil && trace.GotConn != nil {
 		trace.GotConn(httptrace.GotConnInfo{Conn: c})
 	}
-	resp, err := ask(req, c)
+	resp, err := ask(req, c, trace)
 	if err == nil {
 		return resp, nil
 	}
@@ -110,24 +128,35 @@ func (h *handshaker) exchange(req *http.Request) (*http.Response, error) {
 }
 
 // ask sends a request and reads the answer to it, up to its body.
-func ask(req *http.Request, c net.Conn) (*http.Response, error) {
+func ask(req *http.Request, c net.Conn, trace *httptrace.ClientTrace) (*http.Response, error) {
 	var head bytes.Buffer
 	if err := req.Write(&head); err != nil {
 		return nil, err
 	}
-	if _, err := c.Write(head.Bytes()); err != nil {
-		return nil, err
+	n, err := c.Write(head.Bytes())
+	if err == nil && n == head.Len() {
+		return readAnswer(req, c, trace)
 	}
-	return readAnswer(req, c)
+	err = cmp.Or(err, io.ErrShortWrite)
+	// It may have answered before, that it is overloaded perhaps, and hung up.
+	if c.SetReadDeadline(time.Now().Add(lastWords)) == nil {
+		if resp, rerr := readAnswer(req, c, trace); rerr == nil && resp.StatusCode != http.StatusSwitchingProtocols {
+			return resp, nil
+		}
+	}
+	return nil, err
 }
 
-func readAnswer(req *http.Request, c net.Conn) (*http.Response, error) {
+func readAnswer(req *http.Request, c net.Conn, trace *httptrace.ClientTrace) (*http.Response, error) {
 	limit := &io.LimitedReader{R: c, N: maxHead}
 	br := bufio.NewReaderSize(limit, handshakeBuffer)
+	if _, err := br.Peek(1); err != nil {
+		return nil, err // ReadResponse makes one of its own of an EOF
+	}
+	if trace != nil && trace.GotFirstResponseByte != nil {
+		trace.GotFirstResponseByte()
+	}
 	for {
-		if _, err := br.Peek(1); err != nil {
-			return nil, err // ReadResponse makes one of its own of an EOF
-		}
 		resp, err := http.ReadResponse(br, req)
 		switch {
 		case err != nil && limit.N <= 0:
@@ -138,10 +167,15 @@ func readAnswer(req *http.Request, c net.Conn) (*http.Response, error) {
 			early, _ := br.Peek(br.Buffered()) // it has them
 			resp.Body = &switched{c, bytes.Clone(early)}
 			return resp, nil
-		case resp.StatusCode >= http.StatusOK:
+		case resp.StatusCode/100 != 1:
 			limit.N = 1<<63 - 1
 			resp.Body = &answerBody{resp.Body, c}
 			return resp, nil
+		case trace != nil && trace.Got1xxResponse != nil:
+			if err := trace.Got1xxResponse(resp.StatusCode, textproto.MIMEHeader(resp.Header)); err != nil {
+				return nil, err
+			}
+			limit.N = maxHead // as net/http has it
 		}
 	}
 }
@@ -164,16 +198,13 @@ func (s *switched) Read(p []byte) (int, error) {
 }
 
 // An answerBody is the body of an answer that switches no protocol. Its connection
-// ends with it.
+// ends with it. The Close of the body itself would read it to its end.
 type answerBody struct {
-	io.ReadCloser
+	io.Reader
 	c net.Conn
 }
 
-func (b *answerBody) Close() error {
-	// The connection first: the body would be read to its end else.
-	return errors.Join(b.c.Close(), b.ReadCloser.Close())
-}
+func (b *answerBody) Close() error { return b.c.Close() }
 
 // dialer returns the DialContext of the user's transport, beneath a cork.
 func (h *handshaker) dialer() dialFunc {

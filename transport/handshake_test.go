@@ -7,7 +7,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -93,10 +96,15 @@ func TestAHandshakeIsThatOfNetHTTP(t *testing.T) {
 		"a redirect with a body": {answering(func(r *http.Request) string {
 			return strings.Replace(redirectOnce(r, hello), "Content-Length: 0\r\n\r\n", "Content-Length: 5\r\n\r\nmoved", 1)
 		}), `opened, got "hello"`},
-		"no HTTP":     {text("SSH-2.0-OpenSSH_9.9\r\n"), `failed after 0s: malformed HTTP response "SSH-2.0-OpenSSH_9.9"`},
-		"nothing":     {func(c net.Conn, _ <-chan struct{}) { harness.ReadRequest(c) }, "failed after 0s: EOF"},
-		"half a head": {func(c net.Conn, _ <-chan struct{}) { harness.ReadRequest(c); io.WriteString(c, "HTTP/1.1 101 Switch") }, "failed after 0s: unexpected EOF"},
-		"silence":     {text(""), "failed after 5s: context deadline exceeded"},
+		"an end behind early hints": {func(c net.Conn, _ <-chan struct{}) {
+			harness.ReadRequest(c)
+			io.WriteString(c, "HTTP/1.1 103 Early Hints\r\n\r\n")
+		}, "failed after 0s: unexpected EOF"},
+		"a status below 100": {text("HTTP/1.1 099 No\r\nContent-Length: 3\r\n\r\nbye"), `refused by ws://hostile/socket/websocket with 99 "bye" after 0s`},
+		"no HTTP":            {text("SSH-2.0-OpenSSH_9.9\r\n"), `failed after 0s: malformed HTTP response "SSH-2.0-OpenSSH_9.9"`},
+		"nothing":            {func(c net.Conn, _ <-chan struct{}) { harness.ReadRequest(c) }, "failed after 0s: EOF"},
+		"half a head":        {func(c net.Conn, _ <-chan struct{}) { harness.ReadRequest(c); io.WriteString(c, "HTTP/1.1 101 Switch") }, "failed after 0s: unexpected EOF"},
+		"silence":            {text(""), "failed after 5s: context deadline exceeded"},
 		"the request in its own words": {answering(func(r *http.Request) string {
 			return harness.Switching(r) + sentText(r.Host+r.Header.Get("X-Own")+r.UserAgent())
 		}), `opened, got "hostile1Go-http-client/1.1"`},
@@ -209,6 +217,160 @@ func TestSettingsOfAnHTTPTransportAreHeeded(t *testing.T) {
 					t.Errorf("the dial %s, want %s", got, tc.want)
 				}
 			})
+		})
+	}
+}
+
+// busy is a server that refuses whoever comes, and reads nothing.
+const busy = "HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy"
+
+func TestARefusalIsToldThoughTheRequestWasNotTaken(t *testing.T) {
+	t.Parallel()
+	refuse := func(c net.Conn, _ <-chan struct{}) { io.WriteString(c, busy) }
+	for name, tc := range map[string]struct {
+		peer harness.Peer
+		size int // of the request
+	}{
+		"before it hung up": {refuse, 0},
+		"before the rest of a long request": {func(c net.Conn, gone <-chan struct{}) {
+			io.ReadFull(c, make([]byte, 100))
+			refuse(c, gone)
+			<-gone
+		}, 100_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				tr := tc.peer.Listen(t)
+				dial := tr.DialContext
+				tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					c, err := dial(ctx, network, addr)
+					synctest.Wait() // it has come
+					return c, err
+				}
+				u := "ws://hostile/socket?x=" + strings.Repeat("x", tc.size)
+				if got, want := outcome(t, &http.Client{Transport: tr}, u), `refused by ws://hostile/socket/websocket with 503 "busy" after 0s`; got != want {
+					t.Errorf("the dial %s, want %s", got, want)
+				}
+				tr.CloseIdleConnections()
+			})
+		})
+	}
+}
+
+// A scriptedConn is a connection of the user's with its own ideas.
+type scriptedConn struct {
+	net.Conn
+	write func(p []byte) (int, error)
+	read  func(p []byte) (int, error)
+}
+
+func (c *scriptedConn) Write(p []byte) (int, error) {
+	if c.write == nil {
+		return c.Conn.Write(p)
+	}
+	return c.write(p)
+}
+
+func (c *scriptedConn) Read(p []byte) (int, error) {
+	if c.read == nil {
+		return c.Conn.Read(p)
+	}
+	return c.read(p)
+}
+
+// scripted has the connections of tr made over.
+func scripted(tr *http.Transport, over func(net.Conn) *scriptedConn) *http.Client {
+	dial := tr.DialContext
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return over(c), nil
+	}
+	return &http.Client{Transport: tr}
+}
+
+func TestARequestThatWasWrittenInPartFailsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client := scripted(text("").Listen(t), func(c net.Conn) *scriptedConn {
+			return &scriptedConn{Conn: c, write: func(p []byte) (int, error) { return len(p) / 2, nil }}
+		})
+		if got := outcome(t, client, "ws://hostile/socket"); !strings.HasPrefix(got, "failed after 0s: ") || !strings.HasSuffix(got, io.ErrShortWrite.Error()) {
+			t.Errorf("the dial %s, want %v", got, io.ErrShortWrite)
+		}
+	})
+}
+
+// What a refusal still has to say is of no use to anybody.
+func TestTheRestOfARefusalIsNotReadBehindItsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		long := "HTTP/1.1 403 No\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("x", 20_000)
+		taken := 0
+		client := scripted(text("").Listen(t), func(c net.Conn) *scriptedConn {
+			return &scriptedConn{Conn: c, read: func(p []byte) (int, error) { // knows no Close
+				if taken == len(long) {
+					select {} // nor an end
+				}
+				n := copy(p, long[taken:])
+				taken += n
+				return n, nil
+			}}
+		})
+		if got := outcome(t, client, "ws://hostile/socket"); !strings.HasPrefix(got, "refused by ws://hostile/socket/websocket with 403 ") {
+			t.Errorf("the dial %s", got)
+		}
+	})
+}
+
+func TestARedirectToNoHostIsNotFollowedToThisMachine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tr := text("HTTP/1.1 302 Found\r\nLocation: http:///x\r\nContent-Length: 0\r\n\r\n").Listen(t)
+		var dialed []string
+		dial := tr.DialContext
+		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dialed = append(dialed, addr)
+			return dial(ctx, network, addr)
+		}
+		client := &http.Client{Transport: tr, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
+		if got := outcome(t, client, "ws://hostile/socket"); !strings.Contains(got, "no Host in request URL") || len(dialed) != 1 {
+			t.Errorf("the dial %s, and dialed %q", got, dialed)
+		}
+	})
+}
+
+func TestAnHTTPTraceIsToldOfAHandshake(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"http.Transport", "RoundTripper"} {
+		synctest.Test(t, func(t *testing.T) {
+			tr := answering(func(r *http.Request) string {
+				return "HTTP/1.1 103 Early Hints\r\n\r\n" + harness.Switching(r)
+			}).Listen(t)
+			var told []string
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				GetConn:              func(hostPort string) { told = append(told, hostPort) },
+				GotConn:              func(httptrace.GotConnInfo) { told = append(told, "conn") },
+				GotFirstResponseByte: func() { told = append(told, "byte") },
+				Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
+					told = append(told, http.StatusText(code))
+					return nil
+				},
+			})
+			c, err := transport.WebSocket(nil).Dial(ctx, &transport.DialRequest{
+				URL: &url.URL{Scheme: "ws", Host: "hostile", Path: "/socket"}, Header: http.Header{}, HTTPClient: harness.Clients[kind](tr),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = c.Close(ctx, 0, "")
+			if want := []string{"hostile:80", "conn", "byte", "Early Hints"}; !slices.Equal(told, want) {
+				t.Errorf("%s: the trace was told %q, want %q", kind, told, want)
+			}
+			tr.CloseIdleConnections()
 		})
 	}
 }
