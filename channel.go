@@ -266,7 +266,6 @@ func (c *Channel) Rejoin(ctx context.Context) (*Reply, error) {
 	return c.joinWith(ctx, c.startRejoin)
 }
 
-// joinWith starts a join and waits for its outcome.
 func (c *Channel) joinWith(ctx context.Context, start func(context.Context) (*joinWaiter, error)) (*Reply, error) {
 	if ctx.Err() != nil {
 		return nil, ctxErr(ctx)
@@ -278,13 +277,19 @@ func (c *Channel) joinWith(ctx context.Context, start func(context.Context) (*jo
 	return c.await(ctx, w)
 }
 
-func (c *Channel) sendJoin(ctx context.Context, start func(context.Context) (*joinWaiter, error)) (*joinWaiter, error) {
+func (c *Channel) sendJoin(ctx context.Context, start func(context.Context) (*joinWaiter, error)) (w *joinWaiter, err error) {
+	returned := false
 	c.socket.lock()
-	defer c.socket.unlock()
-	w, err := start(ctx)
-	if err == nil {
+	defer func() {
+		if !returned && c.waiter == w { // a net.Conn of the user's has panicked: nobody waits
+			c.giveUpJoin(c.joinErr(errPanicked))
+		}
+		c.socket.unlock()
+	}()
+	if w, err = start(ctx); err == nil {
 		c.socket.writeDirect()
 	}
+	returned = true
 	return w, err
 }
 

@@ -47,6 +47,7 @@ func NewSocket(endpoint string, opts *SocketOptions) (*Socket, error) {
 		born:     time.Now(),
 		wall:     time.Now,
 	}
+	s.framesLogged.Store(set.Logger != nil) // it is asked with the first frame
 	return s, nil
 }
 

@@ -79,7 +79,18 @@ func (s *Socket) serve(r *runner, c transport.Conn, probed bool, attempt int, be
 	conn.beats = s.set.HeartbeatInterval > 0 && needsHeartbeat(c)
 	conn.reader.conn = conn
 	conn.beat.init(conn, attempt, began, opened)
+	if s.begin(conn, probed, attempt, opened) == nil {
+		err = conn.reader.run()
+	}
+	return s.teardown(conn, err, opened)
+}
+
+// begin makes a connection the socket's, and opens it or sends its first heartbeat. It
+// returns why it is of no use.
+func (s *Socket) begin(conn *connection, probed bool, attempt int, opened func(error)) (broken error) {
 	s.lock()
+	defer s.unlock() // a net.Conn of the user's may end the goroutine
+	r := conn.r
 	if r.stopping || r.skip {
 		conn.fail(errReconnect)
 	}
@@ -96,12 +107,7 @@ func (s *Socket) serve(r *runner, c transport.Conn, probed bool, attempt int, be
 	default:
 		conn.openLocked(attempt, opened)
 	}
-	broken := conn.broken
-	s.unlock()
-	if broken == nil {
-		err = conn.reader.run()
-	}
-	return s.teardown(conn, err, opened)
+	return conn.broken
 }
 
 // maxReadBatch bounds the frames that are taken from a Conn at once.

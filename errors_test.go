@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -305,14 +306,70 @@ func TestDisconnectEndsThoughAFrameStopsComing(t *testing.T) {
 // A bangConn is a net.Conn of the user's.
 type bangConn struct {
 	net.Conn
-	bang *atomic.Bool
+	bang  *atomic.Bool
+	doing func()
 }
 
 func (c *bangConn) Write(p []byte) (int, error) {
 	if c.bang.CompareAndSwap(true, false) {
-		panic("bang")
+		c.doing()
 	}
 	return c.Conn.Write(p)
+}
+
+// banging returns a client whose connections do something in the next Write after bang.
+func banging(h *harness.Harness, bang *atomic.Bool, doing func()) *http.Client {
+	base := h.Srv.HTTPClient().Transport.(*http.Transport) //nolint:forcetypeassert // as documented
+	dial := base.Clone()
+	dial.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := base.DialContext(ctx, network, addr)
+		return &bangConn{c, bang, doing}, err
+	}
+	return &http.Client{Transport: dial}
+}
+
+func TestAConnThatEndsTheGoroutineOfTheFirstHeartbeatWedgesNothing(t *testing.T) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		var bang atomic.Bool
+		writes := 0
+		client := banging(h, &bang, func() {
+			bang.Store(writes == 0)
+			if writes++; writes == 2 { // behind the request
+				runtime.Goexit()
+			}
+		})
+		bang.Store(true)
+		s := h.Socket(&phoenix.SocketOptions{HTTPClient: client})
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := s.Connect(ctx); err != nil || writes != 2 {
+			t.Errorf("Connect = %v after %d writes", err, writes)
+		}
+		h.At(time.Second)
+	})
+}
+
+func TestAJoinWhoseCallerRecoversFromAPanicIsGivenUp(t *testing.T) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		var bang atomic.Bool
+		s := h.Connected(&phoenix.SocketOptions{HTTPClient: banging(h, &bang, func() { panic("bang") })})
+		c := h.Channel(s, "room:1", nil)
+		bang.Store(true)
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic did not reach the caller")
+				}
+			}()
+			_, _ = c.Join(t.Context())
+		}()
+		if c.State() != phoenix.ChannelClosed {
+			t.Errorf("the channel is %v", c.State())
+		}
+		if _, err := c.Join(t.Context()); err != nil { // on the next connection
+			t.Error(err)
+		}
+	})
 }
 
 // A panic in code of the user's is the program's own, but it may recover, as net/http
@@ -320,13 +377,7 @@ func (c *bangConn) Write(p []byte) (int, error) {
 func TestARecoveredPanicDoesNotKeepTheWriter(t *testing.T) {
 	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		var bang atomic.Bool
-		base := h.Srv.HTTPClient().Transport.(*http.Transport) //nolint:forcetypeassert // as documented
-		dial := base.Clone()
-		dial.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := base.DialContext(ctx, network, addr)
-			return &bangConn{c, &bang}, err
-		}
-		s := h.Connected(&phoenix.SocketOptions{HTTPClient: &http.Client{Transport: dial}})
+		s := h.Connected(&phoenix.SocketOptions{HTTPClient: banging(h, &bang, func() { panic("bang") })})
 		c := h.Joined(s, "room:1", nil)
 		bang.Store(true)
 		func() {

@@ -52,6 +52,49 @@ func TestTheLogTellsStatesAndFailures(t *testing.T) {
 	})
 }
 
+func TestTheLogTellsTheFirstFrame(t *testing.T) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		log := &harness.LogRecorder{Level: slog.LevelDebug}
+		h.Connected(&phoenix.SocketOptions{Logger: slog.New(log)})
+		var frames []string
+		for _, line := range log.List() {
+			if rest, ok := strings.CutPrefix(line, "DEBUG "); ok {
+				what, _, _ := strings.Cut(rest, " ref=")
+				frames = append(frames, what)
+			}
+		}
+		harness.WantItems(t, "the frames in the log", frames, "frame out topic=phoenix event=heartbeat", "frame in topic=phoenix event=phx_reply")
+	})
+}
+
+// A slowLogger takes its time.
+type slowLogger struct {
+	harness.LogRecorder
+	slow time.Duration
+}
+
+func (l *slowLogger) Handle(context.Context, slog.Record) error {
+	time.Sleep(l.slow)
+	return nil
+}
+
+func (l *slowLogger) WithAttrs([]slog.Attr) slog.Handler { return l }
+
+// The one who joins waits for the logger, but what is to be written does not.
+func TestASlowLoggerHoldsUpNoJoin(t *testing.T) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		log := &slowLogger{}
+		s := h.Connected(&phoenix.SocketOptions{Logger: slog.New(log)})
+		arrivals := h.Arrivals()
+		log.slow = 10 * time.Millisecond
+		h.Start = time.Now()
+		h.Joined(s, "room:1", nil)
+		if got := arrivals.List(); len(got) != 1 || got[0] != 0 {
+			t.Errorf("joins arrived at %v, want 0 s", got)
+		}
+	})
+}
+
 func TestTheLogTellsFramesAtLevelDebug(t *testing.T) {
 	harness.OverBoth(t, nil, func(t *testing.T, h *harness.Harness) {
 		log := &harness.LogRecorder{Level: slog.LevelDebug}

@@ -55,7 +55,7 @@ type Socket struct {
 	behind  int    // bytes that were queued behind others since the reader let consumers run
 	lostWhy error  // why the last connection was lost; nil since the next one was open
 
-	framesLogged atomic.Bool // when the logger was last asked
+	framesLogged atomic.Bool // when the logger was last asked; true before
 
 	told atomic.Pointer[errs.Secrets] // what no error and no log line may repeat
 
