@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"strings"
 	"testing"
 
 	"go.opentelemetry.io/otel/trace"
@@ -128,4 +129,56 @@ func TestNothingIsExtractedFromWhatIsNoTraceContext(t *testing.T) {
 			t.Errorf("%v: %v", payload, sc)
 		}
 	}
+}
+
+// A server may put anything under the keys. It costs nothing, and is no panic.
+func TestExtractDoesNotTrustTheServer(t *testing.T) {
+	bubble(t, func(t *testing.T, server *phoenixtest.Server, _ *telemetry) {
+		c := joined(t, connected(t, server, phoenix.SocketOptions{}), "room:1")
+		const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+		for _, test := range []struct {
+			payload any
+			valid   bool
+		}{
+			{nil, false},
+			{"text", false},
+			{[]int{1}, false},
+			{map[string]any{"traceparent": 7}, false},
+			{map[string]any{"traceparent": nil}, false},
+			{map[string]any{"traceparent": strings.Repeat("0", 1<<20)}, false},
+			{map[string]any{"traceparent": parent, "tracestate": 9}, false},
+			{map[string]any{"traceparent": parent, "tracestate": strings.Repeat("a=b,", 1<<18)}, true},
+			{map[string]any{"traceparent": parent, "tracestate": strings.Repeat("a", 1<<20)}, true},
+			{map[string]any{"traceparent": parent, "baggage": "user=1"}, true},
+		} {
+			reply, err := c.Push(t.Context(), "echo", test.payload) // the server repeats it
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := trace.SpanContextFromContext(phoenixotel.Extract(t.Context(), reply.Response))
+			if got.IsValid() != test.valid || got.TraceState().Len() > 0 {
+				t.Errorf("%.100v: %v", test.payload, got)
+			}
+		}
+	})
+}
+
+// TestAParentThatIsNotSampled has metrics and passes its decision on.
+func TestAParentThatIsNotSampled(t *testing.T) {
+	bubble(t, func(t *testing.T, server *phoenixtest.Server, tel *telemetry) {
+		c := joined(t, connected(t, server, phoenix.SocketOptions{Trace: phoenixotel.Trace(&tel.opts)}), "room:1")
+		tel.take()
+		parent := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, Remote: true})
+		ctx := trace.ContextWithRemoteSpanContext(t.Context(), parent)
+		if _, err := c.Push(ctx, "echo", phoenixotel.Inject(ctx, nil)); err != nil {
+			t.Fatal(err)
+		}
+		tel.wantSpans("not sampled")
+		tel.wantMetrics("messaging.client.sent.messages", map[string]string{
+			"{messaging.destination.template=room:*,messaging.operation.name=push,phoenix.event=echo,phoenix.status=ok}": "1",
+		})
+		if got, want := phoenixotel.TraceContextOf(ctx).Traceparent, "00-"+parent.TraceID().String()+"-"+parent.SpanID().String()+"-00"; got != want {
+			t.Errorf("%s, expected %s", got, want)
+		}
+	})
 }
