@@ -4,10 +4,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/prometheus/prometheus/model/rulefmt"
-	"github.com/prometheus/prometheus/promql"
-	"github.com/prometheus/prometheus/promql/parser"
 )
 
 // TestAlertsFireWhenTheyShould plays what may happen, and evaluates the alerts as
@@ -60,31 +56,18 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 }
 
 // fires returns when an alert fires for the first time, and whether it has ended.
-func (r *recording) fires(t *testing.T, alert rulefmt.Rule) (first time.Time, ended bool) {
+func (r *recording) fires(t *testing.T, a alert) (first time.Time, ended bool) {
 	t.Helper()
-	engine := promql.NewEngine(promql.EngineOpts{
-		MaxSamples: 1e7, Timeout: time.Minute, LookbackDelta: 5 * time.Minute, Parser: parser.NewParser(parser.Options{}),
-	})
-	defer engine.Close()
 	var since time.Time // when it became true
 	for _, now := range r.times {
-		query, err := engine.NewInstantQuery(t.Context(), r, nil, alert.Expr, now)
-		if err != nil {
-			t.Fatalf("%s: %v", alert.Alert, err)
-		}
-		result, err := query.Exec(t.Context()).Vector()
-		if err != nil {
-			t.Fatalf("%s: %v", alert.Alert, err)
-		}
-		query.Close()
-		if ended = len(result) == 0; ended {
+		if ended = len(r.eval(t, a.expr, now)) == 0; ended {
 			since = time.Time{}
 			continue
 		}
 		if since.IsZero() {
 			since = now
 		}
-		if first.IsZero() && now.Sub(since) >= time.Duration(alert.For) {
+		if first.IsZero() && now.Sub(since) >= time.Duration(a.For) {
 			first = now
 		}
 	}

@@ -3,37 +3,83 @@ package example_test
 import (
 	"bytes"
 	"encoding/json"
-	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"text/template"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
+	"go.yaml.in/yaml/v3"
 )
 
-// rules returns the alerts, which Prometheus reads without a complaint.
-func rules(t *testing.T) []rulefmt.Rule {
+// An alert is a rule of Prometheus.
+type alert struct {
+	Alert       string            `yaml:"alert"`
+	Expr        string            `yaml:"expr"`
+	For         model.Duration    `yaml:"for"`
+	Labels      map[string]string `yaml:"labels"`
+	Annotations map[string]string `yaml:"annotations"`
+
+	expr parser.Expr
+}
+
+// rules returns the alerts. A key, an expression or a template that Prometheus would
+// refuse fails the test.
+func rules(t *testing.T) []alert {
 	t.Helper()
 	text, err := os.ReadFile("../prometheus/rules.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	groups, errs := rulefmt.Parse(text, false, model.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
-	for _, err := range errs {
-		t.Error(err)
+	var file struct {
+		Groups []struct {
+			Name  string  `yaml:"name"`
+			Rules []alert `yaml:"rules"`
+		} `yaml:"groups"`
+	}
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(&file); err != nil {
+		t.Fatal(err)
+	}
+	var all []alert
+	for _, g := range file.Groups {
+		for _, a := range g.Rules {
+			if a.expr, err = parser.NewParser(parser.Options{}).ParseExpr(a.Expr); err != nil {
+				t.Errorf("%s: %v", a.Alert, err)
+			}
+			for _, text := range a.Annotations {
+				wantTemplate(t, a.Alert, text)
+			}
+			all = append(all, a)
+		}
 	}
 	if t.Failed() {
 		t.FailNow()
 	}
-	var all []rulefmt.Rule
-	for _, g := range groups.Groups {
-		all = append(all, g.Rules...)
-	}
 	return all
+}
+
+// wantTemplate executes a template of an annotation.
+func wantTemplate(t *testing.T, name, text string) {
+	t.Helper()
+	same := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	made, err := template.New(name).Option("missingkey=error").
+		Funcs(template.FuncMap{"humanize": same, "humanizePercentage": same, "humanizeDuration": same}).
+		Parse("{{ $labels := .Labels }}{{ $value := .Value }}" + text)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	var b strings.Builder
+	err = made.Execute(&b, map[string]any{"Value": 1.5, "Labels": map[string]string{"job": "app", "instance": "one", "phoenix_reason": "slow_consumer"}})
+	if err != nil || b.Len() == 0 {
+		t.Errorf("%s: %q, %v", name, b.String(), err)
+	}
 }
 
 // A panel of the dashboard.
