@@ -59,7 +59,7 @@ func outcomeOf(reply *phoenix.Reply, err error, took time.Duration) *outcome {
 		return &outcome{status: reply.Status, response: &reply.Response, took: took}
 	case err == nil:
 		return &outcome{status: statusOK, took: took}
-	case errors.Is(err, phoenix.ErrTimeout):
+	case errors.Is(err, phoenix.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		return &outcome{status: statusTimeout, took: took, err: err}
 	}
 	return &outcome{status: statusClosed, took: took, err: err}
@@ -135,9 +135,17 @@ func (c *channel) Join(options sobek.Value) (*sobek.Promise, error) {
 		}
 	}
 	client := c.client
+	cancel := func() {}
+	if c.socket.opts.reconnect { // or it waits as long as an outage lasts
+		if o.timeout == 0 {
+			o.timeout = c.socket.opts.timeout
+		}
+		ctx, cancel = context.WithTimeout(ctx, o.timeout)
+	}
 	p, pr := m.promise()
 	c.joins = append(c.joins, pr)
 	ses.start(func() {
+		defer cancel()
 		reply, err := join(client, ctx)
 		took := time.Since(start)
 		m.queue.post(func() error { return c.joined(timing{at: start, took: took}, reply, err, rejoin) })
@@ -192,8 +200,12 @@ func (c *channel) joinedNot(start time.Time, err error) (*sobek.Promise, error) 
 }
 
 // Push is channel.push(event, payload, {timeout, tags, stamp}): a promise of an outcome.
-func (c *channel) Push(event string, payload, options sobek.Value) (*sobek.Promise, error) {
+func (c *channel) Push(of, payload, options sobek.Value) (*sobek.Promise, error) {
 	m := c.socket.m
+	event, err := name("push: the event", of)
+	if err != nil {
+		return nil, err
+	}
 	o, err := m.callOptions("push", options, "timeout", "tags", "stamp")
 	if err != nil {
 		return nil, err
@@ -298,8 +310,12 @@ func (c *channel) recordPush(event string, start time.Time, out *outcome, tags m
 // Send is channel.send(event, payload, {tags, stamp}): it wants no reply. It returns
 // whether the message was taken: false if the channel is not joined, or if too much
 // waits to be sent.
-func (c *channel) Send(event string, payload, options sobek.Value) (bool, error) {
+func (c *channel) Send(of, payload, options sobek.Value) (bool, error) {
 	m := c.socket.m
+	event, err := name("send: the event", of)
+	if err != nil {
+		return false, err
+	}
 	o, err := m.callOptions("send", options, "tags", "stamp")
 	if err != nil {
 		return false, err

@@ -18,6 +18,7 @@ type inbox struct {
 	mu       sync.Mutex
 	interest map[string]int     // how many handlers and receivers each event has
 	posted   int                // messages on their way to the loop
+	onWay    map[string]int     // the same by event
 	backlog  []*phoenix.Message // the last that no receiver has had
 }
 
@@ -109,14 +110,28 @@ func (in *inbox) take(m *phoenix.Message) taken {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	switch {
-	case in.interest[m.Event] == 0:
+	case in.interest[m.Event] == 0 && in.onWay[m.Event] == 0: // or it would overtake those on their way
 		in.keep(m)
 		return takenKept
 	case in.posted >= maxPosted:
 		return takenFull
 	}
 	in.posted++
+	if in.onWay == nil {
+		in.onWay = make(map[string]int)
+	}
+	in.onWay[m.Event]++
 	return takenWanted
+}
+
+// landed is the arrival of a message on the loop.
+func (in *inbox) landed(m *phoenix.Message) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.posted--
+	if in.onWay[m.Event]--; in.onWay[m.Event] == 0 {
+		delete(in.onWay, m.Event)
+	}
 }
 
 // keep puts a message into the backlog. The lock is held.
@@ -155,9 +170,11 @@ func (in *inbox) remove(m *phoenix.Message) {
 // on the loop.
 func (c *channel) dispatch(msg *phoenix.Message, at time.Time) error {
 	m := c.socket.m
-	c.inbox.mu.Lock()
-	c.inbox.posted--
-	c.inbox.mu.Unlock()
+	if m.ended() && c.socket.opts.persist {
+		m.queue.park(func() error { return c.dispatch(msg, at) })
+		return nil
+	}
+	c.inbox.landed(msg)
 	if m.ended() {
 		return nil
 	}
@@ -200,7 +217,11 @@ func (in *inbox) putBack(m *phoenix.Message) {
 
 // On is channel.on(event, callback): the callback gets the payload of each message of
 // the event, until the function that On returns is called.
-func (c *channel) On(event string, callback sobek.Value) (func(), error) {
+func (c *channel) On(of, callback sobek.Value) (func(), error) {
+	event, err := name("on: the event", of)
+	if err != nil {
+		return nil, err
+	}
 	fn, ok := sobek.AssertFunction(callback)
 	if !ok {
 		return nil, errors.New("on: the second argument is no function")
@@ -225,8 +246,12 @@ func (c *channel) On(event string, callback sobek.Value) (func(), error) {
 // Receive is channel.receive(event, {timeout, where}): a promise of the oldest message
 // of the event that matches and that no receive has had, among the last of the channel
 // and those to come.
-func (c *channel) Receive(event string, options sobek.Value) (*sobek.Promise, error) {
+func (c *channel) Receive(of, options sobek.Value) (*sobek.Promise, error) {
 	m := c.socket.m
+	event, err := name("receive: the event", of)
+	if err != nil {
+		return nil, err
+	}
 	o, err := m.callOptions("receive", options, "timeout", "where")
 	if err != nil {
 		return nil, err

@@ -66,8 +66,7 @@ type recorder struct {
 
 // A tagKey is what the tags of a sample depend on.
 type tagKey struct {
-	base   *metrics.TagSet
-	socket *socket
+	base   *metrics.TagSet // with the tags of the socket, which the cache must not keep alive
 	topic  string
 	event  string
 	status string
@@ -77,15 +76,12 @@ type tagKey struct {
 // tags of its own.
 const maxTagSets = 1024
 
-// tagSet returns the tags of a sample: those of the VU, of the socket, and ours.
+// tagSet returns the tags of a sample: those of the VU and of the socket, and ours.
 func (r *recorder) tagSet(key tagKey) *metrics.TagSet {
 	if tags, ok := r.tags[key]; ok {
 		return tags
 	}
 	tags := key.base
-	if key.socket != nil {
-		tags = tags.WithTagsFromMap(key.socket.opts.tags)
-	}
 	for _, tag := range []struct{ name, value string }{{tagTopic, key.topic}, {tagEvent, key.event}, {tagStatus, key.status}} {
 		if tag.value != "" {
 			tags = tags.With(tag.name, tag.value)
@@ -107,7 +103,7 @@ type labels struct {
 // labels returns those of samples of a socket, and of a channel if c is not nil.
 func (m *module) labels(s *socket, c *channel, event, status string) labels {
 	current := m.vu.State().Tags.GetCurrentValues()
-	key := tagKey{base: current.Tags, socket: s, event: event, status: status}
+	key := tagKey{base: current.Tags.WithTagsFromMap(s.opts.tags), event: event, status: status}
 	if c == nil {
 		return labels{m.recorder.tagSet(key), current.Metadata}
 	}

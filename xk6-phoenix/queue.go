@@ -13,6 +13,7 @@ type queue struct {
 
 	mu       sync.Mutex
 	tasks    []func() error
+	parked   []func() error // for the next hold
 	holds    int
 	callback func(func() error) // registered and not called yet
 	draining bool               // the loop was given drain, which has not ended
@@ -23,7 +24,18 @@ func (q *queue) hold() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.holds++
+	if len(q.parked) > 0 {
+		q.tasks, q.parked = append(q.parked, q.tasks...), nil
+	}
 	q.arm()
+}
+
+// park keeps a task for the next iteration: it came when this one had ended. It runs in
+// a task.
+func (q *queue) park(task func() error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.parked = append(q.parked, task)
 }
 
 // release ends a hold. It runs in a task.

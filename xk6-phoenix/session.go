@@ -33,6 +33,7 @@ type session struct {
 	open    bool
 	over    bool // closed has run
 	early   bool // it was called before connected
+	failed  bool // connect has failed
 	held    bool // it holds the queue
 	started time.Time
 	seen    phoenix.SocketStats // what was collected
@@ -164,7 +165,10 @@ func (ses *session) start(f func()) {
 // closed is the end of the session as the loop sees it.
 func (ses *session) closed() error {
 	s, m := ses.s, ses.s.m
-	if !ses.open || ses.over {
+	switch {
+	case ses.failed:
+		return ses.settleClosers()
+	case !ses.open || ses.over:
 		ses.early = true
 		return nil
 	}
@@ -201,8 +205,13 @@ func (ses *session) closed() error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, settleAll(ses.closers, func(pr *promise) error { return pr.settle(undefined) }))
+	errs = append(errs, ses.settleClosers())
 	return first(errs)
+}
+
+// settleClosers fulfils the promises of close.
+func (ses *session) settleClosers() error {
+	return settleAll(ses.closers, func(pr *promise) error { return pr.settle(undefined) })
 }
 
 // first returns the first error: joined ones would lose the stack of an exception.

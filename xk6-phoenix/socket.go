@@ -104,10 +104,10 @@ func (s *socket) Connect() (*sobek.Promise, error) {
 		err := ses.client.Connect(attempt)
 		cancel()
 		took := time.Since(start)
-		if err != nil {
-			_ = ses.client.Close() // always nil
-		}
 		m.queue.post(func() error { return ses.connected(ctx, timing{at: start, took: took}, err) })
+		if err != nil {
+			ses.end(ctx, partAtOnce)
+		}
 	}()
 	return p, nil
 }
@@ -128,17 +128,20 @@ func (s *socket) clientOptions(state *lib.State, ses *session) *phoenix.SocketOp
 // connected is the outcome of connect.
 func (ses *session) connected(ctx context.Context, t timing, err error) error {
 	s, m := ses.s, ses.s.m
-	if !m.ended() || err == nil {
+	// An attempt that the script itself has closed is neither success nor failure.
+	if err == nil || !m.ended() && !errors.Is(err, phoenix.ErrClosed) {
 		ses.recordConnect(t, err)
 	}
 	if err != nil {
-		ses.ending.Store(true)
-		close(ses.finished)
+		ses.failed = true
 		if s.session == ses {
 			s.session = nil
 		}
-		return settleAll(ses.connects, func(pr *promise) error {
-			return pr.fail(func() any { return s.connectError(err) })
+		return first([]error{
+			settleAll(ses.connects, func(pr *promise) error {
+				return pr.fail(func() any { return s.connectError(err) })
+			}),
+			ses.settleClosers(),
 		})
 	}
 	ses.open = true
@@ -230,7 +233,11 @@ func (s *socket) connectError(err error) any {
 
 // Channel is socket.channel(topic, params): the channel of the topic. A second call for
 // the topic returns the same one.
-func (s *socket) Channel(topic string, params sobek.Value) (*channel, error) {
+func (s *socket) Channel(of, params sobek.Value) (*channel, error) {
+	topic, err := name("channel: the topic", of)
+	if err != nil {
+		return nil, err
+	}
 	if c, ok := s.channels[topic]; ok && common.IsNullish(params) {
 		return c, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"sync"
 	"time"
@@ -47,21 +48,29 @@ func (s *signers) get(key signerKey) (*token.Signer, error) {
 }
 
 // sign is token.sign(secretKeyBase, salt, data, options).
-func (m *module) sign(secret, salt string, data, opts sobek.Value) (string, error) {
+func (m *module) sign(secret, salt, data, opts sobek.Value) (string, error) {
 	return m.mint("token.sign", secret, salt, data, opts, (*token.Signer).Sign)
 }
 
 // encrypt is token.encrypt(secretKeyBase, salt, data, options).
-func (m *module) encrypt(secret, salt string, data, opts sobek.Value) (string, error) {
+func (m *module) encrypt(secret, salt, data, opts sobek.Value) (string, error) {
 	return m.mint("token.encrypt", secret, salt, data, opts, (*token.Signer).Encrypt)
 }
 
-func (m *module) mint(what, secret, salt string, data, opts sobek.Value,
+func (m *module) mint(what string, secretKeyBase, ofSalt, data, opts sobek.Value,
 	issue func(*token.Signer, string, any, ...token.SignOption) (string, error),
 ) (string, error) {
+	secret, err := name(what+": the secret key base", secretKeyBase)
+	if err != nil {
+		return "", err
+	}
+	salt, err := name(what+": the salt", ofSalt)
+	if err != nil {
+		return "", err
+	}
 	key := signerKey{secret: secret}
 	var at token.SignedAt
-	err := m.fields(what, opts, func(name string, v sobek.Value) (err error) {
+	err = m.fields(what, opts, func(name string, v sobek.Value) (err error) {
 		switch name {
 		case "signedAt":
 			at, err = signedAt(v)
@@ -119,6 +128,9 @@ func digest(v sobek.Value) (crypto.Hash, error) {
 	return 0, errors.New(`keyDigest: want "sha256", "sha384" or "sha512"`)
 }
 
+// maxDate is the last that a Date of JavaScript can have.
+const maxDate = 8.64e15
+
 // signedAt returns a time of the script: a Date, or milliseconds since 1970.
 func signedAt(v sobek.Value) (token.SignedAt, error) {
 	switch at := v.Export().(type) {
@@ -127,7 +139,9 @@ func signedAt(v sobek.Value) (token.SignedAt, error) {
 	case int64:
 		return token.SignedAt(time.UnixMilli(at)), nil
 	case float64:
-		return token.SignedAt(time.UnixMilli(int64(at))), nil
+		if math.Abs(at) <= maxDate { // not NaN
+			return token.SignedAt(time.UnixMilli(int64(at))), nil
+		}
 	}
 	return token.SignedAt{}, errors.New("signedAt: want a Date, or milliseconds since 1970")
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"time"
 
 	"github.com/grafana/sobek"
@@ -19,6 +20,7 @@ import (
 // the script expects, which a Go map is not.
 type jsonFunctions struct {
 	parse, stringify sobek.Callable
+	isView           sobek.Callable // ArrayBuffer.isView
 }
 
 var errNoJSON = errors.New("the runtime has no JSON")
@@ -38,7 +40,11 @@ func (m *module) jsonOf() (*jsonFunctions, error) {
 	if !ok1 || !ok2 {
 		return nil, errNoJSON
 	}
-	m.json = jsonFunctions{parse, stringify}
+	isView, ok := sobek.AssertFunction(rt.GlobalObject().Get("ArrayBuffer").ToObject(rt).Get("isView"))
+	if !ok {
+		return nil, errNoJSON
+	}
+	m.json = jsonFunctions{parse, stringify, isView}
 	return &m.json, nil
 }
 
@@ -67,15 +73,41 @@ func (m *module) payload(v sobek.Value) (any, error) {
 		return json.RawMessage("{}"), nil
 	}
 	if obj, ok := v.(*sobek.Object); ok {
-		switch data := obj.Export().(type) {
-		case sobek.ArrayBuffer:
-			return phoenix.Binary(bytes.Clone(data.Bytes())), nil
-		case []byte:
-			return phoenix.Binary(bytes.Clone(data)), nil
+		if data, ok, err := m.binary(obj); ok || err != nil {
+			return data, err
 		}
 	}
 	text, err := m.stringify(v)
 	return json.RawMessage(text), err
+}
+
+var bufferType = reflect.TypeFor[sobek.ArrayBuffer]()
+
+// binary returns a copy of the bytes of an ArrayBuffer or of a view of one, and whether
+// the object is that.
+func (m *module) binary(obj *sobek.Object) (data phoenix.Binary, ok bool, err error) {
+	fns, err := m.jsonOf()
+	if err != nil {
+		return nil, false, err
+	}
+	source, view := obj, false
+	if obj.ExportType() != bufferType {
+		is, err := fns.isView(sobek.Undefined(), obj)
+		if err != nil || !is.ToBoolean() {
+			return nil, false, err
+		}
+		source, view = obj.Get("buffer").ToObject(m.vu.Runtime()), true
+	}
+	buffer, ok := source.Export().(sobek.ArrayBuffer)
+	if !ok || buffer.Detached() {
+		return nil, false, errors.New("the payload is an ArrayBuffer that is detached")
+	}
+	all := buffer.Bytes()
+	if view {
+		from, size := obj.Get("byteOffset").ToInteger(), obj.Get("byteLength").ToInteger()
+		all = all[from : from+size]
+	}
+	return bytes.Clone(all), true, nil
 }
 
 func (m *module) stringify(v sobek.Value) (string, error) {
@@ -126,6 +158,10 @@ func (m *module) fields(what string, v sobek.Value, set func(name string, v sobe
 	if !ok {
 		return fmt.Errorf("%s: want an object, not %s", what, v)
 	}
+	// A list has the names "0", "1", and so on.
+	if class := obj.ClassName(); class != "Object" {
+		return fmt.Errorf("%s: want an object such as {name: value}, not a value of type %s", what, class)
+	}
 	for _, name := range obj.Keys() {
 		value := obj.Get(name)
 		if common.IsNullish(value) {
@@ -145,6 +181,26 @@ func text(name string, v sobek.Value) (string, error) {
 		return v.String(), nil
 	}
 	return "", fmt.Errorf("%s: want a string, a number or a boolean", name)
+}
+
+// name returns a name that cannot be left out: undefined would become a topic or an
+// event of that name.
+func name(what string, v sobek.Value) (string, error) {
+	if common.IsNullish(v) {
+		return "", fmt.Errorf("%s is missing: it is %s", what, orUndefined(v))
+	}
+	switch v.Export().(type) {
+	case string, int64, float64:
+		return v.String(), nil
+	}
+	return "", fmt.Errorf("%s: want a string", what)
+}
+
+func orUndefined(v sobek.Value) sobek.Value {
+	if v == nil {
+		return sobek.Undefined()
+	}
+	return v
 }
 
 // flag returns a boolean.
