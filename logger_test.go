@@ -70,11 +70,13 @@ func TestTheLogTellsTheFirstFrame(t *testing.T) {
 // A slowLogger takes its time.
 type slowLogger struct {
 	harness.LogRecorder
-	slow time.Duration
+	slow atomic.Bool
 }
 
 func (l *slowLogger) Handle(context.Context, slog.Record) error {
-	time.Sleep(l.slow)
+	if l.slow.Load() {
+		time.Sleep(10 * time.Millisecond)
+	}
 	return nil
 }
 
@@ -86,7 +88,7 @@ func TestASlowLoggerHoldsUpNoJoin(t *testing.T) {
 		log := &slowLogger{}
 		s := h.Connected(&phoenix.SocketOptions{Logger: slog.New(log)})
 		arrivals := h.Arrivals()
-		log.slow = 10 * time.Millisecond
+		log.slow.Store(true)
 		h.Start = time.Now()
 		h.Joined(s, "room:1", nil)
 		if got := arrivals.List(); len(got) != 1 || got[0] != 0 {
