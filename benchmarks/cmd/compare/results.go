@@ -33,7 +33,7 @@ type caseResult struct {
 func (t *table) result() caseResult {
 	c := t.benchCase
 	r := caseResult{Name: c.name, Label: cmp.Or(c.short, c.title), Memory: c.kind == memory}
-	figure, limit := speed, 0.0
+	figure := speed
 	if r.Memory {
 		figure = rss
 	} else {
@@ -41,8 +41,7 @@ func (t *table) result() caseResult {
 		r.Allocs = two(t.spread(contest.Phoenix, allocs).median)
 	}
 	if g := c.gate; g != nil {
-		limit = max(g.minSpeed, g.maxMemory)
-		r.Gate = two(limit)
+		r.Gate = two(max(g.minSpeed, g.maxMemory))
 	}
 	s := t.ratio(contest.Phoenix, figure)
 	r.Ratio = [3]string{two(s.median), two(s.low), two(s.high)}

@@ -22,7 +22,7 @@ func openHandover(ctx context.Context, endpoint string) (Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return handover{c.(*raw)}, nil //nolint:forcetypeassert // over a WebSocket it is
+	return handover{c.(*raw)}, nil //nolint:errcheck,forcetypeassert // over a WebSocket it is
 }
 
 func (h handover) Flood(n, size, batch int) error {
