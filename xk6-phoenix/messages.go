@@ -359,7 +359,13 @@ func (m *module) matcher(where sobek.Value) (matcher, error) {
 	if fn, ok := sobek.AssertFunction(where); ok {
 		return func(payload sobek.Value) (bool, error) {
 			v, err := fn(sobek.Undefined(), payload)
-			return err == nil && v.ToBoolean(), err
+			if err != nil {
+				return false, err
+			}
+			if _, ok := v.Export().(*sobek.Promise); ok { // which would be true in any case
+				return false, errors.New("receive: where: want a function that is not async: it returned a promise")
+			}
+			return v.ToBoolean(), nil
 		}, nil
 	}
 	want, ok := where.Export().(map[string]any)

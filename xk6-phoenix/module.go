@@ -28,6 +28,7 @@ type RootModule struct {
 	signers signers
 	clock   clock
 	warned  sync.Once // of a socket that was still open at the end of an iteration
+	crowded sync.Once // the warning of persistent sockets that pile up
 }
 
 var _ modules.Module = (*RootModule)(nil)

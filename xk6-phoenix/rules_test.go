@@ -199,3 +199,22 @@ func TestWhatIsNoNameOrNoObjectIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestAsyncWhereIsRefused has a promise as the verdict, which would match anything.
+func TestAsyncWhereIsRefused(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, v *vu, _ *phoenixtest.Server) {
+		said := v.iterate(`
+			const socket = new Socket(url);
+			await socket.connect();
+			const room = socket.channel('room:1');
+			await room.join();
+			const shout = room.receive('shout', {where: async () => false});
+			room.send('shout');
+			try { await shout; } catch (e) { say(e.message.includes('not async')); }
+			say((await room.receive('shout')).status); // nobody has had it
+			await socket.close();
+		`)
+		wantSaid(t, said, `true`, `"ok"`)
+	})
+}

@@ -125,6 +125,9 @@ func (s *socket) clientOptions(state *lib.State, ses *session) *phoenix.SocketOp
 	return opts
 }
 
+// manySockets is how many a VU may have open before a new persistent one is suspicious.
+const manySockets = 20
+
 // connected is the outcome of connect.
 func (ses *session) connected(ctx context.Context, t timing, err error) error {
 	s, m := ses.s, ses.s.m
@@ -149,6 +152,13 @@ func (ses *session) connected(ctx context.Context, t timing, err error) error {
 	m.track(ses)
 	if s.opts.persist {
 		m.root.keeper.add(m.vu, ses)
+		if len(m.sessions) > manySockets {
+			m.root.crowded.Do(func() {
+				m.vu.State().Logger.Warnf("%s: a VU has more than %d sockets to %s open. "+
+					"If each iteration makes a Socket with the option persist, make it in the init context instead, or once in each VU. "+
+					"This is said once in a test run.", ImportPath, manySockets, s.display)
+			})
+		}
 	} else {
 		// As with k6/websockets, an open socket keeps the iteration going.
 		ses.held = true

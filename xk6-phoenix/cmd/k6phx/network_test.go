@@ -140,3 +140,18 @@ func TestHeartbeats(t *testing.T) {
 		t.Errorf("%d connections were closed, want 20", closed)
 	}
 }
+
+// TestCrowded makes a persistent socket in each iteration: the log says once that they
+// pile up.
+func TestCrowded(t *testing.T) {
+	t.Parallel()
+	server := newServer(t)
+	r := start(t, server, "testdata/crowded.js")
+	r.wait(0)
+	if n := strings.Count(r.out.String(), "make it in the init context instead"); n != 1 {
+		t.Errorf("the warning is there %d times:\n%s", n, r.out.String())
+	}
+	if closed := wantGoodbyes(t, server); closed != 60 {
+		t.Errorf("%d connections were closed, want 60", closed)
+	}
+}
