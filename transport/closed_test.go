@@ -65,3 +65,46 @@ func testClosedConn(t *testing.T, tr transport.Transport, code int) {
 		}
 	}
 }
+
+// A lateCtx has ended, and tells nobody yet.
+type lateCtx struct{ context.Context }
+
+func (lateCtx) Err() error            { return context.DeadlineExceeded }
+func (lateCtx) Done() <-chan struct{} { return nil }
+
+// Two close a connection with one ctx, and one notices first that it has ended.
+func TestEveryCloseReturnsTheErrorOfItsCtx(t *testing.T) {
+	t.Parallel()
+	for name, tr := range map[string]transport.Transport{"WebSocket": transport.WebSocket(nil), "LongPoll": transport.LongPoll(nil)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := phoenixtest.NewServer(t, nil)
+				endpoint, err := url.Parse(server.URL() + "?vsn=2.0.0")
+				if err != nil {
+					t.Fatal(err)
+				}
+				conn, err := tr.Dial(t.Context(), &transport.DialRequest{URL: endpoint, HTTPClient: server.HTTPClient()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				server.HangRequests(true)
+				for _, c := range server.Conns() {
+					c.Blackhole()
+				}
+				go func() {
+					_, _ = conn.WriteFrames([]transport.Frame{{Data: []byte(`[null,"1","phoenix","heartbeat",{}]`)}}, time.Time{})
+				}()
+				synctest.Wait()
+				closed := make(chan error, 1)
+				go func() { closed <- conn.Close(lateCtx{t.Context()}, 1000, "") }()
+				synctest.Wait()
+				_ = conn.Close(t.Context(), 0, "")
+				if err := <-closed; !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Close = %v", err)
+				}
+			})
+		})
+	}
+}

@@ -286,11 +286,10 @@ func (c *pollConn) finishPost(ctx context.Context) error {
 	select {
 	case <-writing:
 		return nil
-	case <-c.ctx.Done():
-		return nil
+	case <-c.ctx.Done(): // another Close may have noticed the end of ctx first
 	case <-bound.Done():
-		return ctx.Err()
 	}
+	return ctx.Err()
 }
 
 // cut ends what is under way.

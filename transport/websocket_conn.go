@@ -229,7 +229,7 @@ func (c *wsConn) Close(ctx context.Context, code int, reason string) error {
 	defer context.AfterFunc(bound, func() { _ = c.cut() })() // Close tells
 	err := c.ws.Close(websocket.StatusCode(code), reason)
 	switch {
-	case bound.Err() != nil:
+	case bound.Err() != nil, ctx.Err() != nil: // another Close may have noticed first
 		return ctx.Err()
 	case errors.Is(err, errStreamEnded):
 		return errNoCloseFrame
