@@ -81,8 +81,6 @@ func (m *module) payload(v sobek.Value) (any, error) {
 	return json.RawMessage(text), err
 }
 
-var bufferType = reflect.TypeFor[sobek.ArrayBuffer]()
-
 // binary returns a copy of the bytes of an ArrayBuffer or of a view of one, and whether
 // the object is that.
 func (m *module) binary(obj *sobek.Object) (data phoenix.Binary, ok bool, err error) {
@@ -91,7 +89,7 @@ func (m *module) binary(obj *sobek.Object) (data phoenix.Binary, ok bool, err er
 		return nil, false, err
 	}
 	source, view := obj, false
-	if obj.ExportType() != bufferType {
+	if obj.ExportType() != reflect.TypeFor[sobek.ArrayBuffer]() {
 		is, err := fns.isView(sobek.Undefined(), obj)
 		if err != nil || !is.ToBoolean() {
 			return nil, false, err
