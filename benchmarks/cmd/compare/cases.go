@@ -86,11 +86,11 @@ func allCases() []benchCase {
 		},
 		{
 			name: "connect", title: "sockets that connect, join and stay, 16 at a time", short: "connect and join",
-			kind: ramp, ops: 10_000, place: ownCPU, gate: &gate{minSpeed: 0.70, maxCPU: 1.45},
+			kind: ramp, ops: 10_000, place: ownCPU, gate: &gate{minSpeed: 0.75, maxCPU: 1.40},
 		},
 		{
 			name: "mem", title: "memory of an idle joined socket", short: "memory of an idle socket",
-			kind: memory, ops: 5_000, place: free, gate: &gate{maxMemory: 1.15, maxGoroutines: 2},
+			kind: memory, ops: 5_000, place: free, gate: &gate{maxMemory: 1.10, maxGoroutines: 2},
 		},
 	}
 	return slices.Concat(gated, pollCases(), variants(gated), jsonCases())
@@ -113,7 +113,7 @@ func pollCases() []benchCase {
 		},
 		{
 			name: "lp-mem", title: "long poll: memory of an idle joined socket", short: "long poll: memory of an idle socket",
-			kind: memory, ops: 1_000, place: free, gate: &gate{maxMemory: 1.55, maxGoroutines: 6.1},
+			kind: memory, ops: 1_000, place: free, gate: &gate{maxMemory: 1.55, maxGoroutines: 5.1},
 		},
 	}
 	for i := range all {
