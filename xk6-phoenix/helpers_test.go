@@ -196,3 +196,14 @@ func cutAll(server *phoenixtest.Server) func() {
 		}
 	}
 }
+
+// throws checks that each script throws an error with the given text in it.
+func (v *vu) throws(scripts map[string]string) {
+	v.t.Helper()
+	for script, want := range scripts {
+		_, err := v.runtime.VU.Runtime().RunString(script)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			v.t.Errorf("%s: got %v, want %q in it", script, err, want)
+		}
+	}
+}

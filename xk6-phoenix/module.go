@@ -107,20 +107,12 @@ func (m *module) promise() (*sobek.Promise, *promise) {
 
 // settle ends the promise with a value, unless the iteration is over. It runs in a
 // task.
-func (p *promise) settle(value func() any) error {
-	if p.settled {
-		return nil
-	}
-	p.settled = true
-	p.m.queue.release()
-	if p.m.ended() {
-		return nil
-	}
-	return p.resolve(value())
-}
+func (p *promise) settle(value func() any) error { return p.end(p.resolve, value) }
 
-// fail ends the promise with an error.
-func (p *promise) fail(reason func() any) error {
+// fail ends the promise with an error. It runs in a task, too.
+func (p *promise) fail(reason func() any) error { return p.end(p.reject, reason) }
+
+func (p *promise) end(with func(any) error, value func() any) error {
 	if p.settled {
 		return nil
 	}
@@ -129,7 +121,7 @@ func (p *promise) fail(reason func() any) error {
 	if p.m.ended() {
 		return nil
 	}
-	return p.reject(reason())
+	return with(value())
 }
 
 // resolved returns a promise that has its value.
