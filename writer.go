@@ -72,10 +72,10 @@ func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 
 // writeDirect writes the call that was just queued, on its caller's goroutine, if
 // nothing else is to be written, nothing to be told and no reply is awaited: then there
-// is nothing to collect it with, and nothing to be gained from a hand-over. No code of the user's
-// that may block runs here, and a peer that does not read keeps the caller for about
-// a millisecond: what is left over goes to a drainer. The lock is held, but not while
-// it writes.
+// is nothing to collect it with, and nothing to be gained from a hand-over. No code of
+// the user's that may block runs here, and a peer that does not read keeps the caller
+// for about a millisecond: what is left over goes to a drainer. The lock is held, but
+// not while it writes.
 func (s *Socket) writeDirect() {
 	conn := s.conn
 	if conn == nil || conn.soft == nil || conn.busy || conn.broken != nil ||
