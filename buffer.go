@@ -143,3 +143,67 @@ func (c *Channel) pushable() error {
 	}
 	return nil
 }
+
+const (
+	maxSpare  = 1 << 10  // bytes of the largest payload whose memory is used again
+	maxSpares = 64 << 10 // bytes that are kept for that
+)
+
+// Spares are memory of payloads that have their outcome, for the next ones: a socket
+// copies what its caller may use again.
+type spares struct {
+	free [][]byte
+	size int // bytes of them
+	// readers is how many writers read payloads at the moment, without the lock. No
+	// ref of those is below from.
+	readers int
+	from    uint64
+}
+
+// copy gives a call its payload.
+func (m *spares) copy(c *call, enc encoded) {
+	c.payload = enc.data
+	if !enc.lent {
+		return
+	}
+	var mem []byte
+	if last := len(m.free) - 1; last >= 0 {
+		mem, m.free[last] = m.free[last], nil
+		m.free = m.free[:last]
+		m.size -= cap(mem)
+	}
+	c.payload, c.spare = append(mem, enc.data...), true
+}
+
+// takeBack takes the payload of a call that has its outcome, unless a writer may still
+// read it: a push can time out before it is encoded.
+func (m *spares) takeBack(c *call) {
+	if !c.spare {
+		return
+	}
+	mem := c.payload[:0]
+	c.payload, c.spare = nil, false
+	if m.size+cap(mem) <= maxSpares && (m.readers == 0 || c.ref < m.from) {
+		m.free = append(m.free, mem)
+		m.size += cap(mem)
+	}
+}
+
+// reads says that the payloads of a batch are read without the lock, until hasRead.
+func (conn *connection) reads() {
+	if len(conn.batch) == 0 {
+		return
+	}
+	m := &conn.s.spares
+	conn.reading = true
+	if m.readers++; m.readers == 1 || conn.batch[0].Ref < m.from {
+		m.from = conn.batch[0].Ref
+	}
+}
+
+func (conn *connection) hasRead() {
+	if conn.reading {
+		conn.reading = false
+		conn.s.spares.readers--
+	}
+}

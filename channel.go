@@ -176,7 +176,7 @@ func (c *Channel) encodeParams(params any) ([]byte, error) {
 	if err == nil && enc.binary {
 		err = &InputError{Field: "params", Reason: "binary: Phoenix takes only JSON with a join"}
 	}
-	return enc.data, err
+	return enc.owned().data, err
 }
 
 // encode encodes a payload and makes sure that it can be sent with event.

@@ -32,6 +32,7 @@ type connection struct {
 	// The writer's token: who holds it writes to c, and owns the buffers.
 	busy     bool
 	writing  bool          // c was given the batch
+	reading  bool          // the payloads of the batch are read, without the lock
 	rest     bool          // c still holds bytes that it has not written
 	restCast *call         // the cast that they are of, if they are of one
 	idle     chan struct{} // closed when the token is given back; made by teardown

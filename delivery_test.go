@@ -2,7 +2,9 @@ package phoenix_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -316,5 +318,39 @@ func TestCastsOfACrashedChannelWaitForTheRejoin(t *testing.T) {
 		if n := s.Stats().CastsLost; n != 0 {
 			t.Errorf("%d casts lost", n)
 		}
+	})
+}
+
+// The memory of a payload is used again when its push has ended, but not while a
+// writer still reads it.
+func TestAPayloadIsSentAsItWasThoughItsPushHasEnded(t *testing.T) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		var slow atomic.Bool
+		release := make(chan struct{})
+		s := h.Connected(&phoenix.SocketOptions{Serializer: userSerializer{phoenix.V2(), func() {
+			if slow.Load() {
+				<-release
+			}
+		}, nothing}})
+		c := h.Joined(s, "room:1", nil)
+		received := h.Swallow("hold")
+		slow.Store(true)
+		var pushes []*phoenix.Push
+		for _, payload := range []string{`"aaaa"`, `"bbbb"`, `"cccc"`} {
+			p := c.PushAsync(t.Context(), "hold", json.RawMessage(payload))
+			synctest.Wait() // the writer has the first one and is held up; the others are queued
+			p.Cancel()
+			pushes = append(pushes, p)
+		}
+		last := c.PushAsync(t.Context(), "hold", json.RawMessage(`"dddd"`))
+		slow.Store(false)
+		close(release)
+		synctest.Wait()
+		last.Cancel()
+		for i, p := range append(pushes, last) {
+			_, err := p.Wait(t.Context())
+			harness.WantPushError(t, err, i == 0 || i == 3, context.Canceled)
+		}
+		harness.WantStrings(t, "the payloads received", harness.Payloads(received.List()), `"aaaa"`, `"dddd"`)
 	})
 }

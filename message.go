@@ -156,46 +156,55 @@ type codec struct {
 	unmarshal func([]byte, any) error
 }
 
-// An encoded payload, ready to be put into a frame: checked, and in memory that
-// is ours, so that the caller may do with its own what it likes.
+// An encoded payload, checked and ready to be put into a frame.
 type encoded struct {
 	data   []byte
 	binary bool
+	// lent says that data is memory of the caller's, which has to be copied.
+	lent bool
 }
 
 func (c *codec) encode(v any) (encoded, error) {
 	var data []byte
+	lent := true
 	switch p := v.(type) {
 	case nil:
 		return encoded{data: []byte("{}")}, nil
 	case Binary:
-		return encoded{data: bytes.Clone(p), binary: true}, nil
+		return encoded{data: p, binary: true, lent: true}, nil
 	case json.RawMessage:
-		data = bytes.Clone(p)
+		data = p
 	case Payload:
 		if p.binary {
-			return encoded{data: bytes.Clone(p.data), binary: true}, nil
+			return encoded{data: p.data, binary: true, lent: true}, nil
 		}
-		data = bytes.Clone(p.Bytes())
+		data = p.Bytes()
 	case []byte:
 		return encoded{}, &InputError{Field: "payload", Reason: "a []byte is ambiguous: use phoenix.Binary for a binary message or json.RawMessage for JSON text"}
 	default:
+		lent = c.marshal != nil // may keep what it returns
 		var err error
 		if data, err = c.encodeJSON(v); err != nil {
 			return encoded{}, &InputError{Field: "payload", Reason: "cannot be encoded as JSON", Err: err}
 		}
 	}
 	data, err := wire.CheckJSON(data)
-	return encoded{data: data}, inputError(err)
+	return encoded{data: data, lent: lent}, inputError(err)
 }
 
-// encodeJSON returns memory that nobody else has.
+// owned returns the payload in memory that nobody else has.
+func (e encoded) owned() encoded {
+	if e.lent {
+		e.data, e.lent = bytes.Clone(e.data), false
+	}
+	return e
+}
+
 func (c *codec) encodeJSON(v any) ([]byte, error) {
 	if c.marshal == nil {
 		return json.Marshal(v)
 	}
-	data, err := c.marshal(v)
-	return bytes.Clone(data), err
+	return c.marshal(v)
 }
 
 // checkName checks a topic or an event.

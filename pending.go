@@ -41,6 +41,7 @@ type call struct {
 	kind    callKind
 	place   callPlace
 	binary  bool
+	spare   bool // payload is memory of Socket.spares
 	ref     uint64
 	joinRef uint64 // of callLeave and callForget; the others get the channel's
 	channel *Channel
@@ -149,6 +150,7 @@ func (t *pendingTable) shrink() {
 func (s *Socket) rest(conn *connection) {
 	s.pending.shrink()
 	s.free = queue.List[call]{}
+	s.spares.free, s.spares.size = nil, 0
 	if conn.busy {
 		return
 	}

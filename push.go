@@ -151,6 +151,9 @@ func (c *Channel) admit(ctx context.Context, p *call, event string, enc encoded)
 		return nil, ctxErr(ctx)
 	}
 	s := c.socket
+	if len(enc.data) > maxSpare {
+		enc = enc.owned() // before the lock
+	}
 	_, bounded := ctx.Deadline()
 	now := s.now()
 	s.lock()
@@ -164,7 +167,8 @@ func (c *Channel) admit(ctx context.Context, p *call, event string, enc encoded)
 	} else if c.full(len(enc.data)) {
 		return nil, ErrQueueFull
 	}
-	p.channel, p.event, p.payload, p.binary = c, event, enc.data, enc.binary
+	p.channel, p.event, p.binary = c, event, enc.binary
+	s.spares.copy(p, enc)
 	if !bounded || p.kind == callCast {
 		c.expire(p, now)
 	}

@@ -42,6 +42,7 @@ type Socket struct {
 	joinTurn time.Duration // from when JoinRate allows the next join its turn
 	joinSend time.Duration // and to be sent
 	free     queue.List[call]
+	spares   spares
 	effects  *effects // of the critical section that is under way; most have none
 	teller   *teller  // nil if there is nothing to tell
 	watchers streams[SocketEvent]
@@ -147,6 +148,7 @@ func (s *Socket) settle(c *call, reply *Reply, err error) {
 	}
 	c.place = placeDone
 	c.reply, c.err = reply, err
+	s.spares.takeBack(c)
 	switch {
 	case c.push != nil:
 		c.push.settled()

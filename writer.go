@@ -133,6 +133,7 @@ func (s *Socket) drain(conn *connection) {
 // What the transport was not given was not sent; trying that again would do the same
 // again.
 func (s *Socket) writerGone(conn *connection, err error) {
+	conn.hasRead()
 	for i := range conn.batch {
 		out := &conn.batch[i]
 		switch {
@@ -173,6 +174,7 @@ func (conn *connection) appendFrame(dst []byte, out *outgoing) ([]byte, bool, er
 // writeBatch frames a batch and writes it. The lock is held, but not meanwhile.
 // What is written directly nobody wants to see before.
 func (s *Socket) writeBatch(conn *connection, directly bool) {
+	conn.reads()
 	s.unlock()
 	size := s.encodeBatch(conn)
 	if !directly {
@@ -182,6 +184,7 @@ func (s *Socket) writeBatch(conn *connection, directly bool) {
 	n, done, err := conn.write(directly)
 	err = s.told.Load().Clean(err) // a push fails with it before the connection is torn down
 	s.lock()
+	conn.hasRead()
 	conn.writing = false
 	conn.restWritten(err)
 	conn.rest = !done
