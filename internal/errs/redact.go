@@ -135,12 +135,12 @@ func (s *Secrets) search(v *view, squeezed bool) {
 
 // find marks where a form of a secret stands in a view.
 func (s *Secrets) find(form string, v *view, squeezed bool) {
-	if len(form) < minSecret || strings.Contains(s.shown, form) {
+	if len(form) < minSecret || s.shown.has(form) {
 		return
 	}
 	for i := 0; len(v.at) > 0 && i+partSecret <= len(form); i++ {
 		part := form[i : i+partSecret]
-		if at, ok := v.first(part); ok && !strings.Contains(s.shown, part) {
+		if at, ok := v.first(part); ok && !s.shown.has(part) {
 			for ; at >= 0; at = int(v.next[at]) {
 				v.hide(at, partSecret)
 			}

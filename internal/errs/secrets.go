@@ -40,7 +40,24 @@ const (
 // params, query, user and headers. A nil one knows nothing.
 type Secrets struct {
 	values []*secret
-	shown  string // of the endpoint: what we show anyhow is no secret
+	shown  *display // what we show anyhow is no secret
+}
+
+// A display is how an endpoint is shown. It is made when there is a text in which to
+// look for secrets.
+type display struct {
+	endpoint url.URL
+	once     sync.Once
+	text     string // in lower case
+}
+
+// has reports whether the endpoint is shown with form in it.
+func (d *display) has(form string) bool {
+	if d == nil {
+		return false
+	}
+	d.once.Do(func() { d.text = fold(DisplayURL(&d.endpoint)) })
+	return strings.Contains(d.text, form)
 }
 
 // isPublic reports whether a header holds nothing worth hiding. Such values stand in
@@ -55,7 +72,7 @@ func isPublic(header string) bool {
 
 // SecretsOf returns what a request tells a server. The client may be nil.
 func SecretsOf(endpoint *url.URL, header http.Header, authToken string, client *http.Client) *Secrets {
-	s := &Secrets{shown: fold(DisplayURL(endpoint))}
+	s := &Secrets{shown: &display{endpoint: *endpoint}}
 	s.Add(authToken)
 	s.AddUser(endpoint.User)
 	for name, values := range header {

@@ -87,6 +87,7 @@ func allCases() []benchCase {
 		{
 			name: "connect", title: "sockets that connect, join and stay, 16 at a time", short: "connect and join",
 			kind: ramp, ops: 10_000, place: ownCPU, gate: &gate{minSpeed: 0.75, maxCPU: 1.40},
+			contestants: []string{contest.Raw, contest.Probed, contest.Phoenix},
 		},
 		{
 			name: "mem", title: "memory of an idle joined socket", short: "memory of an idle socket",

@@ -5,6 +5,7 @@ package contest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -16,6 +17,8 @@ const (
 	Phoenix = "phoenix"
 	// Handover is raw with a goroutine that reads.
 	Handover = "raw, handed over"
+	// Probed is raw that joins after an answered heartbeat.
+	Probed = "raw, heartbeat first"
 )
 
 // PayloadSize is the size in bytes of the payload of every push.
@@ -60,27 +63,27 @@ type Client interface {
 // Open connects the named contestant and joins the topic of the benchmarks. With an
 // http endpoint it uses long poll.
 func Open(ctx context.Context, name, endpoint string) (Client, error) {
-	open, ok := openers()[name]
-	if !ok {
-		return nil, fmt.Errorf("no contestant is called %q", name)
-	}
-	c, err := open(ctx, endpoint)
+	c, err := openNamed(ctx, name, endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", name, err)
 	}
 	return c, nil
 }
 
-func openers() map[string]func(ctx context.Context, endpoint string) (Client, error) {
-	all := map[string]func(context.Context, string) (Client, error){
-		Raw:      openRaw,
-		Phoenix:  openPhoenix,
-		Handover: openHandover,
+func openNamed(ctx context.Context, name, endpoint string) (Client, error) {
+	switch name {
+	case Raw:
+		return openRaw(ctx, endpoint)
+	case Phoenix:
+		return openPhoenix(ctx, endpoint)
+	case Handover:
+		return openHandover(ctx, endpoint)
+	case Probed:
+		return openProbed(ctx, endpoint)
+	case EncodingJSON, JSONv1OnV2, JSONv2, Goccy, Sonic:
+		return openClient(ctx, endpoint, jsonOptions(name))
 	}
-	for _, library := range JSONLibraries() {
-		all[library] = openJSON(library)
-	}
-	return all
+	return nil, errors.New("there is no such contestant")
 }
 
 // polls reports whether an endpoint is for long poll.

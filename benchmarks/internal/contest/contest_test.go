@@ -34,8 +34,8 @@ func TestWork(t *testing.T) {
 		{"long poll", false, pollEndpoint},
 		{"long poll, a write for each message", true, pollEndpoint},
 	} {
-		for _, name := range []string{contest.Raw, contest.Phoenix, contest.Handover} {
-			if name == contest.Handover && strings.HasPrefix(way.name, "long poll") {
+		for _, name := range []string{contest.Raw, contest.Phoenix, contest.Handover, contest.Probed} {
+			if (name == contest.Handover || name == contest.Probed) && strings.HasPrefix(way.name, "long poll") {
 				continue
 			}
 			t.Run(name+" over "+way.name, func(t *testing.T) {

@@ -60,13 +60,6 @@ func jsonOptions(library string) *phoenix.SocketOptions {
 	return nil
 }
 
-// openJSON returns what opens a client with that library.
-func openJSON(library string) func(ctx context.Context, endpoint string) (Client, error) {
-	return func(ctx context.Context, endpoint string) (Client, error) {
-		return openClient(ctx, endpoint, jsonOptions(library))
-	}
-}
-
 func (c *client) Exchange(n, goroutines, size int) error {
 	want, err := sampleOrder(size)
 	if err != nil {

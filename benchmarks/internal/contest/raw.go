@@ -1,6 +1,7 @@
 package contest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,30 @@ func openRaw(ctx context.Context, endpoint string) (Client, error) {
 	if polls(endpoint) {
 		return openRawPoll(ctx, endpoint)
 	}
+	return joinRaw(ctx, endpoint, nil)
+}
+
+// openProbed opens a raw that joins when the server has answered a heartbeat, as the
+// client does: a connection that is open need not let frames through.
+func openProbed(ctx context.Context, endpoint string) (Client, error) {
+	if polls(endpoint) {
+		return nil, errors.New("not over long poll")
+	}
+	return joinRaw(ctx, endpoint, func(r *raw) error {
+		const heartbeat, reply = `[null,"0","phoenix","heartbeat",{}]`, `[null,"0","phoenix","phx_reply",{`
+		if err := r.ws.Write(context.Background(), websocket.MessageText, []byte(heartbeat)); err != nil {
+			return err
+		}
+		frame, err := r.read()
+		if err == nil && !bytes.HasPrefix(frame, []byte(reply)) {
+			err = fmt.Errorf("waiting for the reply to a heartbeat: %.200s", frame)
+		}
+		return err
+	})
+}
+
+// joinRaw connects, does what comes before the join, if anything, and joins.
+func joinRaw(ctx context.Context, endpoint string, before func(*raw) error) (_ Client, err error) {
 	ws, resp, err := websocket.Dial(ctx, endpoint+"/websocket?vsn=2.0.0", nil)
 	if resp != nil && resp.Body != nil {
 		// After a successful dial the library owns the connection and there is no body.
@@ -37,7 +62,13 @@ func openRaw(ctx context.Context, endpoint string) (Client, error) {
 	}
 	ws.SetReadLimit(1 << 20)
 	r := &raw{ws: ws, payload: wire.Payload(PayloadSize), in: make([]byte, 512)}
-	if err := r.call("phx_join", []byte("{}")); err != nil {
+	if before != nil {
+		err = before(r)
+	}
+	if err == nil {
+		err = r.call("phx_join", []byte("{}"))
+	}
+	if err != nil {
 		return nil, errors.Join(err, ws.CloseNow())
 	}
 	return r, nil

@@ -105,6 +105,11 @@ func (s *Server) add(nc net.Conn) bool {
 }
 
 func (s *Server) remove(nc net.Conn) {
+	// An orderly end would keep the client's port busy for a minute. After thousands of
+	// connections each new one would search long for a free port.
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // it only takes longer then
+	}
 	_ = nc.Close() // The connection is over; there is nobody to tell.
 	s.mu.Lock()
 	defer s.mu.Unlock()
