@@ -227,10 +227,16 @@ func (s *scanner) behindString(start int) int {
 }
 
 // plainUntil returns the position, from i on, of the first byte that means
-// something in a string: a quote, a backslash or a control character. It looks at
-// 32 bytes at a time, then at eight.
+// something in a string: a quote, a backslash or a control character. Most strings are
+// short: it looks at eight bytes at a time first, and then at 32, in a quicker way for
+// as long as all is ASCII.
 func plainUntil(b []byte, i int) int {
-	for ; i+32 <= len(b); i += 32 {
+	for short := i + 24; i < short && i+8 <= len(b); i += 8 {
+		if found := special(b[i:]); found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+	}
+	for i = asciiUntil(b, i); i+32 <= len(b); i += 32 {
 		w := b[i : i+32]
 		if special(w)|special(w[8:])|special(w[16:])|special(w[24:]) != 0 {
 			break
@@ -249,13 +255,34 @@ func plainUntil(b []byte, i int) int {
 	return i
 }
 
+// asciiUntil returns the position, from i on, of the first 32 bytes of which one is not
+// ASCII, or means something in a string.
+func asciiUntil(b []byte, i int) int {
+	for ; i+32 <= len(b); i += 32 {
+		w := b[i : i+32]
+		if (suspect(w)|suspect(w[8:])|suspect(w[16:])|suspect(w[24:]))&highs != 0 {
+			break
+		}
+	}
+	return i
+}
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x80 * ones
+)
+
+// suspect returns a word with a high bit set if one of eight bytes is not ASCII, or
+// means something in a string.
+func suspect(b []byte) uint64 {
+	w := binary.LittleEndian.Uint64(b)
+	low, slash := w^('"'^' ')*ones, w^'\\'*ones
+	return w | (low - (' '+1)*ones) | (slash - ones)
+}
+
 // special returns a word of which the lowest bit that is set belongs to the first of
 // eight bytes that means something in a string.
 func special(b []byte) uint64 {
-	const (
-		ones  = 0x0101010101010101
-		highs = 0x80 * ones
-	)
 	w := binary.LittleEndian.Uint64(b)
 	// With one bit turned, a quote is the character behind the control characters. A
 	// byte minus a limit has its high bit set only if it was below that, or had it set
