@@ -206,14 +206,16 @@ func (s *Socket) askProviders(ctx context.Context) (*transport.DialRequest, erro
 
 func (s *Socket) newDialRequest(params url.Values, header http.Header, token string) *transport.DialRequest {
 	u := s.url()
-	query := cloneValues(s.set.query)
-	if query == nil {
-		query = url.Values{}
+	u.RawQuery = "vsn=" + url.QueryEscape(s.set.vsn) // a missing one would silently mean protocol 1.0.0
+	if len(s.set.query)+len(params) > 0 {
+		query := maps.Clone(s.set.query)
+		if query == nil {
+			query = url.Values{}
+		}
+		maps.Copy(query, params) // which win
+		query.Set("vsn", s.set.vsn)
+		u.RawQuery = query.Encode()
 	}
-	maps.Copy(query, params) // which win
-	// A missing vsn would silently mean protocol 1.0.0.
-	query.Set("vsn", s.set.vsn)
-	u.RawQuery = query.Encode()
 	if header == nil {
 		header = http.Header{}
 	}
