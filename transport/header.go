@@ -15,6 +15,19 @@ func splitHost(h http.Header) (rest http.Header, host string) {
 	return h, host
 }
 
+// accepting returns a header with what a long poll accepts, unless the user says it.
+func accepting(h http.Header) http.Header {
+	if h.Values("Accept") != nil {
+		return h
+	}
+	h = h.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	h.Set("Accept", "application/json")
+	return h
+}
+
 // withoutTrace returns a header without the trace context. It names the span of the
 // connect, which ends when the connection is open: with it each later request, for days
 // maybe, would be a part of that trace.

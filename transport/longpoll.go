@@ -93,6 +93,7 @@ func (t longPoll) Dial(ctx context.Context, req *DialRequest) (Conn, error) {
 	}
 	dialing.Of(ctx).Awaits("waiting for the server to open a long-poll session")
 	header, host := splitHost(req.Header)
+	header = accepting(header)
 	c := &pollConn{crew: dialing.Crew(ctx), timeout: t.timeout, header: header, host: host, authToken: req.AuthToken, told: req.tells(ctx)}
 	c.body.limit = req.readLimit()
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
@@ -130,6 +131,7 @@ func (c *pollConn) knowProxy(ctx context.Context, u *url.URL) {
 func (t longPoll) url(endpoint *url.URL) *url.URL {
 	u := *endpointURL(endpoint, t.path, webSocketPath)
 	u.Scheme = errs.HTTPScheme(u.Scheme)
+	u.Host = strings.TrimSuffix(u.Host, ":") // the port may be empty
 	return &u
 }
 

@@ -25,11 +25,11 @@ type pollConn struct {
 	own       bool // no code of the user's is in client
 	closeIdle func()
 	timeout   time.Duration // 0 for none
-	header    http.Header   // of every request
+	header    http.Header   // of every request; not changed while one is made
 	host      string        // for the Host header; "" for that of the URL
 	told      *errs.Secrets // what no error may repeat
 	authToken string
-	url       string // with the session's token
+	url       *url.URL // with the session's token; nil without a session
 	token     string
 
 	ctx    context.Context //nolint:containedctx // ends with the session, whose requests are made by several methods
@@ -63,7 +63,7 @@ func (c *pollConn) NeedsHeartbeat() bool { return false }
 func (c *pollConn) open(ctx context.Context, u *url.URL) error {
 	r := c.newRequest(ctx, http.MethodGet)
 	defer r.end()
-	resp, err := r.do(u.String(), nil, "")
+	resp, err := r.do(u, nil, "")
 	if err != nil {
 		err = r.cause(err)
 		if he := asProxyRefusal(c.client, u, err); he != nil {
@@ -118,8 +118,9 @@ func (c *pollConn) opened(u *url.URL) {
 	query := session.Query()
 	query.Set(paramPollToken, c.token)
 	session.RawQuery = query.Encode()
-	c.url = session.String()
+	c.url = &session
 	c.header = withoutTrace(c.header)
+	c.header.Set(headerPollToken, c.token)
 }
 
 // ReadFrame returns the next message of the poll that is under way, or begins

@@ -29,6 +29,9 @@ const (
 	// maxPostAnswer bounds the answer, which is {"status":200}.
 	maxPostAnswer = 16 << 10
 
+	// postAccepted is how Phoenix writes that it has handled a POST.
+	postAccepted = `{"status":200}`
+
 	typeLines  = "application/x-ndjson"
 	typeSingle = "application/json"
 )
@@ -147,6 +150,9 @@ func (c *pollConn) send(batch []byte, contentType string) (left bool, err error)
 	data, err := io.ReadAll(io.LimitReader(r.closing(resp.Body), maxPostAnswer))
 	if err != nil {
 		return true, errs.About("POST of the long poll", r.cause(err))
+	}
+	if string(data) == postAccepted {
+		return true, nil
 	}
 	if err := json.Unmarshal(data, &answer); err != nil || answer.Status == 0 {
 		return true, c.secrets().Clean(&PollError{

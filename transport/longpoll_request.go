@@ -1,13 +1,11 @@
 package transport
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -127,18 +125,13 @@ func (r *pollRequest) cause(err error) error {
 }
 
 // do makes the request. The body, if it has one, is sent as the given type.
-func (r *pollRequest) do(target string, body []byte, contentType string) (*http.Response, error) {
+func (r *pollRequest) do(target *url.URL, body []byte, contentType string) (*http.Response, error) {
 	c := r.c
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(r.ctx, r.trace()), r.method, target, nil)
+	req, err := http.NewRequestWithContext(r.traced(), r.method, "", nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Accept", "application/json")
-	maps.Copy(req.Header, c.header)
-	req.Host = c.host
-	if c.token != "" {
-		req.Header.Set(headerPollToken, c.token)
-	}
+	*req.URL, req.Host, req.Header = *target, c.host, c.header.Clone()
 	if r.method == http.MethodGet {
 		if c.authToken != "" {
 			req.Header.Set(headerAuthToken, c.authToken)
@@ -151,9 +144,7 @@ func (r *pollRequest) do(target string, body []byte, contentType string) (*http.
 		// No parameters, or the server takes a batch for one message.
 		req.Header.Set("Content-Type", contentType)
 		req.ContentLength = int64(len(body))
-		req.GetBody = func() (io.ReadCloser, error) {
-			return io.NopCloser(&sentBody{bytes.NewReader(body), r}), nil
-		}
+		req.GetBody = func() (io.ReadCloser, error) { return &sentBody{body, r}, nil }
 		req.Body, _ = req.GetBody() // which does not fail
 	}
 	resp, err := r.roundTrip(req)
@@ -213,19 +204,22 @@ func (r *pollRequest) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-func (r *pollRequest) trace() *httptrace.ClientTrace {
-	// To open a session twice does no harm.
-	once := r.method == http.MethodGet && r.c.token != ""
-	return &httptrace.ClientTrace{
+// traced returns the ctx of a request, with which a poll of a session is sent no more
+// than once.
+func (r *pollRequest) traced() context.Context {
+	if r.method != http.MethodGet || r.c.token == "" { // to open a session twice does no harm
+		return r.ctx
+	}
+	return httptrace.WithClientTrace(r.ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
-			if once && r.sent.Load() {
+			if r.sent.Load() {
 				r.cancel(errPolledTwice)
 				keepUnsent(info)
 			}
 		},
 		WroteHeaders:         func() { r.sent.Store(true) },
 		GotFirstResponseByte: func() { r.sent.Store(false) }, // what comes next is a redirect
-	}
+	})
 }
 
 // keepUnsent closes the network beneath a request that is to be written next, if no
@@ -255,9 +249,11 @@ func (r *pollRequest) mayHaveLeft() bool {
 
 // A sentBody is the body of a request, in whose reading that makes progress.
 type sentBody struct {
-	io.Reader
-	r *pollRequest
+	rest []byte
+	r    *pollRequest
 }
+
+func (b *sentBody) Close() error { return nil }
 
 func (b *sentBody) Read(p []byte) (int, error) {
 	b.r.mu.Lock()
@@ -268,7 +264,12 @@ func (b *sentBody) Read(p []byte) (int, error) {
 		return 0, errPollClosed
 	}
 	b.r.progressed()
-	return b.Reader.Read(p)
+	if len(b.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
 }
 
 // watch returns a reader in whose use the request makes progress.
@@ -277,6 +278,9 @@ func (r *pollRequest) watch(body io.ReadCloser) io.Reader { return &watchedReade
 // closing returns a body that the end of the request closes, because the one of a
 // RoundTripper may not heed the ctx.
 func (r *pollRequest) closing(body io.ReadCloser) io.Reader {
+	if r.c.own && bodiesHeedCtx {
+		return body
+	}
 	unwatch := context.AfterFunc(r.ctx, func() { _ = body.Close() }) // reading tells
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -322,10 +326,10 @@ func (c *pollConn) secrets() *errs.Secrets {
 		return nil
 	}
 	more := []string{c.token}
-	if u, err := url.Parse(c.url); err == nil && c.url != "" {
-		more = append(more, u.RawQuery)
+	if c.url != nil {
+		more = append(more, c.url.RawQuery)
 		if c.client.Jar != nil {
-			for _, cookie := range c.client.Jar.Cookies(u) {
+			for _, cookie := range c.client.Jar.Cookies(c.url) {
 				more = append(more, cookie.Value)
 			}
 		}
