@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/phxgo/phoenix/benchmarks/internal/contest"
@@ -56,6 +57,16 @@ type gate struct {
 
 	maxMemory     float64 // of resident memory a socket
 	maxGoroutines float64 // a socket; not a ratio
+}
+
+func (g *gate) String() string {
+	switch {
+	case g == nil:
+		return "no gate"
+	case g.maxMemory > 0:
+		return fmt.Sprintf("memory ≤ %.2f, goroutines ≤ %g", g.maxMemory, g.maxGoroutines)
+	}
+	return fmt.Sprintf("≥ %.2f, or unpinned CPU ≤ %.2f", g.minSpeed, g.maxCPU)
 }
 
 func allCases() []benchCase {

@@ -116,7 +116,7 @@ func parseFlags(args []string, stdout, stderr io.Writer) (*settings, error) {
 
 func listCases(w io.Writer) error {
 	for _, c := range allCases() {
-		if _, err := fmt.Fprintf(w, "%-16s %s\n", c.name, c.title); err != nil {
+		if _, err := fmt.Fprintf(w, "%-16s %-34s %s\n", c.name, c.gate, c.title); err != nil {
 			return err
 		}
 	}
