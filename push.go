@@ -109,7 +109,11 @@ func (c *Channel) prepare(event string, payload any) (encoded, error) {
 	if reservedEvent(event) {
 		return encoded{}, &InputError{Field: "event", Reason: fmt.Sprintf("%s is the protocol's own", errs.QuoteShort(event))}
 	}
-	return c.encode(event, payload)
+	enc, err := c.encode(event, payload)
+	if c.socket.tracesPushes() {
+		enc = enc.owned() // a hook may use what the caller, or Marshal, has lent
+	}
+	return enc, err
 }
 
 func (c *Channel) notSent(event string, err error) error {

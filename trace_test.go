@@ -1,7 +1,9 @@
 package phoenix_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -188,6 +190,36 @@ func TestFramesAreTracedInBothDirections(t *testing.T) {
 }
 
 // Each trace of a MultiTrace sees all, and its Done gets the ctx of its own Start.
+// A Marshal may return the same memory each time, and a hook may use it, too.
+func TestAHookDoesNotChangeWhatIsSent(t *testing.T) {
+	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
+		var buf bytes.Buffer
+		marshal := func(v any) ([]byte, error) {
+			buf.Reset()
+			err := json.NewEncoder(&buf).Encode(v)
+			return bytes.TrimSpace(buf.Bytes()), err
+		}
+		s := h.Connected(&phoenix.SocketOptions{Marshal: marshal, Trace: &phoenix.Trace{
+			PushStart: func(_ context.Context, i phoenix.PushStartInfo) context.Context {
+				if _, err := marshal([]phoenix.PushStartInfo{i}); err != nil {
+					t.Error(err)
+				}
+				return nil
+			},
+		}})
+		c := h.Joined(s, "room:1", nil)
+		received := h.Swallow("hold")
+		if err := c.Cast(t.Context(), "hold", "cast"); err != nil {
+			t.Error(err)
+		}
+		c.PushAsync(t.Context(), "hold", "asynchronous")
+		h.GoPush(t.Context(), c, "hold", "push")
+		synctest.Wait()
+		harness.WantStrings(t, "the payloads received", harness.Payloads(received.List()), `"cast"`, `"asynchronous"`, `"push"`)
+		harness.WantSocketState(t, s, phoenix.SocketOpen)
+	})
+}
+
 func TestTracesTogetherSeeWhatEachSeesAlone(t *testing.T) {
 	harness.InBubble(t, nil, func(t *testing.T, h *harness.Harness) {
 		alone, first, last := &tracer{t: t}, &tracer{t: t}, &tracer{t: t}
