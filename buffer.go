@@ -147,6 +147,7 @@ func (c *Channel) pushable() error {
 const (
 	maxSpare  = 1 << 10  // bytes of the largest payload whose memory is used again
 	maxSpares = 64 << 10 // bytes that are kept for that
+	maxPieces = 512      // and the pieces that they are in
 )
 
 // Spares are memory of payloads that have their outcome, for the next ones: a socket
@@ -176,18 +177,24 @@ func (m *spares) copy(c *call, enc encoded) {
 }
 
 // takeBack takes the payload of a call that has its outcome, unless a writer may still
-// read it: a push can time out before it is encoded.
-func (m *spares) takeBack(c *call) {
+// read it: a push can time out before it is encoded. Without a connection nothing is
+// kept: there are no heartbeats with which it would be given back.
+func (s *Socket) takeBack(c *call) {
 	if !c.spare {
 		return
 	}
-	mem := c.payload[:0]
+	m, mem := &s.spares, c.payload[:0]
 	c.payload, c.spare = nil, false
-	if m.size+cap(mem) <= maxSpares && (m.readers == 0 || c.ref < m.from) {
+	switch size := cap(mem); {
+	case size == 0, len(m.free) == maxPieces, m.size+size > maxSpares, s.conn == nil:
+	case m.readers == 0 || c.ref < m.from:
 		m.free = append(m.free, mem)
-		m.size += cap(mem)
+		m.size += size
 	}
 }
+
+// rest gives all of it back.
+func (m *spares) rest() { m.free, m.size = nil, 0 }
 
 // reads says that the payloads of a batch are read without the lock, until hasRead.
 func (conn *connection) reads() {

@@ -210,6 +210,7 @@ func (s *Socket) teardown(conn *connection, readErr error, opened func(error)) (
 	}
 	conn.restWritten(cause)
 	s.conn = nil
+	s.spares.rest()
 	conn.beat.stop()
 	s.timers.stop(&conn.joinQueue.due)
 	if c := conn.beat.call; c != nil && c.place == placeInFlight {

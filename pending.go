@@ -150,7 +150,7 @@ func (t *pendingTable) shrink() {
 func (s *Socket) rest(conn *connection) {
 	s.pending.shrink()
 	s.free = queue.List[call]{}
-	s.spares.free, s.spares.size = nil, 0
+	s.spares.rest()
 	if conn.busy {
 		return
 	}

@@ -204,6 +204,64 @@ func TestTheWriterGivesItsMemoryBackWhenNothingIsInFlight(t *testing.T) {
 	}
 }
 
+func TestFewPiecesOfMemoryAreKeptForPayloads(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, 1, 8, 100, maxSpare} {
+		s := newTestSocket(t)
+		s.lock()
+		s.conn = &connection{s: s}
+		calls := make([]call, 10_000)
+		for i := range calls {
+			calls[i].settled = func() {}
+			s.spares.copy(&calls[i], encoded{data: make([]byte, size), lent: true})
+		}
+		bytes := 0
+		for i := range calls {
+			s.settle(&calls[i], nil, nil)
+			s.settle(&calls[i], nil, nil) // its memory is given back only once
+		}
+		for _, mem := range s.spares.free {
+			bytes += cap(mem)
+		}
+		most := min(512, maxSpares/max(size, 1))
+		if size == 0 {
+			most = 0 // there is none to be used again
+		}
+		if n := len(s.spares.free); n > most || n == 0 && most > 0 || bytes > maxSpares || bytes != s.spares.size {
+			t.Errorf("payloads of %d bytes: %d pieces are kept, want at most %d, of %d bytes, counted as %d", size, n, most, bytes, s.spares.size)
+		}
+		s.conn = nil
+		s.unlock()
+	}
+}
+
+func TestASocketWithoutAConnectionKeepsNoMemoryOfPayloads(t *testing.T) {
+	t.Parallel()
+	s := newTestSocket(t)
+	conn := &connection{s: s, c: &restingConn{}}
+	conn.beat.init(conn, 1, 0, nil)
+	s.lock()
+	s.conn = conn
+	var calls [3]call
+	for i := range calls {
+		calls[i].settled = func() {}
+		s.spares.copy(&calls[i], encoded{data: []byte("payload"), lent: true})
+	}
+	s.settle(&calls[0], nil, nil)
+	s.settle(&calls[1], nil, nil)
+	if len(s.spares.free) != 2 {
+		t.Errorf("%d pieces of memory are kept of two payloads", len(s.spares.free))
+	}
+	s.unlock()
+	_, _ = s.teardown(conn, ErrTimeout, nil)
+	s.lock()
+	defer s.unlock()
+	s.settle(&calls[2], nil, nil) // of a push that was given up meanwhile
+	if len(s.spares.free) > 0 || s.spares.size > 0 || calls[2].payload != nil {
+		t.Errorf("without a connection %d pieces of memory are kept, of %d bytes", len(s.spares.free), s.spares.size)
+	}
+}
+
 // A restingConn counts how often it was told to rest.
 type restingConn struct {
 	transport.Conn
@@ -211,6 +269,8 @@ type restingConn struct {
 }
 
 func (c *restingConn) Rest() { c.rests++ }
+
+func (*restingConn) Close(context.Context, int, string) error { return nil }
 
 // newTestSocket makes a socket that is never connected.
 func newTestSocket(t *testing.T) *Socket {

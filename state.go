@@ -148,7 +148,7 @@ func (s *Socket) settle(c *call, reply *Reply, err error) {
 	}
 	c.place = placeDone
 	c.reply, c.err = reply, err
-	s.spares.takeBack(c)
+	s.takeBack(c)
 	switch {
 	case c.push != nil:
 		c.push.settled()
