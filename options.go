@@ -89,8 +89,8 @@ type SocketOptions struct {
 	Timeout time.Duration
 	// HeartbeatInterval is the time from one heartbeat to the next. The server
 	// drops a connection on which it receives nothing for 60 s. Default: 30 s, and
-	// at least 1 ms. Negative: no heartbeats, and Connect does not check that
-	// frames get through. Long poll needs no heartbeats: see
+	// at least 1 ms. Negative: no heartbeats, Connect does not check that frames
+	// get through, and the memory that a burst has taken is kept. Long poll needs no heartbeats: see
 	// LongPollOptions.Timeout. Unless this is negative, each transport sends one
 	// within 5 s after the machine was suspended.
 	HeartbeatInterval time.Duration
