@@ -34,7 +34,7 @@ type reader struct {
 	frames []Frame   // read at once
 	quiet  bool      // nothing was made since the last heartbeat
 	more   bool      // a frame is dealt with that is not the last of those
-	lulls  int32     // replies in a row behind which no other was awaited
+	lulls  int32     // replies in a row behind which no other was awaited, up to lullsOfOne
 
 	// Guarded by the socket's lock.
 	held []*Subscription // to be woken after the last of the frames
@@ -87,7 +87,10 @@ func (r *reader) handle(f Frame, more bool) {
 	if kept && len(msg.Payload.data) <= smallPayload {
 		s.made += uint64(msg.size()) //nolint:gosec // it is not negative
 	}
-	awaited, behind := s.pending.n, s.behindEnough()
+	if isReply {
+		r.replied()
+	}
+	behind := s.behindEnough()
 	if r.more = false; !more || behind {
 		r.wakeHeld()
 	}
@@ -101,21 +104,26 @@ func (r *reader) handle(f Frame, more bool) {
 	switch {
 	case behind:
 		runtime.Gosched()
-	case isReply:
-		r.yield(awaited)
+	case isReply && r.lulls == lullsOfOne:
+		// Whoever got the reply pushes again, before the network is asked in vain.
+		// Where several are awaited, that would break up what can be sent together.
+		runtime.Gosched()
 	}
 }
 
-// yield lets whoever got a reply push again, before the network is asked in
-// vain, if replies come one at a time. Where several are awaited, it would break
-// up what can be sent together.
-func (r *reader) yield(awaited int) {
-	if awaited > 0 {
+// lullsOfOne is how many replies in a row, behind which no other was awaited, show that
+// pushes go one at a time.
+const lullsOfOne = 2
+
+// replied notes whether replies come one at a time. The lock is held.
+func (r *reader) replied() {
+	s := r.conn.s
+	if s.pending.n > 0 {
 		r.lulls = 0
 		return
 	}
-	if r.lulls++; r.lulls > 1 {
-		runtime.Gosched()
+	if r.lulls = min(r.lulls+1, lullsOfOne); r.lulls == lullsOfOne {
+		s.together = false
 	}
 }
 

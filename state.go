@@ -43,6 +43,7 @@ type Socket struct {
 	joinSend time.Duration // and to be sent
 	free     queue.List[call]
 	spares   spares
+	together bool     // pushes do not wait for the replies of one another
 	effects  *effects // of the critical section that is under way; most have none
 	teller   *teller  // nil if there is nothing to tell
 	watchers streams[SocketEvent]

@@ -72,14 +72,22 @@ func (s *Socket) take(conn *connection, c *call, now time.Duration) outgoing {
 
 // writeDirect writes the call that was just queued, on its caller's goroutine, if
 // nothing else is to be written, nothing to be told and no reply is awaited: then there
-// is nothing to collect it with, and nothing to be gained from a hand-over. No code of
-// the user's that may block runs here, and a peer that does not read keeps the caller
-// for about a millisecond: what is left over goes to a drainer. The lock is held, but
-// not while it writes.
+// is nothing to collect it with, and nothing to be gained from a hand-over. But where
+// pushes come together, more follow one whose caller does not wait. No code of the
+// user's that may block runs here, and a peer that does not read keeps the caller for
+// about a millisecond: what is left over goes to a drainer. The lock is held, but not
+// while it writes.
 func (s *Socket) writeDirect() {
 	conn := s.conn
 	if conn == nil || conn.soft == nil || conn.busy || conn.broken != nil ||
-		s.queue.N != 1 || s.pending.n > 0 || s.framesLogged.Load() || s.effects != nil {
+		s.queue.N != 1 || s.framesLogged.Load() || s.effects != nil {
+		return
+	}
+	if s.pending.n > 0 {
+		s.together = true
+		return
+	}
+	if c := s.queue.First(); s.together && (c.push != nil || c.kind == callCast) {
 		return
 	}
 	conn.busy = true
