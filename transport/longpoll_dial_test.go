@@ -1,0 +1,117 @@
+//go:build !js
+
+package transport
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// A POST of a long poll comes with the first read: the server is woken once.
+func TestAPostIsWrittenAtOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	first := make(chan string, 1)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return // the test is over
+		}
+		defer c.Close()
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := c.Read(buf)
+			if err != nil {
+				return
+			}
+			first <- string(buf[:n])
+			req, err := http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(buf[:n]), c)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			body, err := io.ReadAll(req.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		}
+	}()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	c := &pollConn{ctx: ctx, cancel: cancel, own: true, header: accepting(nil)}
+	if c.client, c.closeIdle, err = c.newClient(nil); err != nil {
+		t.Fatal(err)
+	}
+	defer c.closeIdle()
+	for _, body := range []string{`[1]`, strings.Repeat("x", 3000), strings.Repeat("y", 100_000)} {
+		r := c.newRequest(ctx, http.MethodPost)
+		resp, err := r.do(&url.URL{Scheme: "http", Host: l.Addr().String(), Path: "/"}, []byte(body), typeLines)
+		if err != nil {
+			t.Fatal(err)
+		}
+		echo, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		r.end()
+		if err != nil || string(echo) != body {
+			t.Errorf("a body of %d bytes came back with %d, %v", len(body), len(echo), err)
+		}
+		_, begin, _ := strings.Cut(<-first, "\r\n\r\n")
+		if begin == "" {
+			t.Errorf("a header came without its body of %d bytes", len(body))
+		}
+	}
+}
+
+// A cutConn writes so many bytes, and fails.
+type cutConn struct {
+	net.Conn
+	room    int
+	written []byte
+}
+
+var errCutConn = errors.New("cut")
+
+func (c *cutConn) Write(p []byte) (int, error) {
+	n := min(len(p), c.room)
+	c.written = append(c.written, p[:n]...)
+	if c.room -= n; n < len(p) {
+		return n, errCutConn
+	}
+	return n, nil
+}
+
+// What a body's write returns counts the body alone.
+func TestAPostThatIsCutSaysHowMuchOfItsBodyHasLeft(t *testing.T) {
+	const header, body = "POST /p HTTP/1.1\r\nHost: h\r\n\r\n", "the body"
+	for room, want := range map[int]int{0: 0, 10: 0, len(header): 0, len(header) + 3: 3, len(header + body): len(body)} {
+		inner := &cutConn{room: room}
+		c := &postConn{Conn: inner}
+		if n, err := c.Write([]byte(header)); n != len(header) || err != nil || len(inner.written) > 0 {
+			t.Fatalf("the header: %d, %v, written %q", n, err, inner.written)
+		}
+		n, err := c.Write([]byte(body))
+		if n != want || (err == nil) != (want == len(body)) || string(inner.written) != (header + body)[:room] {
+			t.Errorf("with room for %d bytes: %d, %v, written %q; want %d of the body", room, n, err, inner.written, want)
+		}
+	}
+	inner := &cutConn{room: 1000}
+	c := &postConn{Conn: inner}
+	for _, p := range []string{"GET / HTTP/1.1\r\n\r\n", "POST / HTTP/1.1\r\nX: cut", " here\r\n\r\n", "body"} {
+		if n, err := c.Write([]byte(p)); n != len(p) || err != nil || !bytes.HasSuffix(inner.written, []byte(p)) {
+			t.Errorf("%q: %d, %v, written %q", p, n, err, inner.written)
+		}
+	}
+}
