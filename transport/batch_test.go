@@ -159,7 +159,7 @@ func burstForAWaitingConsumer(t *testing.T, overflow phoenix.Overflow, wrap bool
 	}()
 	synctest.Wait() // it waits in Next
 	var frames []transport.Frame
-	for range 64 { // 64 KiB, as one intake holds
+	for range 64 { // 64 KiB, as a read may bring
 		frames = append(frames, textFrame(`[null,null,"room:1","ev",{"pad":"%s"}]`, strings.Repeat("x", 960)))
 	}
 	conn.batches <- frames
