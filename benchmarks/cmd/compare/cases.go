@@ -85,7 +85,7 @@ func allCases() []benchCase {
 		},
 		{
 			name: "conc64", title: "64 goroutines, each pushing and waiting (raw: one pusher, 64 outstanding)", short: "64 goroutines that push and wait",
-			kind: concurrent, width: 64, ops: 100_000, place: ownCPU, gate: &gate{minSpeed: 2.5, maxCPU: 0.45},
+			kind: concurrent, width: 64, ops: 100_000, place: ownCPU, gate: &gate{minSpeed: 2.9, maxCPU: 0.45},
 		},
 		{
 			name: "flood100", title: "receiving broadcasts of 100 bytes, in order", short: "receive events of 100 bytes",
@@ -93,7 +93,7 @@ func allCases() []benchCase {
 		},
 		{
 			name: "flood2k", title: "receiving broadcasts of 2 KiB, in order", short: "receive events of 2 KiB",
-			kind: flood, size: 2048, batch: contest.FloodBatch, ops: 200_000, place: ownCPU, gate: &gate{minSpeed: 1.05, maxCPU: 1.15},
+			kind: flood, size: 2048, batch: contest.FloodBatch, ops: 200_000, place: ownCPU, gate: &gate{minSpeed: 1.1, maxCPU: 1.15},
 		},
 		{
 			name: "connect", title: "sockets that connect, join and stay, 16 at a time", short: "connect and join",
@@ -117,7 +117,7 @@ func pollCases() []benchCase {
 		},
 		{
 			name: "lp-pipe64", title: "long poll: one pusher, 64 replies outstanding", short: "long poll: 64 pushes under way",
-			kind: pipelined, width: 64, ops: 60_000, place: ownCPU, gate: &gate{minSpeed: 0.60, maxCPU: 1.9},
+			kind: pipelined, width: 64, ops: 60_000, place: ownCPU, gate: &gate{minSpeed: 0.50, maxCPU: 2.3},
 		},
 		{
 			name: "lp-flood100", title: "long poll: receiving broadcasts of 100 bytes, in order", short: "long poll: receive events",
