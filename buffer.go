@@ -173,7 +173,8 @@ func (m *spares) copy(c *call, enc encoded) {
 		m.free = m.free[:last]
 		m.size -= cap(mem)
 	}
-	c.payload, c.spare = append(mem, enc.data...), true
+	mem = append(mem, enc.data...)
+	c.payload, c.spare = mem, true
 }
 
 // takeBack takes the payload of a call that has its outcome, unless a writer may still

@@ -69,9 +69,9 @@ func (c *postConn) Write(p []byte) (int, error) {
 		c.header = append(make([]byte, 0, len(p)+bodyRoom), p...) // its body follows, or the end
 		return len(p), nil
 	}
-	all := append(c.header, p...)
-	n, err := c.Conn.Write(all)
-	n -= len(c.header)
+	behind := len(c.header)
+	c.header = append(c.header, p...)
+	n, err := c.Conn.Write(c.header)
 	c.header = nil
-	return max(n, 0), err
+	return max(n-behind, 0), err
 }
