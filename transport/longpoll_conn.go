@@ -75,7 +75,7 @@ func (c *pollConn) open(ctx context.Context, u *url.URL) error {
 	if resp.StatusCode != http.StatusOK {
 		return c.refusal(resp, resp.StatusCode, r.errorBody(resp), nil)
 	}
-	c.body.reset(r.watch(resp.Body))
+	c.body.reset(r.watch(resp))
 	for err == nil { // no messages are expected
 		_, err = c.body.next()
 	}
@@ -168,7 +168,7 @@ func (c *pollConn) startPoll() error {
 		defer c.dropPoll()
 		return r.refusedWith(resp)
 	}
-	c.body.reset(r.watch(resp.Body))
+	c.body.reset(r.watch(resp))
 	return nil
 }
 

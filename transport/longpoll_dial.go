@@ -15,10 +15,6 @@ const (
 	pollHandshakeTime = 10 * time.Second
 )
 
-// bodiesHeedCtx says that to read an answer of our own transport ends with the ctx of
-// its request.
-const bodiesHeedCtx = true
-
 // RoundTripper returns what makes the requests of a session, and what ends its
 // idle connections: the user's, or one with connections of its own.
 func (c *pollConn) roundTripper(user http.RoundTripper) (http.RoundTripper, func(), error) {

@@ -6,14 +6,17 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A POST of a long poll comes with the first read: the server is woken once.
@@ -72,6 +75,54 @@ func TestAPostIsWrittenAtOnce(t *testing.T) {
 		if begin == "" {
 			t.Errorf("a header came without its body of %d bytes", len(body))
 		}
+	}
+}
+
+// Over HTTP/2 an answer may come before the request is written. To read it ends with the
+// request all the same.
+func TestAnEarlyAnswerOverHTTP2DoesNotKeepAPost(t *testing.T) {
+	gone := make(chan struct{})
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("the request came by %s", r.Proto)
+		}
+		_ = http.NewResponseController(w).Flush() // the header, and the body is not read
+		<-gone
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	defer srv.CloseClientConnections()
+	defer close(gone)
+	u, err := url.Parse(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, timeout := range []time.Duration{0, 200 * time.Millisecond} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		c := &pollConn{ctx: ctx, cancel: cancel, timeout: timeout, header: accepting(nil), url: u}
+		if c.client, c.closeIdle, err = c.newClient(nil); err != nil {
+			t.Fatal(err)
+		}
+		roots := srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+		c.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+		written := make(chan error, 1)
+		go func() {
+			_, err := c.WriteFrames([]Frame{{Data: append([]byte{'['}, make([]byte, 4<<20)...)}}, time.Time{})
+			written <- err
+		}()
+		if timeout == 0 {
+			time.AfterFunc(200*time.Millisecond, c.cut)
+		}
+		select {
+		case err := <-written:
+			if late := errors.As(err, new(noProgressError)); late != (timeout > 0) || !late && !errors.Is(err, errPollClosed) {
+				t.Errorf("with the timeout %v: %v", timeout, err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Errorf("with the timeout %v the POST does not end", timeout)
+		}
+		c.cut()
 	}
 }
 

@@ -8,10 +8,6 @@ import (
 	"syscall/js"
 )
 
-// bodiesHeedCtx says that to read an answer of our own transport ends with the ctx of
-// its request. With the Fetch API it does not.
-const bodiesHeedCtx = false
-
 // RoundTripper returns what makes the requests of a session: the user's, or the
 // Fetch API of a browser or of Node, through net/http.
 func (c *pollConn) roundTripper(user http.RoundTripper) (http.RoundTripper, func(), error) {

@@ -147,7 +147,7 @@ func (c *pollConn) send(batch []byte, contentType string) (left bool, err error)
 		Status int `json:"status"`
 	}
 	// A few bytes, whose trickling is no progress.
-	data, err := io.ReadAll(io.LimitReader(r.closing(resp.Body), maxPostAnswer))
+	data, err := io.ReadAll(io.LimitReader(r.closing(resp), maxPostAnswer))
 	if err != nil {
 		return true, errs.About("POST of the long poll", r.cause(err))
 	}

@@ -272,13 +272,15 @@ func (b *sentBody) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// watch returns a reader in whose use the request makes progress.
-func (r *pollRequest) watch(body io.ReadCloser) io.Reader { return &watchedReader{r.closing(body), r} }
+// watch returns the body of an answer, in whose reading the request makes progress.
+func (r *pollRequest) watch(resp *http.Response) io.Reader { return &watchedReader{r.closing(resp), r} }
 
-// closing returns a body that the end of the request closes, because the one of a
-// RoundTripper may not heed the ctx.
-func (r *pollRequest) closing(body io.ReadCloser) io.Reader {
-	if r.c.own && bodiesHeedCtx {
+// closing returns the body of an answer, which the end of the request closes: one of a
+// RoundTripper may not heed the ctx. Those of net/http do over HTTP/1, but over HTTP/2
+// not while the request is still being written, and the Fetch API's never do.
+func (r *pollRequest) closing(resp *http.Response) io.Reader {
+	body := resp.Body
+	if r.c.own && resp.ProtoMajor == 1 {
 		return body
 	}
 	unwatch := context.AfterFunc(r.ctx, func() { _ = body.Close() }) // reading tells
@@ -308,7 +310,7 @@ const errorBodyTime = time.Second
 // errorBody returns what there is of the body of a refusal.
 func (r *pollRequest) errorBody(resp *http.Response) []byte {
 	defer time.AfterFunc(errorBodyTime, func() { _ = resp.Body.Close() }).Stop() // reading ends
-	return readErrorBody(r.closing(resp.Body))
+	return readErrorBody(r.closing(resp))
 }
 
 // refusedWith is the error of an HTTP status that is no answer of Phoenix's,
