@@ -7,6 +7,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,7 +39,7 @@ func (c *pollConn) roundTripper(user http.RoundTripper) (http.RoundTripper, func
 			if err != nil {
 				return nil, err
 			}
-			return &postConn{Conn: conn}, nil
+			return newPostConn(conn), nil
 		},
 	}
 	tellProxyRefusals(tr)
@@ -50,16 +51,33 @@ func (c *pollConn) roundTripper(user http.RoundTripper) (http.RoundTripper, func
 // Beneath TLS it sees no header, and changes nothing.
 type postConn struct {
 	net.Conn
-	header []byte // not yet written
+	begins atomic.Bool // what is written next begins a request: an answer was read before
+	header []byte      // not yet written
+}
+
+func newPostConn(conn net.Conn) *postConn {
+	c := &postConn{Conn: conn}
+	c.begins.Store(true)
+	return c
 }
 
 // bodyRoom is room for a body behind its header: most are small.
 const bodyRoom = 1 << 10
 
+func (c *postConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.begins.Store(true)
+	}
+	return n, err
+}
+
 // Write is called by one goroutine at a time.
 func (c *postConn) Write(p []byte) (int, error) {
+	begins := c.begins.Swap(false)
 	if c.header == nil {
-		if !bytes.HasPrefix(p, []byte("POST ")) || !bytes.HasSuffix(p, []byte("\r\n\r\n")) {
+		// The end of a long header, or of a body, may look like a header too.
+		if !begins || !bytes.HasPrefix(p, []byte("POST ")) || !bytes.HasSuffix(p, []byte("\r\n\r\n")) {
 			return c.Conn.Write(p)
 		}
 		c.header = append(make([]byte, 0, len(p)+bodyRoom), p...) // its body follows, or the end
