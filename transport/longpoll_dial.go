@@ -39,7 +39,11 @@ func (c *pollConn) roundTripper(user http.RoundTripper) (http.RoundTripper, func
 			if err != nil {
 				return nil, err
 			}
-			return newPostConn(conn), nil
+			pc := newPostConn(conn)
+			// Over HTTP/2 what reads an answer may wait for what writes another request,
+			// and that for a peer that reads no more.
+			pc.unwatch = context.AfterFunc(c.ctx, func() { _ = conn.Close() })
+			return pc, nil
 		},
 	}
 	tellProxyRefusals(tr)
@@ -53,16 +57,24 @@ type postConn struct {
 	net.Conn
 	begins atomic.Bool // what is written next begins a request: an answer was read before
 	header []byte      // not yet written
+
+	unwatch func() bool // says that the end of the session need not close it any more
 }
 
 func newPostConn(conn net.Conn) *postConn {
-	c := &postConn{Conn: conn}
+	c := &postConn{Conn: conn, unwatch: func() bool { return true }}
 	c.begins.Store(true)
 	return c
 }
 
 // bodyRoom is room for a body behind its header: most are small.
 const bodyRoom = 1 << 10
+
+// Close closes the connection, which is done already if the session has ended.
+func (c *postConn) Close() error {
+	c.unwatch()
+	return c.Conn.Close()
+}
 
 func (c *postConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)

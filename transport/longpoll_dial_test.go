@@ -126,6 +126,35 @@ func TestAnEarlyAnswerOverHTTP2DoesNotKeepAPost(t *testing.T) {
 	}
 }
 
+// What a session has dialed ends with it, whatever net/http waits for.
+func TestTheConnectionsOfASessionEndWithIt(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	c := &pollConn{ctx: ctx, cancel: cancel}
+	if c.client, c.closeIdle, err = c.newClient(nil); err != nil {
+		t.Fatal(err)
+	}
+	ours, err := c.client.Transport.(*http.Transport).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	peer, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	c.cut()
+	_ = peer.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := peer.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the peer reads %v, want io.EOF", err)
+	}
+}
+
 // A cutConn writes so many bytes, and fails.
 type cutConn struct {
 	net.Conn
