@@ -17,7 +17,7 @@ func splitHost(h http.Header) (rest http.Header, host string) {
 
 // accepting returns a header with what a long poll accepts, unless the user says it.
 func accepting(h http.Header) http.Header {
-	if h.Values("Accept") != nil {
+	if _, said := h["Accept"]; said {
 		return h
 	}
 	h = h.Clone()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -114,6 +115,7 @@ func (c *pollConn) refusal(resp *http.Response, status int, body []byte, err err
 func (c *pollConn) opened(u *url.URL) {
 	c.token = c.body.token
 	session := *u
+	session.Host = strings.TrimSuffix(session.Host, ":") // a redirect may have an empty port
 	// A param of the same name has been seen by connect/3 and may go.
 	query := session.Query()
 	query.Set(paramPollToken, c.token)

@@ -331,7 +331,8 @@ func (c *pollConn) secrets() *errs.Secrets {
 	if c.url != nil {
 		more = append(more, c.url.RawQuery)
 		if c.client.Jar != nil {
-			for _, cookie := range c.client.Jar.Cookies(c.url) {
+			u := *c.url // the jar may be the user's
+			for _, cookie := range c.client.Jar.Cookies(&u) {
 				more = append(more, cookie.Value)
 			}
 		}
