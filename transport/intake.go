@@ -12,7 +12,7 @@ const (
 	// minIntake is the size of the buffer of a quiet connection, and maxIntake that
 	// of a busy one. A frame that does not fit into maxIntake is the library's.
 	minIntake = 256
-	maxIntake = 128 << 10
+	maxIntake = 256 << 10
 	// calmReads is after how many reads in a row that would have fitted into
 	// minIntake a larger buffer is given back.
 	calmReads = 4

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"os"
 	"runtime"
 
@@ -57,6 +58,9 @@ func writeResults(file string, m machine, set *settings, tables []*table) error 
 		if t.names[0] == contest.Raw {
 			all.Cases = append(all.Cases, t.result())
 		}
+	}
+	if len(all.Cases) == 0 {
+		return errors.New("-json: none of these cases compares the client with raw")
 	}
 	text, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
