@@ -131,7 +131,15 @@ func (c *pollConn) knowProxy(ctx context.Context, u *url.URL) {
 func (t longPoll) url(endpoint *url.URL) *url.URL {
 	u := *endpointURL(endpoint, t.path, webSocketPath)
 	u.Scheme = errs.HTTPScheme(u.Scheme)
-	u.Host = strings.TrimSuffix(u.Host, ":") // the port may be empty
+	// What is joined to no path at all is relative, and the port may be empty: requests
+	// are made of the URL, not of its text.
+	u.Host = strings.TrimSuffix(u.Host, ":")
+	if !strings.HasPrefix(u.Path, "/") {
+		u.Path = "/" + u.Path
+	}
+	if u.RawPath != "" && !strings.HasPrefix(u.RawPath, "/") {
+		u.RawPath = "/" + u.RawPath
+	}
 	return &u
 }
 

@@ -104,8 +104,8 @@ func TestAnEarlyAnswerOverHTTP2DoesNotKeepAPost(t *testing.T) {
 		if c.client, c.closeIdle, err = c.newClient(nil); err != nil {
 			t.Fatal(err)
 		}
-		roots := srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-		c.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+		roots := httpTransport(t, srv.Client()).TLSClientConfig.RootCAs
+		httpTransport(t, c.client).TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 		written := make(chan error, 1)
 		go func() {
 			_, err := c.WriteFrames([]Frame{{Data: append([]byte{'['}, make([]byte, 4<<20)...)}}, time.Time{})
@@ -138,7 +138,7 @@ func TestTheConnectionsOfASessionEndWithIt(t *testing.T) {
 	if c.client, c.closeIdle, err = c.newClient(nil); err != nil {
 		t.Fatal(err)
 	}
-	ours, err := c.client.Transport.(*http.Transport).DialContext(t.Context(), "tcp", l.Addr().String())
+	ours, err := httpTransport(t, c.client).DialContext(t.Context(), "tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestTheConnectionsOfASessionEndWithIt(t *testing.T) {
 	defer peer.Close()
 	c.cut()
 	_ = peer.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := peer.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := peer.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the peer reads %v, want io.EOF", err)
 	}
 }
@@ -205,6 +205,44 @@ func TestNothingButTheHeaderOfAPostIsHeldBack(t *testing.T) {
 			if n, err := c.Write([]byte(p)); n != len(p) || err != nil || !bytes.HasSuffix(inner.written, []byte(p)) {
 				t.Errorf("%q: %d, %v, written %q", p, n, err, inner.written)
 			}
+		}
+	}
+}
+
+func httpTransport(t *testing.T, c *http.Client) *http.Transport {
+	t.Helper()
+	tr, ok := c.Transport.(*http.Transport)
+	if !ok {
+		t.Fatalf("the client has a %T", c.Transport)
+	}
+	return tr
+}
+
+// A request is made of the URL itself, which may never have been a text.
+func TestALongPollHasAURLOfWhichARequestCanBeMade(t *testing.T) {
+	poll, ok := LongPoll(nil).(longPoll)
+	if !ok {
+		t.Fatalf("LongPoll made a %T", LongPoll(nil))
+	}
+	for endpoint, want := range map[string]string{
+		"ws://h":                        "http://h/longpoll",
+		"ws://h:":                       "http://h/longpoll",
+		"wss://h:4000/":                 "https://h:4000/longpoll",
+		"ws://h/socket":                 "http://h/socket/longpoll",
+		"ws://h/socket/":                "http://h/socket/longpoll",
+		"ws://h/websocket":              "http://h/longpoll",
+		"ws://h/socket/longpoll":        "http://h/socket/longpoll",
+		"ws://h/a%2Fb/websocket?x=%2F+": "http://h/a%2Fb/longpoll?x=%2F+",
+		"ws://h?x=1":                    "http://h/longpoll?x=1",
+	} {
+		u, err := url.Parse(endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := poll.url(u)
+		again, err := url.Parse(got.String())
+		if err != nil || got.String() != want || got.RequestURI() != again.RequestURI() || !strings.HasPrefix(got.RequestURI(), "/") {
+			t.Errorf("%s: %s, which asks for %s, %v; want %s", endpoint, got, got.RequestURI(), err, want)
 		}
 	}
 }
