@@ -142,7 +142,8 @@ type SocketOptions struct {
 	MaxQueue int
 
 	// Marshal and Unmarshal encode and decode payloads as JSON. They must be safe
-	// for concurrent use. Default: those of encoding/json.
+	// for concurrent use. What Marshal returns is copied. Default: those of
+	// encoding/json.
 	Marshal   func(v any) ([]byte, error)
 	Unmarshal func(data []byte, v any) error
 

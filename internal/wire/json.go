@@ -255,8 +255,8 @@ func plainUntil(b []byte, i int) int {
 	return i
 }
 
-// asciiUntil returns the position, from i on, of the first 32 bytes of which one is not
-// ASCII, or means something in a string.
+// asciiUntil goes from i on over 32 bytes at a time while all are ASCII and none means
+// something in a string. It returns where it stops.
 func asciiUntil(b []byte, i int) int {
 	for ; i+32 <= len(b); i += 32 {
 		w := b[i : i+32]

@@ -117,7 +117,7 @@ func pollCases() []benchCase {
 		},
 		{
 			name: "lp-pipe64", title: "long poll: one pusher, 64 replies outstanding", short: "long poll: 64 pushes under way",
-			kind: pipelined, width: 64, ops: 60_000, place: ownCPU, gate: &gate{minSpeed: 0.50, maxCPU: 2.3},
+			kind: pipelined, width: 64, ops: 60_000, place: ownCPU, gate: &gate{minSpeed: 0.60, maxCPU: 1.9},
 		},
 		{
 			name: "lp-flood100", title: "long poll: receiving broadcasts of 100 bytes, in order", short: "long poll: receive events",
